@@ -1,0 +1,68 @@
+//! A request that waits for a token before it is sent for the first time.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::Request;
+use tower_service::Service;
+
+use crate::{
+    clock::Moment,
+    error::AuthError,
+    future::ticket::{self, Flow, Sent},
+    origin::Admission,
+    replay::Replay,
+    settings::Settings,
+    token::{Acquisition, Issued},
+};
+
+pub(crate) struct Parked<S, R, B> {
+    settings: Arc<Settings>,
+    acquisition: Acquisition,
+    since: Moment,
+    /// Ready, since the request came when it was.
+    service: S,
+    policy: R,
+    request: Request<B>,
+    admission: Admission,
+}
+
+impl<S, R, B> Parked<S, R, B> {
+    pub(crate) fn new(
+        settings: &Arc<Settings>,
+        service: S,
+        policy: R,
+        request: Request<B>,
+        admission: Admission,
+    ) -> Self {
+        let refresher = &settings.refresher;
+        Self {
+            settings: Arc::clone(settings),
+            acquisition: Acquisition::of_any(refresher, settings.max_wait),
+            since: refresher.now(),
+            service,
+            policy,
+            request,
+            admission,
+        }
+    }
+
+    pub(super) fn poll_token(&mut self, cx: &mut Context<'_>) -> Poll<Result<Arc<Issued>, AuthError>> {
+        Pin::new(&mut self.acquisition).poll(cx)
+    }
+
+    pub(super) fn send(mut self, issued: &Issued) -> Result<Flow<S, R, B>, AuthError>
+    where
+        S: Service<Request<B>> + Clone,
+        R: Replay<B>,
+    {
+        let now = self.settings.refresher.now();
+        let max_wait = self.settings.max_wait.map(|limit| limit.saturating_sub(self.since.until(now)));
+        let sent = Sent::new(&self.settings, self.admission, issued, now);
+        ticket::send(&mut self.service, &self.policy, self.request, sent, max_wait, issued)
+    }
+}

@@ -1,0 +1,149 @@
+//! The token request and its answer as text (RFC 6749, sections 2.3.1, 4.4, 5.1, 5.2): pure functions.
+
+use std::time::{Duration, SystemTime};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use secrecy::SecretString;
+use serde::Deserialize;
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use crate::{
+    dates,
+    error::{AuthError, ErrorKind},
+    token::AccessToken,
+};
+
+/// `application/x-www-form-urlencoded`, in memory that is wiped and was never moved.
+pub(crate) fn form<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> Bytes {
+    let longest = pairs.clone().map(|(name, value)| 3 * (name.len() + value.len()) + 2).sum();
+    let mut form = Zeroizing::new(String::with_capacity(longest));
+    for (name, value) in pairs {
+        if !form.is_empty() {
+            form.push('&');
+        }
+        form.extend(form_urlencoded::byte_serialize(name.as_bytes()));
+        form.push('=');
+        form.extend(form_urlencoded::byte_serialize(value.as_bytes()));
+    }
+    Bytes::from_owner(form)
+}
+
+/// The value of an `Authorization: Basic` header; id and secret as they are, or form-encoded as RFC 6749 wants it.
+pub(crate) fn basic(id: &str, secret: &str, encoded: bool) -> Result<HeaderValue, AuthError> {
+    let mut pair = Zeroizing::new(String::with_capacity(3 * (id.len() + secret.len()) + 1));
+    if encoded {
+        pair.extend(form_urlencoded::byte_serialize(id.as_bytes()));
+        pair.push(':');
+        pair.extend(form_urlencoded::byte_serialize(secret.as_bytes()));
+    } else {
+        pair.extend([id, ":", secret]);
+    }
+    let mut header = Zeroizing::new(String::with_capacity("Basic ".len() + pair.len().div_ceil(3) * 4));
+    header.push_str("Basic ");
+    STANDARD.encode_string(pair.as_bytes(), &mut header);
+    let mut header = HeaderValue::from_maybe_shared(Bytes::from_owner(header))
+        .map_err(|error| AuthError::config("the client id and secret make no header value").with_source(error))?;
+    header.set_sensitive(true);
+    Ok(header)
+}
+
+/// Reads the answer to a token request. `body` is `None` if it was longer than anybody reads.
+pub(crate) fn read(
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: Option<&[u8]>,
+    now: SystemTime,
+) -> Result<AccessToken, AuthError> {
+    if !status.is_success() {
+        return Err(refusal(status, body).with_retry_after(dates::retry_after(headers, now)));
+    }
+    let body = body.ok_or_else(|| malformed("the token response is longer than 64 KiB"))?;
+    // What serde says of a body may quote it.
+    let answer: Success = serde_json::from_slice(body)
+        .map_err(|_| malformed("the token response is not the JSON object of RFC 6749, section 5.1"))?;
+    if let Some(error) = answer.error {
+        let denied = AuthError::new(ErrorKind::Denied, "the authorization server answered 200 with an error");
+        return Err(with_code(denied, error.as_str()));
+    }
+    if answer.token_type.is_some_and(|kind| !kind.eq_ignore_ascii_case("bearer")) {
+        return Err(malformed("the token response's token_type is not Bearer"));
+    }
+    let token = answer.access_token.ok_or_else(|| malformed("the token response has no access_token"))?;
+    let lifetime = answer.expires_in.as_ref().map(lifetime).transpose()?.flatten();
+    let token = AccessToken::new(token, lifetime)?;
+    Ok(match answer.scope {
+        Some(scope) => token.with_scope(scope),
+        None => token,
+    })
+}
+
+#[derive(Deserialize)]
+struct Success {
+    access_token: Option<SecretString>,
+    token_type: Option<String>,
+    expires_in: Option<Value>,
+    scope: Option<String>,
+    error: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct Failure {
+    error: String,
+}
+
+fn refusal(status: StatusCode, body: Option<&[u8]>) -> AuthError {
+    let number = status.as_u16();
+    if status.is_redirection() {
+        return malformed(format!(
+            "the token endpoint redirects ({number}), which is never followed: name its new URL"
+        ));
+    }
+    let error = if status.is_server_error() || matches!(number, 408 | 425 | 429) {
+        AuthError::new(ErrorKind::Unavailable, format!("the authorization server cannot serve the request ({number})"))
+    } else if status.is_client_error() {
+        AuthError::new(ErrorKind::Denied, format!("the authorization server refused the token request ({number})"))
+    } else {
+        malformed(format!("the token endpoint answered with a status that means nothing here ({number})"))
+    };
+    let failure: Option<Failure> = body.and_then(|body| serde_json::from_slice(body).ok());
+    with_code(error, failure.as_ref().map(|failure| failure.error.as_str()))
+}
+
+/// Adds the `error` code if it is one of section 5.2: printable ASCII but for quote and backslash.
+fn with_code(error: AuthError, code: Option<&str>) -> AuthError {
+    let fits = |code: &&str| {
+        (1..=LONGEST_CODE).contains(&code.len())
+            && code.bytes().all(|byte| matches!(byte, b' '..=b'~') && !b"\"\\".contains(&byte))
+    };
+    match code.filter(fits) {
+        Some(code) => error.with_oauth_error(code),
+        None => error,
+    }
+}
+
+/// `expires_in` in seconds: a number, or one in a string as some servers have it. Below zero it has ended already.
+fn lifetime(value: &Value) -> Result<Option<Duration>, AuthError> {
+    let seconds = match value {
+        Value::Null => return Ok(None),
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    };
+    match seconds {
+        Some(seconds) if seconds.is_finite() => {
+            Ok(Some(Duration::try_from_secs_f64(seconds.clamp(0.0, LONGEST_LIFETIME)).unwrap_or_default()))
+        }
+        _ => Err(malformed("the token response's expires_in is no number of seconds")),
+    }
+}
+
+fn malformed(message: impl Into<std::borrow::Cow<'static, str>>) -> AuthError {
+    AuthError::new(ErrorKind::Malformed, message)
+}
+
+/// Ten years, in seconds.
+const LONGEST_LIFETIME: f64 = 10.0 * 365.0 * 86_400.0;
+const LONGEST_CODE: usize = 64;

@@ -1,0 +1,159 @@
+//! Scheme, host and port: who may see a credential.
+
+use std::{fmt, net::IpAddr};
+
+use http::{
+    Uri,
+    uri::{Authority, Scheme},
+};
+
+use crate::error::AuthError;
+
+/// Scheme, host and port of a server (RFC 6454, section 4), the host in lower case.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Origin {
+    https: bool,
+    host: String,
+    port: u16,
+}
+
+impl Origin {
+    /// Reads `https://host[:port]` or `http://host[:port]`, and nothing else.
+    pub(crate) fn parse(text: &str) -> Result<Self, AuthError> {
+        let (url, origin) = Self::of_url(text)?;
+        let authority = url.authority().map_or("", Authority::as_str);
+        match text.split_once("://") {
+            Some((_, rest)) if rest.len() == authority.len() => Ok(origin),
+            _ => Err(AuthError::config("an origin ends with its host or port: no path, no query, no final slash")),
+        }
+    }
+
+    /// Reads a URL that secrets may be sent to, and its origin.
+    pub(crate) fn of_url(text: &str) -> Result<(Uri, Self), AuthError> {
+        let refuse = |why: &str| AuthError::config(format!("a URL must look like \"https://host\": {why}"));
+        let url: Uri = text.parse().map_err(|_| refuse("this one cannot be read"))?;
+        if url.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+            return Err(refuse("no user name and no password"));
+        }
+        let origin = Self::of(&url).ok_or_else(|| refuse("with scheme http or https, and a port below 65536"))?;
+        Ok((url, origin))
+    }
+
+    /// The origin of an absolute `http` or `https` URI.
+    fn of(uri: &Uri) -> Option<Self> {
+        let https = is_https(uri)?;
+        let authority = uri.authority()?;
+        let port = port(authority, https)?;
+        (!authority.host().is_empty()).then(|| Self { https, host: authority.host().to_ascii_lowercase(), port })
+    }
+
+    /// Whether a secret may go there without a word from the user: over TLS, or not out of this machine.
+    pub(crate) fn is_trusted(&self) -> bool {
+        self.https || is_loopback(&self.host)
+    }
+
+    fn admits(&self, https: bool, authority: &Authority) -> bool {
+        self.https == https
+            && self.host.eq_ignore_ascii_case(authority.host())
+            && port(authority, https) == Some(self.port)
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { https, host, port } = self;
+        let scheme = if *https { "https" } else { "http" };
+        if *port == default_port(*https) {
+            write!(f, "{scheme}://{host}")
+        } else {
+            write!(f, "{scheme}://{host}:{port}")
+        }
+    }
+}
+
+impl fmt::Debug for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The origins that may see the credentials of one layer.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Scope {
+    pub(crate) origins: Vec<Origin>,
+    pub(crate) any_origin: bool,
+    pub(crate) insecure_http: bool,
+}
+
+/// Whether a request may carry credentials, and what its answer may be trusted with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Admission {
+    Refused,
+    /// In scope, but over a connection that anybody may have written to, or one that the URI does not tell about.
+    Admitted,
+    /// In scope over TLS or on this machine: the clock may be learnt from the answer.
+    Trusted,
+}
+
+impl Scope {
+    pub(crate) fn check(&self) -> Result<(), AuthError> {
+        if self.origins.is_empty() && !self.any_origin {
+            return Err(AuthError::config("no origin may see the token: name one with origin(\"https://host\")"));
+        }
+        match self.origins.iter().find(|origin| !origin.is_trusted()) {
+            Some(origin) if !self.insecure_http => Err(AuthError::config(format!(
+                "{origin} would carry the token in the clear: use https, or allow_insecure_http() where that is meant"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn admit(&self, uri: &Uri) -> Admission {
+        let Some(authority) = uri.authority() else {
+            return Admission::Admitted;
+        };
+        let Some(https) = is_https(uri) else {
+            return Admission::Refused;
+        };
+        let listed = self.any_origin || self.origins.iter().any(|origin| origin.admits(https, authority));
+        if !listed {
+            Admission::Refused
+        } else if https || is_loopback(authority.host()) {
+            Admission::Trusted
+        } else if self.insecure_http {
+            Admission::Admitted
+        } else {
+            Admission::Refused
+        }
+    }
+}
+
+fn is_https(uri: &Uri) -> Option<bool> {
+    match uri.scheme() {
+        Some(scheme) if *scheme == Scheme::HTTPS => Some(true),
+        Some(scheme) if *scheme == Scheme::HTTP => Some(false),
+        _ => None,
+    }
+}
+
+/// The port that a client would connect to; `None` where the text after the host is no port at all.
+fn port(authority: &Authority, https: bool) -> Option<u16> {
+    if let Some(port) = authority.port_u16() {
+        return Some(port);
+    }
+    let host_and_port = authority.as_str().rsplit('@').next()?;
+    match host_and_port.get(authority.host().len()..) {
+        Some("" | ":") => Some(default_port(https)),
+        _ => None,
+    }
+}
+
+const fn default_port(https: bool) -> u16 {
+    if https { 443 } else { 80 }
+}
+
+/// 127.0.0.0/8, `[::1]` and `localhost`, which do not leave this machine.
+fn is_loopback(host: &str) -> bool {
+    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    host.eq_ignore_ascii_case("localhost") || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}

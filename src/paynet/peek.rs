@@ -1,0 +1,168 @@
+//! A body that was read ahead, and is handed on as if it had not been.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    io::IoSlice,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Buf;
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+
+pin_project! {
+    /// A body that came through a [`RejectionLayer`](super::RejectionLayer): whole, whether it was read or not.
+    pub struct PeekedBody<B>
+    where
+        B: Body,
+    {
+        #[pin]
+        state: State<B>,
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<B>
+    where
+        B: Body,
+    {
+        Untouched { #[pin] body: B },
+        ReadAhead { peek: Peek<B> },
+    }
+}
+
+type Next<B> = Option<Result<Frame<<B as Body>::Data>, <B as Body>::Error>>;
+
+/// The beginning of a body, and the rest of it.
+pub(super) struct Peek<B: Body> {
+    frames: VecDeque<Frame<B::Data>>,
+    /// The data of the frames.
+    text: Vec<u8>,
+    error: Option<B::Error>,
+    /// None once it has ended.
+    rest: Option<Pin<Box<B>>>,
+}
+
+impl<B: Body> PeekedBody<B> {
+    pub(super) fn untouched(body: B) -> Self {
+        Self { state: State::Untouched { body } }
+    }
+}
+
+impl<B: Body> Peek<B> {
+    pub(super) fn new(body: B) -> Self {
+        Self { frames: VecDeque::new(), text: Vec::new(), error: None, rest: Some(Box::pin(body)) }
+    }
+
+    /// Reads on, until the body has ended, failed, or proved to be no small one.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while let Some(rest) = &mut self.rest {
+            match ready!(rest.as_mut().poll_frame(cx)) {
+                Some(Ok(frame)) => {
+                    frame.data_ref().into_iter().for_each(|data| append(&mut self.text, data));
+                    self.frames.push_back(frame);
+                    if !is_small(&self.text) {
+                        break;
+                    }
+                }
+                Some(Err(error)) => {
+                    self.error = Some(error);
+                    break;
+                }
+                None => self.rest = None,
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// The text of the body, if this is all of it.
+    pub(super) fn whole_text(&self) -> Option<&[u8]> {
+        (self.rest.is_none() && is_small(&self.text)).then_some(&self.text)
+    }
+
+    pub(super) fn into_body(mut self) -> PeekedBody<B> {
+        self.text = Vec::new();
+        PeekedBody { state: State::ReadAhead { peek: self } }
+    }
+
+    fn next_frame(&mut self, cx: &mut Context<'_>) -> Poll<Next<B>> {
+        if let Some(frame) = self.frames.pop_front() {
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        if let Some(error) = self.error.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
+        match &mut self.rest {
+            Some(rest) => rest.as_mut().poll_frame(cx),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let read = self.frames.iter().filter_map(Frame::data_ref).map(|data| data.remaining() as u64).sum::<u64>();
+        let rest = self.rest.as_ref().map_or(SizeHint::with_exact(0), Body::size_hint);
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower().saturating_add(read));
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper.saturating_add(read));
+        }
+        hint
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.frames.is_empty() && self.error.is_none() && self.rest.as_ref().is_none_or(Body::is_end_stream)
+    }
+}
+
+impl<B: Body> Body for PeekedBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Next<B>> {
+        match self.project().state.project() {
+            StateProj::Untouched { body } => body.poll_frame(cx),
+            StateProj::ReadAhead { peek } => peek.next_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.state {
+            State::Untouched { body } => body.is_end_stream(),
+            State::ReadAhead { peek } => peek.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.state {
+            State::Untouched { body } => body.size_hint(),
+            State::ReadAhead { peek } => peek.size_hint(),
+        }
+    }
+}
+
+impl<B: Body> fmt::Debug for PeekedBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PeekedBody").finish_non_exhaustive()
+    }
+}
+
+/// Copies the data without consuming it.
+fn append(text: &mut Vec<u8>, data: &impl Buf) {
+    let mut slices = [IoSlice::new(&[]); MOST_SLICES];
+    let filled = data.chunks_vectored(&mut slices);
+    for slice in slices.iter().take(filled) {
+        text.extend_from_slice(slice);
+    }
+}
+
+fn is_small(text: &[u8]) -> bool {
+    text.len() as u64 <= LONGEST
+}
+
+/// In bytes. The messages stand in bodies of some hundred.
+pub(super) const LONGEST: u64 = 4096;
+/// Of one frame. HTTP clients give one; a frame in more pieces is read as far as this.
+const MOST_SLICES: usize = 16;

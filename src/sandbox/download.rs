@@ -1,0 +1,99 @@
+//! Report files: what may be ordered, and the origin that hands each of them out once.
+
+use std::{
+    io::{self, Write},
+    sync::Arc,
+};
+
+use axum::{
+    Router,
+    extract::{Path, State},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use flate2::{Compression, write::GzEncoder};
+use http::{StatusCode, header::CONTENT_TYPE};
+use serde::Deserialize;
+
+use super::{
+    FIID,
+    exchange::message,
+    state::{File, Shared},
+};
+
+pub(super) fn router() -> Router<Arc<Shared>> {
+    // Without a word on HEAD, axum would answer it with the handler of GET, and use the file up.
+    Router::new().route("/files/{id}", get(file).head(head))
+}
+
+/// What a report is ordered with. Fields that are not known are let pass, `window` among them: its values are not public.
+#[derive(Deserialize)]
+pub(super) struct Order {
+    report_type: String,
+    product: String,
+    date: String,
+    fiid: Option<String>,
+}
+
+impl Order {
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        if self.report_type.is_empty() || self.product.is_empty() {
+            return Err("report_type and product must not be empty");
+        }
+        if !is_date(&self.date) {
+            return Err("date must be YYYY-MM-DD");
+        }
+        match self.fiid.as_deref() {
+            None | Some(FIID) => Ok(()),
+            Some(_) => Err("fiid is not known"),
+        }
+    }
+
+    /// Makes the report; gives the URL that fetches it, once.
+    pub(super) fn url(&self, shared: &Shared) -> String {
+        let csv = format!(
+            "date,fiid,transactions,amount_myr\r\n{date},{FIID},2,150.75\r\n{date},{FIID},1,20.00\r\n",
+            date = self.date
+        );
+        format!("{}/files/{}", shared.download_origin, shared.files.add(csv))
+    }
+}
+
+async fn file(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> Response {
+    match shared.files.take(&id) {
+        Some(File::Waiting(csv)) => match gzip(&csv) {
+            Ok(body) => {
+                shared.counters.downloads.add_one();
+                ([(CONTENT_TYPE, "application/gzip")], body).into_response()
+            }
+            Err(_) => message(StatusCode::INTERNAL_SERVER_ERROR, "the file could not be compressed"),
+        },
+        Some(File::Taken) => message(StatusCode::GONE, "this file was downloaded before"),
+        None => message(StatusCode::NOT_FOUND, "no such file"),
+    }
+}
+
+async fn head() -> Response {
+    message(StatusCode::METHOD_NOT_ALLOWED, "no such method here")
+}
+
+fn gzip(text: &str) -> io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(text.as_bytes())?;
+    encoder.finish()
+}
+
+/// The form of a date, with months up to 12 and days up to 31: no calendar.
+fn is_date(text: &str) -> bool {
+    let number = |digits: &str, length| {
+        let right_form = digits.len() == length && digits.bytes().all(|byte| byte.is_ascii_digit());
+        digits.parse::<u16>().ok().filter(|_| right_form)
+    };
+    let parts: Vec<_> = text.split('-').collect();
+    let &[year, month, day] = parts.as_slice() else {
+        return false;
+    };
+    number(year, 4).is_some()
+        && number(month, 2).is_some_and(|month| (1..=12).contains(&month))
+        && number(day, 2).is_some_and(|day| (1..=31).contains(&day))
+}

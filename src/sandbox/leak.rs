@@ -1,0 +1,43 @@
+//! Finds credentials in requests that should have none.
+
+use axum::body::Body;
+use http::{
+    Request,
+    header::{AUTHORIZATION, HeaderMap},
+};
+use secrecy::ExposeSecret;
+
+use super::{exchange::Place, state::Shared, token};
+use crate::paynet::{X_FIID, X_SIGNATURE, X_TIMESTAMP};
+
+/// Whether a request carries a credential where none belongs.
+pub(super) fn found(place: Place, shared: &Shared, request: &Request<Body>) -> bool {
+    let (uri, headers) = (request.uri(), request.headers());
+    let in_query = uri.query().is_some_and(|query| has_credential(shared, query));
+    let misplaced = match place {
+        Place::Downloads => {
+            [AUTHORIZATION, X_TIMESTAMP, X_SIGNATURE, X_FIID].iter().any(|name| headers.contains_key(name))
+                || has_credential(shared, uri.path())
+        }
+        Place::Api if uri.path() == token::PATH => headers.contains_key(X_SIGNATURE) || has_bearer(headers),
+        Place::Api => false,
+    };
+    in_query || misplaced
+}
+
+fn has_bearer(headers: &HeaderMap) -> bool {
+    headers.get_all(AUTHORIZATION).iter().any(|value| {
+        value.as_bytes().split(|byte| *byte == b' ').next().is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer"))
+    })
+}
+
+/// Whether a token or the client secret is in a part of a URI, as it is or percent-encoded.
+fn has_credential(shared: &Shared, text: &str) -> bool {
+    let decoded: Vec<_> = form_urlencoded::parse(text.as_bytes()).collect();
+    let has = |credential: &str| {
+        !credential.is_empty()
+            && (text.contains(credential)
+                || decoded.iter().any(|(name, value)| name.contains(credential) || value.contains(credential)))
+    };
+    has(shared.credentials.secret().expose_secret()) || shared.tokens.any(|token| has(token))
+}

@@ -1,0 +1,99 @@
+//! `Auth`: load the token, stamp the request, call. Or park it until there is a token.
+
+use std::{
+    mem,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{Request, Response};
+use http_body::Body;
+use tower_service::Service;
+
+use crate::{
+    error::BoxError,
+    future::{self, Parked, ResponseFuture, Sent},
+    origin::Admission,
+    replay::{CloneBody, Replay},
+    settings::Settings,
+};
+
+/// An HTTP client service that logs its requests in; made by an [`AuthLayer`](crate::AuthLayer).
+///
+/// `poll_ready` only asks the inner service. Trouble with the token is an error of the response future, never of
+/// `poll_ready`, which would tell Tower to throw the whole service away.
+#[derive(Clone, Debug)]
+pub struct Auth<S, R = CloneBody> {
+    inner: S,
+    settings: Arc<Settings>,
+    policy: R,
+}
+
+impl<S, R> Auth<S, R> {
+    pub(crate) fn new(inner: S, settings: Arc<Settings>, policy: R) -> Self {
+        Self { inner, settings, policy }
+    }
+
+    /// The inner service.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The inner service, to change it.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The inner service, without this one.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, R> Auth<S, R>
+where
+    S: Clone,
+    R: Clone,
+{
+    #[cold]
+    fn park<B>(&mut self, request: Request<B>, admission: Admission) -> Parked<S, R, B> {
+        // It is this instance that was made ready, so this one goes along, and an unready clone stays.
+        let clone = self.inner.clone();
+        let ready = mem::replace(&mut self.inner, clone);
+        Parked::new(&self.settings, ready, self.policy.clone(), request, admission)
+    }
+}
+
+impl<S, R, B, RB> Service<Request<B>> for Auth<S, R>
+where
+    S: Service<Request<B>, Response = Response<RB>> + Clone,
+    S::Error: Into<BoxError>,
+    RB: Body,
+    R: Replay<B>,
+{
+    type Response = Response<RB>;
+    type Error = BoxError;
+    type Future = ResponseFuture<S, R, B, RB>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let settings = &self.settings;
+        let admission = settings.stamp.admit(&request);
+        if admission == Admission::Refused {
+            return ResponseFuture::untouched(self.inner.call(request));
+        }
+        let refresher = &settings.refresher;
+        let now = refresher.now();
+        let current = refresher.store.current();
+        let Some(issued) = current.as_deref().filter(|issued| issued.is_usable(now)) else {
+            drop(current);
+            return ResponseFuture::parked(self.park(request, admission));
+        };
+        refresher.attend(issued, now);
+        let sent = Sent::new(settings, admission, issued, now);
+        ResponseFuture::sent(future::send(&mut self.inner, &self.policy, request, sent, settings.max_wait, issued))
+    }
+}

@@ -1,0 +1,96 @@
+//! The only file that writes request headers: who gets credentials, and which.
+
+use std::{fmt, time::SystemTime};
+
+use http::{Extensions, HeaderName, HeaderValue, Request, header::AUTHORIZATION};
+
+use crate::{
+    error::AuthError,
+    origin::{Admission, Scope},
+    sign_rules::{NoAuth, Sign, SignRules},
+    signing::{Signer, SigningContext},
+    token::AccessToken,
+};
+
+/// What becomes of an `Authorization` header that the caller has set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Overwrite {
+    /// It stays, and the request goes out untouched: the caller logs in on its own, and a 401 is the caller's. The
+    /// default, since nobody sets that header by chance.
+    #[default]
+    Keep,
+    /// The layer's token takes its place.
+    Replace,
+}
+
+/// What one layer writes into requests, and into which.
+#[derive(Default)]
+pub(crate) struct Stamp {
+    pub(crate) scope: Scope,
+    pub(crate) overwrite: Overwrite,
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(crate) signing: Option<(SignRules, Box<dyn Signer>)>,
+}
+
+impl Stamp {
+    pub(crate) fn check(&self) -> Result<(), AuthError> {
+        if self.headers.iter().any(|(name, _)| name == AUTHORIZATION) {
+            return Err(AuthError::config("header() cannot set authorization, which carries the token"));
+        }
+        self.scope.check()
+    }
+
+    /// Whether this request gets credentials.
+    pub(crate) fn admit<B>(&self, request: &Request<B>) -> Admission {
+        if has::<NoAuth>(request.extensions()) {
+            return Admission::Refused;
+        }
+        if self.overwrite == Overwrite::Keep && request.headers().contains_key(AUTHORIZATION) {
+            return Admission::Refused;
+        }
+        self.scope.admit(request.uri())
+    }
+
+    /// Writes the credentials. Whatever had their names before is replaced.
+    pub(crate) fn write<B>(
+        &self,
+        request: &mut Request<B>,
+        token: &AccessToken,
+        now: impl FnOnce() -> SystemTime,
+    ) -> Result<(), AuthError> {
+        let headers = request.headers_mut();
+        for (name, value) in &self.headers {
+            headers.insert(name.clone(), value.clone());
+        }
+        headers.insert(AUTHORIZATION, token.header().clone());
+        let Some((rules, signer)) = &self.signing else {
+            return Ok(());
+        };
+        let wanted = match request.extensions().get::<Sign>() {
+            Some(Sign::Always) => true,
+            Some(Sign::Never) => false,
+            None => rules.apply(request.method(), request.uri()),
+        };
+        if wanted {
+            let context = SigningContext::new(request.method(), request.uri(), request.headers(), token, now());
+            let signature = signer.sign(&context)?;
+            signature.write(request.headers_mut());
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Stamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stamp")
+            .field("scope", &self.scope)
+            .field("overwrite", &self.overwrite)
+            .field("headers", &self.headers.iter().map(|(name, _)| name).collect::<Vec<_>>())
+            .field("sign", &self.signing.as_ref().map(|(rules, _)| rules))
+            .finish()
+    }
+}
+
+fn has<T: Send + Sync + 'static>(extensions: &Extensions) -> bool {
+    extensions.get::<T>().is_some()
+}

@@ -1,0 +1,94 @@
+#!/usr/bin/env bash
+# Everything that has to hold before a change lands. Goes on after a failed step, and fails at the end if one did.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+exec </dev/null
+export CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-auto}" RUST_BACKTRACE="${RUST_BACKTRACE:-1}"
+
+# Its configuration, deny.toml, is written for this version.
+readonly DENY_VERSION=0.20.2
+
+passed=0
+failed=0
+table=()
+
+row() { table+=("$(printf '%-6s %5ss  %s' "$1" "$2" "$3")"); }
+
+# step NAME COMMAND...: runs the command, says how long it took, and keeps the result for the table.
+step() {
+  local name=$1 begin=$SECONDS verdict=ok
+  shift
+  printf '\n==> %s\n    %s\n' "$name" "$*"
+  if "$@"; then
+    passed=$((passed + 1))
+  else
+    verdict=FAILED
+    failed=$((failed + 1))
+  fi
+  printf '    %s after %s s\n' "$verdict" "$((SECONDS - begin))"
+  row "$verdict" "$((SECONDS - begin))" "$name"
+}
+
+clippy() { cargo clippy --locked --all-targets "$@" -- -D warnings; }
+
+# Without benchmarks, which `--all-targets` would run.
+tests() { cargo test --locked --lib --bins --tests --examples "$@"; }
+
+# As docs.rs builds them, whose `doc_cfg` stable Rust lets through with the bootstrap switch. Some build scripts look at
+# that switch, so these builds have a folder of their own.
+docs() {
+  RUSTC_BOOTSTRAP=1 RUSTDOCFLAGS="-D warnings --cfg docsrs" \
+    cargo doc --locked --no-deps --all-features --target-dir "${CARGO_TARGET_DIR:-target}/docsrs"
+}
+
+example() {
+  local name=$1
+  shift
+  timeout 120 cargo run --locked --quiet --features sandbox --example "$name" "$@"
+}
+
+have_deny() {
+  [ "$(cargo deny --version 2>/dev/null)" = "cargo-deny $DENY_VERSION" ] ||
+    cargo install --locked --version "$DENY_VERSION" cargo-deny
+}
+
+# The database comes from outside. Where it cannot be had, that is said, and counted neither way.
+advisories() {
+  if timeout 120 cargo deny --all-features --locked fetch db >/dev/null 2>&1; then
+    step "deny: advisories" cargo deny --all-features --locked check advisories
+  else
+    printf '\nadvisories: not checked, the database cannot be reached\n'
+    row "-" "-" "deny: advisories: not checked, the database cannot be reached"
+  fi
+}
+
+step "format" cargo fmt --check
+
+# incompatible_msrv refuses what the standard library got after the stated rust-version; new syntax it cannot see.
+step "clippy and rust-version (incompatible_msrv), all features" clippy --all-features
+step "clippy and rust-version, default features" clippy
+step "clippy and rust-version, no default features" clippy --no-default-features
+
+step "tests, all features" tests --all-features
+step "doc tests, all features" cargo test --locked --doc --all-features
+step "tests, no default features" tests --no-default-features
+step "tests, default features" tests
+
+for name in quickstart reports retry_timeout custom_source; do
+  step "example $name" example "$name"
+done
+step "example sandbox" example sandbox -- --check
+
+step "docs, as docs.rs builds them" docs
+
+step "cargo-deny $DENY_VERSION is here" have_deny
+step "deny: bans, licences, sources" cargo deny --all-features --locked check bans licenses sources
+advisories
+
+printf '\n==> crates with two versions, default features (to read, not a check)\n'
+cargo tree --locked --duplicates || true
+
+printf '\n==> summary, %s s\n' "$SECONDS"
+printf '%s\n' "${table[@]}"
+printf '\n%s passed, %s failed\n' "$passed" "$failed"
+[ "$failed" -eq 0 ]
