@@ -186,7 +186,10 @@ impl<F: Fn(Request<Body>) -> Answering> tower::Service<Request<Body>> for Api<F>
 }
 
 /// An API that takes the tokens of its issuer, and answers others with 401.
-pub(crate) fn api(issuer: &Issuer, latency: Duration) -> (Seen, Api<impl Fn(Request<Body>) -> Answering + Clone>) {
+pub(crate) fn api(
+    issuer: &Issuer,
+    latency: Duration,
+) -> (Seen, Api<impl Fn(Request<Body>) -> Answering + Clone + use<>>) {
     let seen = Seen::default();
     let (issuer, log) = (issuer.clone(), seen.clone());
     let answer = move |request: Request<Body>| -> Answering {
