@@ -34,6 +34,7 @@ impl Moment {
         Self(nanos)
     }
 
+    #[inline]
     pub(crate) const fn as_nanos(self) -> u64 {
         self.0
     }
@@ -91,6 +92,7 @@ impl Timepiece {
         Self { source, offset: AtomicI64::new(0) }
     }
 
+    #[inline]
     pub(crate) fn now(&self) -> Moment {
         match &self.source {
             Source::Coarse(clocks) => Moment(clocks.monotonic()),
@@ -204,6 +206,7 @@ mod coarse {
             Self
         }
 
+        #[inline]
         pub(super) fn monotonic(&self) -> u64 {
             super::saturating_nanos(duration(clock_gettime(ClockId::MonotonicCoarse)))
         }

@@ -9,12 +9,16 @@ use http::{
 
 use crate::error::AuthError;
 
-/// Scheme, host and port of a server (RFC 6454, section 4), the host in lower case.
-#[derive(Clone, PartialEq, Eq)]
+/// Scheme, host and port of a server (RFC 6454, section 4).
+#[derive(Clone)]
 pub(crate) struct Origin {
     https: bool,
     host: String,
     port: u16,
+    /// Host and port as a URI usually has them: without the port that goes without saying.
+    usual: String,
+    /// Whether a secret may go there without a word from the user: over TLS, or not out of this machine.
+    trusted: bool,
 }
 
 impl Origin {
@@ -44,30 +48,33 @@ impl Origin {
         let https = is_https(uri)?;
         let authority = uri.authority()?;
         let port = port(authority, https)?;
-        (!authority.host().is_empty()).then(|| Self { https, host: authority.host().to_ascii_lowercase(), port })
+        let host = authority.host().to_ascii_lowercase();
+        let usual = if port == default_port(https) { host.clone() } else { format!("{host}:{port}") };
+        let trusted = https || is_loopback(&host);
+        (!host.is_empty()).then_some(Self { https, host, port, usual, trusted })
     }
 
-    /// Whether a secret may go there without a word from the user: over TLS, or not out of this machine.
     pub(crate) fn is_trusted(&self) -> bool {
-        self.https || is_loopback(&self.host)
+        self.trusted
     }
 
+    #[inline]
     fn admits(&self, https: bool, authority: &Authority) -> bool {
+        let text = authority.as_str();
         self.https == https
-            && self.host.eq_ignore_ascii_case(authority.host())
-            && port(authority, https) == Some(self.port)
+            && (text.eq_ignore_ascii_case(&self.usual)
+                || text.len() > self.host.len() && self.admits_unusual(authority))
+    }
+
+    /// For a URI that names the port though it need not, or a user.
+    fn admits_unusual(&self, authority: &Authority) -> bool {
+        authority.host().eq_ignore_ascii_case(&self.host) && port(authority, self.https) == Some(self.port)
     }
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { https, host, port } = self;
-        let scheme = if *https { "https" } else { "http" };
-        if *port == default_port(*https) {
-            write!(f, "{scheme}://{host}")
-        } else {
-            write!(f, "{scheme}://{host}:{port}")
-        }
+        write!(f, "{}://{}", if self.https { "https" } else { "http" }, self.usual)
     }
 }
 
@@ -108,6 +115,7 @@ impl Scope {
         }
     }
 
+    #[inline]
     pub(crate) fn admit(&self, uri: &Uri) -> Admission {
         let Some(authority) = uri.authority() else {
             return Admission::Admitted;
@@ -115,19 +123,23 @@ impl Scope {
         let Some(https) = is_https(uri) else {
             return Admission::Refused;
         };
-        let listed = self.any_origin || self.origins.iter().any(|origin| origin.admits(https, authority));
-        if !listed {
-            Admission::Refused
-        } else if https || is_loopback(authority.host()) {
-            Admission::Trusted
-        } else if self.insecure_http {
-            Admission::Admitted
+        let trusted = if self.any_origin {
+            https || is_loopback(authority.host())
         } else {
-            Admission::Refused
+            match self.origins.iter().find(|origin| origin.admits(https, authority)) {
+                Some(origin) => origin.trusted,
+                None => return Admission::Refused,
+            }
+        };
+        match (trusted, self.insecure_http) {
+            (true, _) => Admission::Trusted,
+            (false, true) => Admission::Admitted,
+            (false, false) => Admission::Refused,
         }
     }
 }
 
+#[inline]
 fn is_https(uri: &Uri) -> Option<bool> {
     match uri.scheme() {
         Some(scheme) if *scheme == Scheme::HTTPS => Some(true),
@@ -137,6 +149,7 @@ fn is_https(uri: &Uri) -> Option<bool> {
 }
 
 /// The port that a client would connect to; `None` where the text after the host is no port at all.
+#[inline]
 fn port(authority: &Authority, https: bool) -> Option<u16> {
     if let Some(port) = authority.port_u16() {
         return Some(port);

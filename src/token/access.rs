@@ -104,6 +104,7 @@ impl AccessToken {
     }
 
     /// `Bearer <token>`, marked sensitive.
+    #[inline]
     pub(crate) fn header(&self) -> &HeaderValue {
         &self.header
     }

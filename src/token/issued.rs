@@ -44,6 +44,7 @@ impl Issued {
         }
     }
 
+    #[inline]
     pub(crate) fn is_usable(&self, now: Moment) -> bool {
         now < self.life.usable
     }
@@ -58,11 +59,13 @@ impl Issued {
     }
 
     /// Whether a request that carries this token should also see to its successor.
+    #[inline]
     pub(crate) fn needs_attention(&self, now: Moment, generation: u64) -> bool {
         now.as_nanos() >= self.attend_at.load(Relaxed) || self.is_outdated(generation)
     }
 
     /// Whether the source has moved on, and no flight was begun for that.
+    #[inline]
     pub(super) fn is_outdated(&self, generation: u64) -> bool {
         generation > self.flown_for.load(Relaxed)
     }

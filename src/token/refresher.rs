@@ -47,10 +47,12 @@ impl Refresher {
         }
     }
 
+    #[inline]
     pub(crate) fn now(&self) -> Moment {
         self.clock.now()
     }
 
+    #[inline]
     pub(crate) fn generation(&self) -> u64 {
         self.source.generation()
     }

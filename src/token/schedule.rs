@@ -189,3 +189,114 @@ const LONGEST_BACK_OFF: Duration = Duration::from_secs(5);
 const FIRST_SPACING: Duration = Duration::from_secs(1);
 const LONGEST_SPACING: Duration = Duration::from_secs(60);
 const LONGEST_SPACING_ACCEPTED: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::error::ErrorKind;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const BORN: Moment = Moment::from_nanos(1_000_000_000);
+
+    fn life(lifetime: Duration) -> [Duration; 3] {
+        let Life { refresh, usable, end } = RefreshPolicy::default().life(Some(lifetime), BORN, 0.75);
+        [refresh, usable, end].map(|moment| BORN.until(moment))
+    }
+
+    #[test]
+    fn t5_the_margin_is_thirty_seconds_but_at_most_a_tenth() {
+        assert_eq!(life(3600 * SECOND), [2700 * SECOND, 3570 * SECOND, 3600 * SECOND]);
+        assert_eq!(life(2 * SECOND), [1500, 1800, 2000].map(Duration::from_millis));
+        assert_eq!(life(Duration::ZERO), [Duration::ZERO; 3]);
+    }
+
+    #[test]
+    fn t4_a_refresh_is_never_later_than_the_last_use() {
+        let late = RefreshPolicy::default().refresh_at(0.99).life(Some(100 * SECOND), BORN, 0.99);
+        assert_eq!(late.refresh, late.usable);
+    }
+
+    #[test]
+    fn t7_a_token_without_a_lifetime_gets_the_default() {
+        let policy = RefreshPolicy::default().default_lifetime(60 * SECOND);
+        assert_eq!(BORN.until(policy.life(None, BORN, 0.5).end), 60 * SECOND);
+    }
+
+    #[test]
+    fn t4_the_jitter_goes_both_ways_and_never_to_an_immediate_refresh() {
+        let policy = RefreshPolicy::default();
+        assert!((policy.draw_refresh_at(0.0) - 0.70).abs() < 1e-9);
+        assert!((policy.draw_refresh_at(0.5) - 0.75).abs() < 1e-9);
+        assert!((policy.draw_refresh_at(1.0) - 0.80).abs() < 1e-9);
+        let early = RefreshPolicy::default().refresh_at(0.01).jitter(0.99);
+        assert!((early.draw_refresh_at(0.0) - 0.005).abs() < 1e-9);
+        let late = RefreshPolicy::default().refresh_at(0.98).jitter(0.99);
+        assert!((late.draw_refresh_at(1.0) - 0.99).abs() < 1e-9);
+    }
+
+    fn cool_downs(kind: ErrorKind, random: f64) -> Vec<u64> {
+        let error = AuthError::new(kind, "no");
+        let policy = RefreshPolicy::default();
+        (1..=10)
+            .map(|n| policy.cool_down_after(n, &error, random))
+            .map(|wait| u64::try_from(wait.as_millis()).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn t8_cool_downs_double_from_one_second_to_sixty() {
+        let whole = [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000, 60_000, 60_000];
+        assert_eq!(cool_downs(ErrorKind::Unavailable, 1.0), whole);
+        assert_eq!(cool_downs(ErrorKind::Malformed, 0.0), whole.map(|wait| wait / 2));
+    }
+
+    #[test]
+    fn t8_a_refusal_is_left_alone_for_ten_seconds_to_five_minutes() {
+        let whole = [10, 20, 40, 80, 160, 300, 300, 300, 300, 300].map(|wait| wait * 1_000);
+        assert_eq!(cool_downs(ErrorKind::Denied, 1.0), whole);
+    }
+
+    #[test]
+    fn t8_retry_after_counts_when_it_is_longer_and_at_most_an_hour() {
+        let wait = |asked| {
+            let error = AuthError::new(ErrorKind::Unavailable, "busy").with_retry_after(Some(asked));
+            RefreshPolicy::default().cool_down_after(1, &error, 1.0)
+        };
+        assert_eq!(wait(Duration::from_millis(10)), SECOND);
+        assert_eq!(wait(90 * SECOND), 90 * SECOND);
+        assert_eq!(wait(Duration::MAX), 3600 * SECOND);
+    }
+
+    #[test]
+    fn t9_the_pauses_of_a_flight_grow_and_have_an_end() {
+        assert_eq!(back_off(1, 1.0), Duration::from_millis(200));
+        assert_eq!(back_off(1, 0.0), Duration::from_millis(100));
+        assert_eq!(back_off(2, 1.0), Duration::from_millis(400));
+        assert_eq!(back_off(u32::MAX, 1.0), 5 * SECOND);
+    }
+
+    #[test]
+    fn r5_spacings_double_to_a_minute_or_to_ten_seconds() {
+        let seconds = |ever_accepted| [1, 2, 3, 4, 5, 6, 7, 99].map(|n| spacing(n, ever_accepted).as_secs());
+        assert_eq!(seconds(false), [1, 2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!(seconds(true), [1, 2, 4, 8, 10, 10, 10, 10]);
+    }
+
+    proptest! {
+        #[test]
+        fn t7_no_duration_and_no_fraction_breaks_the_arithmetic(
+            lifetime: Option<Duration>, margin: Duration, default: Duration, first: Duration, max: Duration,
+            retry_after: Option<Duration>, failures: u32, born: u64, fraction in 0.0..1.0_f64, random in 0.0..=1.0_f64,
+        ) {
+            let policy = RefreshPolicy::default()
+                .expiry_margin(margin).default_lifetime(default).cool_down(first, max).deadline(max);
+            let life = policy.life(lifetime, Moment::from_nanos(born), fraction);
+            prop_assert!(life.refresh <= life.usable && life.usable <= life.end);
+            let error = AuthError::new(ErrorKind::Denied, "no").with_retry_after(retry_after);
+            prop_assert!(policy.cool_down_after(failures, &error, random) <= LONGEST.max(LONGEST_RETRY_AFTER));
+            prop_assert!(policy.flight_deadline() <= LONGEST);
+        }
+    }
+}

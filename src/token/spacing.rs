@@ -74,3 +74,99 @@ impl Spacing {
 
 /// After this long without a rejection, one caller's trouble is over.
 const QUIET: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Moment = Moment::from_nanos(0);
+
+    fn at(seconds: u64) -> Moment {
+        START.after(Duration::from_secs(seconds))
+    }
+
+    /// How many seconds after `from` the spacing still runs.
+    fn runs_for(spacing: &Spacing, from: u64) -> u64 {
+        (0..1_000).find(|seconds| !spacing.runs(at(from + seconds))).unwrap()
+    }
+
+    #[test]
+    fn r5_nothing_is_spaced_before_a_renewal_failed_to_heal() {
+        let mut spacing = Spacing::default();
+        spacing.rejected(at(0));
+        spacing.renewed(2);
+        assert!(!spacing.runs(at(0)));
+    }
+
+    #[test]
+    fn r5_a_renewal_counts_once_however_many_requests_waited_for_it() {
+        let mut spacing = Spacing::default();
+        for _ in 0..1_000 {
+            spacing.did_not_heal(2, true, at(0));
+        }
+        assert_eq!(runs_for(&spacing, 0), 1);
+        spacing.did_not_heal(3, true, at(5));
+        assert_eq!(runs_for(&spacing, 5), 2);
+    }
+
+    #[test]
+    fn r5_a_renewal_that_heals_ends_it() {
+        let mut spacing = Spacing::default();
+        spacing.did_not_heal(2, true, at(0));
+        spacing.did_not_heal(3, true, at(0));
+        spacing.healed(4);
+        assert!(!spacing.runs(at(0)));
+        spacing.did_not_heal(5, true, at(1));
+        assert_eq!(runs_for(&spacing, 1), 1, "the count begins anew");
+    }
+
+    #[test]
+    fn r5_a_request_that_waited_longer_does_not_overturn_a_renewal_that_healed() {
+        let mut spacing = Spacing::default();
+        spacing.healed(2);
+        spacing.did_not_heal(2, true, at(0));
+        assert!(!spacing.runs(at(0)));
+    }
+
+    #[test]
+    fn r5_the_first_accepted_request_ends_it_only_where_nobody_was_accepted_before() {
+        let mut wrong_audience = Spacing::default();
+        wrong_audience.did_not_heal(2, false, at(0));
+        wrong_audience.first_accepted();
+        assert!(!wrong_audience.runs(at(0)));
+
+        let mut one_bad_caller = Spacing::default();
+        one_bad_caller.did_not_heal(2, true, at(0));
+        one_bad_caller.first_accepted();
+        assert!(one_bad_caller.runs(at(0)));
+    }
+
+    #[test]
+    fn r5_a_minute_without_a_rejection_ends_it() {
+        let long_spaced = || {
+            let mut spacing = Spacing::default();
+            spacing.rejected(at(0));
+            (2..10).for_each(|ordinal| spacing.did_not_heal(ordinal, true, at(0)));
+            spacing
+        };
+        for (quiet, expected) in [(59, 10), (60, 1)] {
+            let mut spacing = long_spaced();
+            spacing.rejected(at(quiet));
+            spacing.did_not_heal(10, true, at(quiet));
+            assert_eq!(runs_for(&spacing, quiet), expected, "after {quiet} s");
+        }
+    }
+
+    #[test]
+    fn r7_a_renewed_token_is_unproven_until_it_is_judged() {
+        let mut spacing = Spacing::default();
+        assert!(!spacing.is_unproven(1), "the first token was no renewal");
+        spacing.renewed(2);
+        assert!(spacing.is_unproven(2));
+        spacing.did_not_heal(2, false, at(0));
+        assert!(!spacing.is_unproven(2));
+        spacing.renewed(3);
+        spacing.healed(3);
+        assert!(!spacing.is_unproven(3));
+    }
+}

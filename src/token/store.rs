@@ -67,6 +67,7 @@ pub(crate) struct Store {
 
 impl Store {
     /// The current token, usable or not. The guard must not live across an await.
+    #[inline]
     pub(crate) fn current(&self) -> arc_swap::Guard<Option<Arc<Issued>>> {
         self.current.load()
     }
@@ -145,6 +146,7 @@ impl Store {
     }
 
     /// A request was answered with the token with this ordinal.
+    #[inline]
     pub(crate) fn accepted(&self, ordinal: u64) {
         if self.accepted.load(Relaxed) < ordinal {
             self.accepted.fetch_max(ordinal, Relaxed);
@@ -236,5 +238,229 @@ impl Store {
 
     fn gate(&self) -> MutexGuard<'_, Gate> {
         self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::atomic::AtomicUsize,
+        task::{Context, Poll, Wake, Waker},
+    };
+
+    use super::*;
+    use crate::error::ErrorKind;
+
+    const START: Moment = Moment::from_nanos(0);
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn at(seconds: u32) -> Moment {
+        START.after(SECOND * seconds)
+    }
+
+    fn token(text: &str) -> End {
+        let life = Life { refresh: at(75), usable: at(90), end: at(100) };
+        End::Token { token: AccessToken::new(text, None).unwrap(), life }
+    }
+
+    fn failure() -> End {
+        End::Failed { error: AuthError::new(ErrorKind::Unavailable, "down"), cool_down: 10 * SECOND }
+    }
+
+    fn begun(answer: Answer) -> (Waiter, Arc<Flight>) {
+        match answer {
+            Answer::Begun(waiter, flight) => (waiter, flight),
+            _ => panic!("no flight was begun"),
+        }
+    }
+
+    fn joined(answer: Answer) -> Waiter {
+        match answer {
+            Answer::Joined(waiter) => waiter,
+            _ => panic!("no flight to join"),
+        }
+    }
+
+    /// A store whose current token is this one.
+    fn holding(text: &str) -> Store {
+        let store = Store::default();
+        let (_, flight) = begun(store.ask(Trigger::Missing, START, 0));
+        store.finish(&flight, token(text), START);
+        store
+    }
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Relaxed);
+        }
+    }
+
+    fn poll(waiter: &mut Waiter, count: &Arc<Count>) -> Poll<crate::token::flight::Outcome> {
+        waiter.poll(&mut Context::from_waker(&Waker::from(Arc::clone(count))))
+    }
+
+    #[test]
+    fn t1_the_first_begins_and_the_others_join() {
+        let store = Store::default();
+        let (_, flight) = begun(store.ask(Trigger::Missing, START, 0));
+        joined(store.ask(Trigger::Missing, START, 0));
+        joined(store.ask(Trigger::Forced, START, 0));
+        store.finish(&flight, token("a"), START);
+        assert!(matches!(store.ask(Trigger::Missing, START, 0), Answer::Usable(_)));
+    }
+
+    #[test]
+    fn t3_everybody_who_waits_is_woken_and_gets_the_same() {
+        let store = Store::default();
+        let (mut first, flight) = begun(store.ask(Trigger::Missing, START, 0));
+        let mut second = joined(store.ask(Trigger::Missing, START, 0));
+        let count = Arc::new(Count::default());
+        assert!(poll(&mut first, &count).is_pending() && poll(&mut second, &count).is_pending());
+        store.finish(&flight, failure(), START);
+        assert_eq!(count.0.load(Relaxed), 2);
+        for waiter in [&mut first, &mut second] {
+            let Poll::Ready(Err(error)) = poll(waiter, &count) else { panic!("still waiting") };
+            assert_eq!(error.retry_after(), Some(10 * SECOND));
+        }
+    }
+
+    #[test]
+    fn who_looks_only_after_the_end_is_not_forgotten() {
+        let store = Store::default();
+        let (mut waiter, flight) = begun(store.ask(Trigger::Missing, START, 0));
+        store.finish(&flight, token("a"), START);
+        assert!(poll(&mut waiter, &Arc::default()).is_ready());
+    }
+
+    #[test]
+    fn s8_who_gives_up_leaves_no_waker_behind() {
+        let store = Store::default();
+        let (mut waiter, flight) = begun(store.ask(Trigger::Missing, START, 0));
+        let count = Arc::new(Count::default());
+        assert!(poll(&mut waiter, &count).is_pending());
+        assert!(poll(&mut waiter, &count).is_pending(), "twice by the same takes one place");
+        assert_eq!(Arc::strong_count(&count), 2);
+        drop(waiter);
+        assert_eq!(Arc::strong_count(&count), 1);
+        store.finish(&flight, token("a"), START);
+        assert_eq!(count.0.load(Relaxed), 0);
+    }
+
+    #[test]
+    fn r2_only_the_current_token_is_retired() {
+        let store = holding("a");
+        assert_eq!(store.rejected(1, at(1), 0), Course::Renew);
+        assert!(store.current().is_none());
+        let (_, flight) = begun(store.ask(Trigger::Rejected, at(1), 0));
+        store.finish(&flight, token("b"), at(2));
+        assert_eq!(store.rejected(1, at(3), 0), Course::Renew, "late, for the first token");
+        assert!(matches!(store.ask(Trigger::Rejected, at(3), 0), Answer::Usable(issued) if issued.ordinal == 2));
+    }
+
+    #[test]
+    fn r11_the_same_text_again_is_the_same_token() {
+        let store = holding("a");
+        store.rejected(1, at(1), 0);
+        let (_, flight) = begun(store.ask(Trigger::Rejected, at(1), 0));
+        assert_eq!(flight.rejected.as_ref().map(AccessToken::expose_secret), Some("a"));
+        store.finish(&flight, token("a"), at(2));
+        let Answer::Usable(issued) = store.ask(Trigger::Rejected, at(2), 0) else { panic!("not published") };
+        assert!(issued.ordinal == 2 && issued.is_same_as(1));
+    }
+
+    #[test]
+    fn t8_a_cool_down_answers_at_once_and_ends_with_time_force_or_rotation() {
+        let store = Store::default();
+        let (_, flight) = begun(store.ask(Trigger::Missing, START, 0));
+        store.finish(&flight, failure(), START);
+        let Answer::CoolingDown(error) = store.ask(Trigger::Missing, at(4), 0) else { panic!("no cool-down") };
+        assert_eq!(error.retry_after(), Some(6 * SECOND));
+        for (trigger, now, generation) in
+            [(Trigger::Missing, at(10), 0), (Trigger::Forced, at(4), 0), (Trigger::Missing, at(4), 1)]
+        {
+            let (_, flight) = begun(store.ask(trigger, now, generation));
+            store.finish(&flight, End::Aborted(AuthError::new(ErrorKind::Aborted, "gone")), now);
+        }
+    }
+
+    #[test]
+    fn t2_an_aborted_flight_leaves_no_cool_down() {
+        let store = Store::default();
+        let (_, flight) = begun(store.ask(Trigger::Missing, START, 0));
+        store.finish(&flight, End::Aborted(AuthError::new(ErrorKind::Aborted, "gone")), START);
+        begun(store.ask(Trigger::Missing, START, 0));
+    }
+
+    #[test]
+    fn t4_an_aging_token_is_attended_once_and_again_after_the_cool_down() {
+        let store = holding("a");
+        assert!(store.attend(Trigger::Aging, at(74), 0).is_none());
+        let flight = store.attend(Trigger::Aging, at(75), 0).unwrap();
+        assert!(store.attend(Trigger::Aging, at(76), 0).is_none(), "one is under way");
+        store.finish(&flight, failure(), at(76));
+        assert!(store.attend(Trigger::Aging, at(85), 0).is_none(), "cooling down");
+        assert!(matches!(store.ask(Trigger::Missing, at(85), 0), Answer::Usable(_)), "and still of use");
+        assert!(store.attend(Trigger::Aging, at(86), 0).is_some());
+    }
+
+    #[test]
+    fn t14_a_rotation_is_attended_at_once_and_again_after_a_failure() {
+        let store = holding("a");
+        let flight = store.attend(Trigger::Aging, at(1), 1).unwrap();
+        assert_eq!(flight.trigger, Trigger::Rotated);
+        store.finish(&flight, failure(), at(2));
+        assert!(store.attend(Trigger::Aging, at(11), 1).is_none());
+        assert!(store.attend(Trigger::Aging, at(12), 1).is_some());
+    }
+
+    #[test]
+    fn t6_a_stillborn_token_is_for_those_who_waited_unless_it_was_rejected() {
+        let store = Store::default();
+        let (mut waiter, flight) = begun(store.ask(Trigger::Missing, at(95), 0));
+        store.finish(&flight, token("late"), at(95));
+        let Poll::Ready(Ok(brought)) = poll(&mut waiter, &Arc::default()) else { panic!("no token") };
+        assert!(store.after_flight(Arc::clone(&brought), at(95)).is_some());
+        store.retire_token(&brought.token);
+        assert!(store.after_flight(brought, at(95)).is_none());
+    }
+
+    #[test]
+    fn a_token_that_ended_before_its_waiter_woke_is_not_handed_out() {
+        let store = holding("a");
+        let Answer::Usable(brought) = store.ask(Trigger::Missing, START, 0) else { panic!("no token") };
+        assert!(store.after_flight(Arc::clone(&brought), at(89)).is_some());
+        assert!(store.after_flight(brought, at(90)).is_none());
+    }
+
+    #[test]
+    fn r5_a_rejected_renewal_that_nobody_was_accepted_with_is_not_renewed_at_once() {
+        let store = holding("a");
+        store.rejected(1, at(1), 0);
+        let (_, flight) = begun(store.ask(Trigger::Rejected, at(1), 0));
+        store.finish(&flight, token("b"), at(1));
+        assert_eq!(store.rejected(2, at(1), 0), Course::TooSoon);
+        assert_eq!(store.rejected(2, at(2), 0), Course::Renew);
+    }
+
+    #[test]
+    fn r5_a_renewal_that_was_accepted_is_renewed_at_once() {
+        let store = holding("a");
+        store.rejected(1, at(1), 0);
+        let (_, flight) = begun(store.ask(Trigger::Rejected, at(1), 0));
+        store.finish(&flight, token("b"), at(1));
+        store.accepted(2);
+        assert_eq!(store.rejected(2, at(1), 0), Course::Renew);
+    }
+
+    #[test]
+    fn r6_a_rejection_during_a_cool_down_leaves_the_token_where_it_is() {
+        let store = holding("a");
+        let flight = store.attend(Trigger::Aging, at(80), 0).unwrap();
+        store.finish(&flight, failure(), at(80));
+        assert_eq!(store.rejected(1, at(81), 0), Course::CoolingDown);
+        assert!(store.current().is_some());
     }
 }
