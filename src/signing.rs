@@ -16,7 +16,7 @@ use crate::{credentials::Credentials, error::AuthError, token::AccessToken};
 
 /// Makes the headers that prove who sent a request, beside its token.
 ///
-/// Called for each request that the layer's [`SignRules`] name, as late as can be, and again with a new time when a
+/// Called for each request that the layer's [`SignRules`](crate::SignRules) name, as late as can be, and again with a new time when a
 /// request is sent again. It must be quick: it runs where the request is sent from.
 ///
 /// # Example

@@ -23,7 +23,7 @@ pub(crate) fn client() -> Result<Client<HttpsConnector<HttpConnector>, Full<Byte
     http.set_connect_timeout(Some(CONNECT_TIMEOUT));
     let https = HttpsConnectorBuilder::new()
         .with_provider_and_webpki_roots(rustls::crypto::ring::default_provider())
-        .map_err(|error| AuthError::config("TLS cannot be set up").with_source(error))?
+        .map_err(|error| AuthError::config("setting up TLS failed").with_source(error))?
         .https_or_http()
         .enable_http1()
         .enable_http2()

@@ -37,12 +37,12 @@
 //! | 400 | `Timestamp not within valid range` | PayNet's clock is learnt, and the request signed and sent once more |
 //! | 400 | `Timestamp is required`, `Signature is required` | nothing: the path is missing in the [`SignRules`] |
 //! | 400 | `Invalid signature` | nothing: the client secret is wrong |
-//! | 400, 403 | `X-Fiid is required` | nothing: add it with [`header`](AuthLayerBuilder::header)`(X_FIID, ..)` |
+//! | 400, 403 | `X-Fiid is required` | nothing: add it with [`header`](crate::AuthLayerBuilder::header)`(X_FIID, ..)` |
 //!
 //! # What it does not do
 //!
 //! The signature covers the time and nothing else, so it protects no request from being changed: see
-//! [`TimestampHmac`](crate::TimestampHmac). The one-time URL of a report is on a host that PayNet does not document; it gets
+//! [its signer](crate::TimestampHmac). The one-time URL of a report is on a host that PayNet does not document; it gets
 //! no credential, as it is no origin of the layer, and is sent once, since it is good for one download.
 
 mod peek;
