@@ -1,0 +1,177 @@
+//! The public types can be cloned, shared between threads and shown as users were told, and ask no more than that.
+
+use std::{
+    cell::Cell,
+    error::Error,
+    fmt::{Debug, Display},
+    future::{Future, Ready, ready},
+    hash::Hash,
+    rc::Rc,
+    str::FromStr,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{HeaderName, Request, Response};
+use http_body_util::Full;
+use static_assertions::{assert_eq_size, assert_impl_all, assert_not_impl_any, assert_obj_safe};
+use tower::{Layer, Service};
+use tower_outbound_auth::{
+    AccessToken, Auth, AuthError, AuthLayer, AuthLayerBuilder, BoxError, ClientAuth, ClientCredentials,
+    ClientCredentialsBuilder, Clock, CloneBody, Credentials, EmptyBody, ErrorKind, FetchRequest, KeepWarm, NoAuth,
+    NoReplay, NotReplayed, Overwrite, RefreshPolicy, Rejection, Replay, ResponseFuture, Sign, SignRules,
+    SignatureHeaders, Signer, SigningContext, TimestampHmac, TokenHandle, TokenSource, TokenState, TokenStatus, paynet,
+};
+
+type Body = Full<Bytes>;
+
+/// An inner service with this inside, which decides what the service may be.
+#[derive(Clone, Debug)]
+struct Inner<T>(T);
+
+impl<T> Service<Request<Body>> for Inner<T> {
+    type Response = Response<Body>;
+    type Error = BoxError;
+    type Future = Answer<T>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _request: Request<Body>) -> Answer<T> {
+        Answer(std::marker::PhantomData, ready(Ok(Response::new(Body::default()))))
+    }
+}
+
+struct Answer<T>(std::marker::PhantomData<T>, Ready<Result<Response<Body>, BoxError>>);
+
+impl<T> Unpin for Answer<T> {}
+
+impl<T> Future for Answer<T> {
+    type Output = Result<Response<Body>, BoxError>;
+
+    fn poll(mut self: std::pin::Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        std::pin::Pin::new(&mut self.1).poll(cx)
+    }
+}
+
+/// A type that may go to another thread and be used by several.
+macro_rules! assert_shared {
+    ($($name:ty: $($bound:path),*;)*) => { $(assert_impl_all!($name: Send, Sync, Unpin, Debug $(, $bound)*);)* };
+}
+
+assert_shared! {
+    AuthLayer: Clone;
+    AuthLayer<NoReplay>: Clone;
+    AuthLayerBuilder: ;
+    Auth<Inner<u8>>: Clone;
+    Auth<Inner<u8>, NoReplay>: Clone;
+    AccessToken: Clone;
+    FetchRequest<'static>: Clone, Copy;
+    TokenHandle: Clone;
+    TokenStatus: Clone;
+    TokenState: Clone, Copy, PartialEq, Eq;
+    KeepWarm: ;
+    RefreshPolicy: Clone, Default;
+    Clock: Clone, Copy, Default;
+    Credentials: Clone;
+    ClientCredentials: Clone, TokenSource;
+    ClientAuth: Clone, Copy, Default;
+    SigningContext<'static>: Clone;
+    SignatureHeaders: Clone, Default;
+    TimestampHmac: Signer;
+    SignRules: Clone;
+    Sign: Clone, Copy;
+    NoAuth: Clone, Copy;
+    Rejection: Clone, Copy, PartialEq, Eq;
+    NotReplayed: Clone, Copy, PartialEq, Eq;
+    Overwrite: Clone, Copy, Default, PartialEq, Eq;
+    CloneBody: Clone, Copy, Default;
+    EmptyBody: Clone, Copy, Default;
+    NoReplay: Clone, Copy, Default;
+    AuthError: Clone, Error, Display;
+    ErrorKind: Clone, Copy, PartialEq, Eq, Hash;
+    paynet::Environment: Clone, PartialEq, Eq, FromStr;
+    paynet::RejectionLayer: Clone, Copy, Default;
+    paynet::ReadRejections<Inner<u8>>: Clone;
+    paynet::RejectionFuture<Ready<u8>, Body>: ;
+    paynet::PeekedBody<Body>: http_body::Body;
+}
+
+assert_impl_all!(ClientCredentialsBuilder: Send, Sync, Debug);
+assert_impl_all!(Auth<Inner<u8>>: Service<Request<Body>, Response = Response<Body>, Error = BoxError>);
+assert_impl_all!(AuthLayer: Layer<Inner<u8>, Service = Auth<Inner<u8>>>);
+assert_impl_all!(CloneBody: Replay<Body>, Replay<String>);
+assert_impl_all!(EmptyBody: Replay<Body>, Replay<http_body_util::Empty<Bytes>>);
+assert_impl_all!(NoReplay: Replay<Body>, Replay<Rc<u8>>);
+assert_impl_all!(BoxError: From<AuthError>);
+assert_obj_safe!(TokenSource, Signer);
+
+// The default type parameters.
+assert_impl_all!(AuthLayer: IsSame<AuthLayer<CloneBody>>);
+assert_impl_all!(Auth<u8>: IsSame<Auth<u8, CloneBody>>);
+
+trait IsSame<T> {}
+impl<T> IsSame<T> for T {}
+
+// An error is as large as a pointer, and leaves room for `None`.
+assert_eq_size!(AuthError, usize);
+assert_eq_size!(Option<AuthError>, usize);
+
+type Pending<S, B = Body> = ResponseFuture<S, CloneBody, B, Body>;
+
+// A response future is `Send` exactly when its parts are, and asks no more of the inner service than its traits.
+assert_impl_all!(Pending<Inner<u8>>: Future<Output = Result<Response<Body>, BoxError>>, Send, Debug);
+assert_impl_all!(Pending<Inner<Cell<u8>>>: Send);
+assert_not_impl_any!(Pending<Inner<Rc<u8>>>: Send);
+assert_impl_all!(Pending<Inner<Rc<u8>>>: Future<Output = Result<Response<Body>, BoxError>>, Debug);
+assert_impl_all!(Auth<Inner<Rc<u8>>>: Service<Request<Body>>, Clone);
+assert_not_impl_any!(Auth<Inner<Rc<u8>>>: Send);
+
+// Neither the layer nor its service asks anything of what they wrap.
+assert_impl_all!(Auth<Rc<Cell<u8>>>: Clone, Debug);
+assert_impl_all!(AuthLayer: Layer<Rc<Cell<u8>>>, Layer<&'static str>);
+
+#[cfg(feature = "sandbox")]
+mod sandbox {
+    use tower_outbound_auth::sandbox::{Fault, RejectionStyle, Sandbox, SandboxBuilder, Stats};
+
+    use super::*;
+
+    assert_shared! {
+        Sandbox: ;
+        SandboxBuilder: ;
+        Fault: Clone;
+        RejectionStyle: Clone, Copy;
+        Stats: Clone;
+    }
+}
+
+#[test]
+fn a_service_gives_its_inner_service_back() {
+    let layer = some_layer();
+    let mut service = layer.layer(Inner(1_u8));
+    service.get_mut().0 += 1;
+    assert_eq!(service.get_ref().0, 2);
+    assert_eq!(service.clone().into_inner().0, 2);
+    assert_eq!(layer.clone().replay(NoReplay).layer("anything at all").into_inner(), "anything at all");
+}
+
+#[test]
+fn the_names_of_paynets_headers_are_constants() {
+    const NAMES: [HeaderName; 3] = [paynet::X_TIMESTAMP, paynet::X_SIGNATURE, paynet::X_FIID];
+    assert_eq!(NAMES.each_ref().map(HeaderName::as_str), ["x-timestamp", "x-signature", "x-fiid"]);
+}
+
+fn some_layer() -> AuthLayer {
+    struct Never;
+    impl TokenSource for Never {
+        fn fetch<'a>(
+            &'a self,
+            _request: FetchRequest<'a>,
+        ) -> std::pin::Pin<Box<dyn Future<Output = Result<AccessToken, AuthError>> + Send + 'a>> {
+            Box::pin(std::future::pending())
+        }
+    }
+    AuthLayer::builder(Never).any_origin().build().unwrap_or_else(|error| unreachable!("{error}"))
+}

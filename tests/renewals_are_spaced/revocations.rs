@@ -1,0 +1,93 @@
+//! R5: revocations heal at once, however many come in a row.
+
+use std::time::Duration;
+
+use http::{HeaderValue, Response, StatusCode, header::WWW_AUTHENTICATE};
+use tokio::time::sleep;
+use tower::{Layer, ServiceExt, util::MapResponse};
+use tower_outbound_auth::{NoReplay, NotReplayed};
+
+use super::{Api, load, millis, seconds};
+use crate::support::{Body, Issuer, get};
+
+/// Twenty times two revocations, the second this long after the first, under 100 requests a second.
+async fn revokes_twice(issuer: &Issuer, gap: Duration) {
+    for _ in 0..20 {
+        issuer.revoke();
+        sleep(gap).await;
+        issuer.revoke();
+        sleep(seconds(2)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r5_two_revocations_within_a_second_fail_no_call() {
+    // A renewal and the second answer take 60 ms, before which a second revocation does meet the second request (R4).
+    for gap in [80, 95, 100, 200, 400, 999].map(millis) {
+        let issuer = Issuer::new();
+        let client = issuer.layer().layer(Api::new(&issuer));
+        client.clone().oneshot(get("/a")).await.unwrap();
+        let (tally, ()) = tokio::join!(load(&client, "/a", millis(10), seconds(62)), revokes_twice(&issuer, gap));
+        assert_eq!((tally.calls, tally.failed), (6_200, 0), "{gap:?}: {tally:?}");
+        assert_eq!(issuer.requests(), 41, "{gap:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r5_where_nothing_is_sent_again_each_revocation_is_renewed_at_once() {
+    for gap in [80, 95, 100, 200, 400, 999].map(millis) {
+        let issuer = Issuer::new();
+        let client = issuer.layer().replay(NoReplay).layer(Api::new(&issuer));
+        client.clone().oneshot(get("/a")).await.unwrap();
+        let (tally, ()) = tokio::join!(load(&client, "/a", millis(10), seconds(62)), revokes_twice(&issuer, gap));
+        assert_eq!(issuer.requests(), 41, "{gap:?}");
+        assert_eq!(tally.failed, tally.marked(NotReplayed::BodyNotReplayable), "{gap:?}: {tally:?}");
+        // Those that were on their way when the token was revoked.
+        assert!(tally.failed <= 40 * 2, "{gap:?}: {tally:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r5_any_number_of_revocations_in_a_row_heals_at_once() {
+    let issuer = Issuer::new();
+    let client = issuer.layer().layer(Api::new(&issuer));
+    for round in 1..=200 {
+        let began = tokio::time::Instant::now();
+        assert_eq!(client.clone().oneshot(get("/a")).await.unwrap().status(), 200);
+        assert!(began.elapsed() <= millis(70), "{:?}", began.elapsed());
+        assert_eq!(issuer.requests(), round);
+        issuer.revoke();
+    }
+}
+
+/// Revocations in a row, of an API that answers good tokens with this and nothing else.
+async fn heals_at_once(status: StatusCode, challenge: Option<&'static str>) {
+    let issuer = Issuer::new();
+    let api = MapResponse::new(Api::new(&issuer), move |mut response: Response<Body>| {
+        if response.status() == StatusCode::OK {
+            *response.status_mut() = status;
+            let challenge = challenge.map(|challenge| (WWW_AUTHENTICATE, HeaderValue::from_static(challenge)));
+            response.headers_mut().extend(challenge);
+        }
+        response
+    });
+    let client = issuer.layer().layer(api);
+    client.clone().oneshot(get("/a")).await.unwrap();
+    for round in 2..10 {
+        issuer.revoke();
+        let response = client.clone().oneshot(get("/a")).await.unwrap();
+        let mark = response.extensions().get::<NotReplayed>();
+        assert_eq!(response.status(), status, "revocation {}, marked {mark:?}", round - 1);
+        assert_eq!(issuer.requests(), round, "{status}");
+        sleep(seconds(100)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r5_a_renewal_is_no_failed_one_because_the_api_has_other_troubles() {
+    heals_at_once(StatusCode::NOT_FOUND, None).await;
+    heals_at_once(StatusCode::SERVICE_UNAVAILABLE, None).await;
+    heals_at_once(StatusCode::TOO_MANY_REQUESTS, None).await;
+    heals_at_once(StatusCode::FORBIDDEN, None).await;
+    heals_at_once(StatusCode::FORBIDDEN, Some(r#"Bearer error="insufficient_scope""#)).await;
+}
