@@ -88,8 +88,9 @@ fn main() -> Result<(), BoxError> {
     let _entered = runtime.enter();
     let bearer = AuthLayer::builder(Fixed).origin("https://api.example.com").build()?;
     let signer = TimestampHmac::sha256(Credentials::new("id", "secret"));
-    let signed = AuthLayer::builder(Fixed).origin("https://api.example.com").sign(SignRules::all(), signer).build()?;
-    for handle in [bearer.handle(), signed.handle()] {
+    let bearer_and_signature =
+        AuthLayer::builder(Fixed).origin("https://api.example.com").sign(SignRules::all(), signer).build()?;
+    for handle in [bearer.handle(), bearer_and_signature.handle()] {
         runtime.block_on(handle.token())?;
     }
 
@@ -103,7 +104,7 @@ fn main() -> Result<(), BoxError> {
     let mut copying = ServiceBuilder::new().retry(KeepCopy).layer(header()).service(inner());
     let mut no_replay = bearer.clone().replay(NoReplay).layer(inner());
     let mut clone_body = bearer.layer(inner());
-    let mut signing = signed.replay(NoReplay).layer(inner());
+    let mut signed = bearer_and_signature.replay(NoReplay).layer(inner());
 
     let (request, mut open) = (request(), request());
     open.extensions_mut().insert(NoAuth);
@@ -119,7 +120,7 @@ fn main() -> Result<(), BoxError> {
             time(&mut copying, &request),
             time(&mut no_replay, &request),
             time(&mut clone_body, &request),
-            time(&mut signing, &request),
+            time(&mut signed, &request),
             time(&mut no_replay, &elsewhere),
             time(&mut no_replay, &open),
             time(&mut bare, &open),

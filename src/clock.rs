@@ -100,6 +100,14 @@ impl Timepiece {
         }
     }
 
+    /// How far behind the true time it may be.
+    pub(crate) fn lag(&self) -> Duration {
+        match &self.source {
+            Source::Coarse(_) => COARSE_TICK,
+            Source::Tokio { .. } => Duration::ZERO,
+        }
+    }
+
     /// The server's time, as far as it was learnt.
     pub(crate) fn server_now(&self) -> SystemTime {
         let offset = self.offset.load(Ordering::Relaxed);
@@ -184,6 +192,8 @@ fn unix_millis(time: SystemTime) -> i64 {
     }
 }
 
+/// Of the slowest kernels that are in use (100 Hz).
+const COARSE_TICK: Duration = Duration::from_millis(10);
 /// A unit of 2^20 ns, a little more than a millisecond.
 const SHORT_UNIT_BITS: u32 = 20;
 /// In milliseconds.

@@ -129,6 +129,10 @@ impl AuthError {
         self.change(|inner| inner.oauth_error = Some(code.into()))
     }
 
+    pub(crate) fn without_oauth_error(self) -> Self {
+        self.change(|inner| inner.oauth_error = None)
+    }
+
     fn change(mut self, change: impl FnOnce(&mut Inner)) -> Self {
         change(Arc::make_mut(&mut self.inner));
         self

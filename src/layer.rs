@@ -187,7 +187,6 @@ impl AuthLayerBuilder {
 impl fmt::Debug for AuthLayerBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AuthLayerBuilder")
-            .field("origins", &self.origins)
             .field("stamp", &self.stamp)
             .field("judge", &self.judge)
             .field("refresh", &self.refresh)

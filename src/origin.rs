@@ -151,13 +151,11 @@ fn is_https(uri: &Uri) -> Option<bool> {
 /// The port that a client would connect to; `None` where the text after the host is no port at all.
 #[inline]
 fn port(authority: &Authority, https: bool) -> Option<u16> {
-    if let Some(port) = authority.port_u16() {
-        return Some(port);
-    }
     let host_and_port = authority.as_str().rsplit('@').next()?;
-    match host_and_port.get(authority.host().len()..) {
-        Some("" | ":") => Some(default_port(https)),
-        _ => None,
+    match host_and_port.get(authority.host().len()..)? {
+        "" | ":" => Some(default_port(https)),
+        // `parse` alone would let a sign pass.
+        port => port.strip_prefix(':').filter(|port| port.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok(),
     }
 }
 

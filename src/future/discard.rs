@@ -39,7 +39,8 @@ impl<B: Body> Future for Discard<B> {
             let Some(Ok(frame)) = frame else {
                 return Poll::Ready(());
             };
-            let read = frame.data_ref().map_or(0, Buf::remaining);
+            // An empty frame counts too, or a body of nothing else would never end.
+            let read = frame.data_ref().map_or(0, Buf::remaining).max(1);
             match this.left.checked_sub(read) {
                 Some(left) => *this.left = left,
                 None => return Poll::Ready(()),

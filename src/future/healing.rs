@@ -21,7 +21,7 @@ use crate::{
     rejection::{Judgement, NotReplayed, Rejection},
     replay::Replay,
     telemetry,
-    token::{Acquisition, Issued},
+    token::{Acquisition, Issued, Replayed},
 };
 
 pin_project! {
@@ -112,7 +112,7 @@ where
     /// Why this token does not help this request.
     fn refuses(&self, rejection: Rejection, issued: &Issued) -> Option<NotReplayed> {
         if rejection == Rejection::Token && issued.is_same_as(self.sent.ordinal) {
-            self.note_replay(issued, false);
+            self.note_replay(issued, Replayed::Rejected);
             return Some(NotReplayed::SameToken);
         }
         (!self.is_whole()).then_some(NotReplayed::BodyNotReplayable)
@@ -145,14 +145,22 @@ where
             Judgement::Accepted => {
                 settings.refresher.store.accepted(issued.ordinal);
                 if first == Rejection::Token {
-                    self.note_replay(issued, true);
+                    self.note_replay(issued, Replayed::Accepted);
                 }
                 return response;
             }
-            Judgement::Unknown => return response,
-            Judgement::InsufficientScope => return marked(response, NotReplayed::InsufficientScope),
+            Judgement::Unknown => {
+                self.note_replay(issued, Replayed::Answered);
+                return response;
+            }
+            Judgement::InsufficientScope => {
+                self.note_replay(issued, Replayed::Answered);
+                return marked(response, NotReplayed::InsufficientScope);
+            }
             Judgement::Rejected(Rejection::ClockSkew) => self.sent.learn_clock(&response),
-            Judgement::Rejected(Rejection::Token) if first == Rejection::Token => self.note_replay(issued, false),
+            Judgement::Rejected(Rejection::Token) if first == Rejection::Token => {
+                self.note_replay(issued, Replayed::Rejected);
+            }
             Judgement::Rejected(Rejection::Token) => {
                 Sent::reject_token(&self.sent);
             }
@@ -160,8 +168,8 @@ where
         marked(response, NotReplayed::RejectedAgain)
     }
 
-    fn note_replay(&self, issued: &Issued, healed: bool) {
+    fn note_replay(&self, issued: &Issued, replayed: Replayed) {
         let refresher = &self.sent.settings.refresher;
-        refresher.store.replayed(issued, healed, refresher.now());
+        refresher.store.replayed(issued, replayed, refresher.now());
     }
 }

@@ -54,7 +54,11 @@ where
 {
     let mut body = std::pin::pin!(body);
     let mut whole = Zeroizing::new(Vec::with_capacity(LONGEST));
-    while let Some(frame) = body.frame().await {
+    // An empty frame counts too, or a body of nothing else would never end.
+    for _ in 0..LONGEST {
+        let Some(frame) = body.frame().await else {
+            return Ok(Some(whole));
+        };
         let Ok(mut data) = frame.map_err(unavailable)?.into_data() else {
             continue;
         };
@@ -68,7 +72,7 @@ where
             data.advance(read);
         }
     }
-    Ok(Some(whole))
+    Ok(None)
 }
 
 /// An error of the transport; one of ours keeps its kind.

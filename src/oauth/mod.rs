@@ -73,11 +73,15 @@ impl ClientCredentials {
         let inner = &*self.inner;
         let asked = Stopwatch::start();
         let exchange = inner.exchange.exchange(inner.request()?);
-        let answer = clock::within(inner.timeout, exchange)
+        let mut answer = clock::within(inner.timeout, exchange)
             .await
             .ok_or_else(|| AuthError::new(ErrorKind::Timeout, "the authorization server did not answer in time"))??;
+        if let Some(body) = answer.body.as_deref_mut() {
+            wire::unescape_slashes(body);
+        }
         let (head, body) = (&answer.head, answer.body.as_ref().map(|body| body.as_slice()));
-        let token = wire::read(head.status, &head.headers, body, clock::system_now())?;
+        let read = wire::read(head.status, &head.headers, body, clock::system_now());
+        let token = read.map_err(|error| inner.without_echo(error))?;
         // The server may have made it at any time since it was asked.
         let token = token.aged_by(asked.elapsed());
         let date = if inner.trusted { dates::date(&head.headers) } else { None };
@@ -111,6 +115,13 @@ impl Inner {
             headers.insert(AUTHORIZATION, basic);
         }
         Ok(request)
+    }
+
+    /// A server that repeats the secret in its error code gets no audience.
+    fn without_echo(&self, error: AuthError) -> AuthError {
+        let secret = self.credentials.secret();
+        let echoes = error.oauth_error().is_some_and(|code| code.contains(secret.expose_secret()));
+        if echoes { error.without_oauth_error() } else { error }
     }
 }
 

@@ -64,7 +64,7 @@ impl<B: Body> Peek<B> {
                 Some(Ok(frame)) => {
                     frame.data_ref().into_iter().for_each(|data| append(&mut self.text, data));
                     self.frames.push_back(frame);
-                    if !is_small(&self.text) {
+                    if !is_small(&self.text) || self.frames.len() > MOST_FRAMES {
                         break;
                     }
                 }
@@ -164,5 +164,7 @@ fn is_small(text: &[u8]) -> bool {
 
 /// In bytes. The messages stand in bodies of some hundred.
 pub(super) const LONGEST: u64 = 4096;
+/// A small body in more frames than this, empty ones perhaps, is not worth its memory.
+const MOST_FRAMES: usize = 256;
 /// Of one frame. HTTP clients give one; a frame in more pieces is read as far as this.
 const MOST_SLICES: usize = 16;

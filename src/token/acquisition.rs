@@ -5,7 +5,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -29,6 +29,8 @@ pub(crate) struct Acquisition {
     trigger: Trigger,
     waiter: Option<Waiter>,
     limit: Limit,
+    /// For a flight in another runtime, which may have come to a halt with the flight in it.
+    watchdog: Option<Pin<Box<Sleep>>>,
 }
 
 /// How long the caller is willing to wait.
@@ -57,7 +59,24 @@ impl Acquisition {
 
     fn new(refresher: &Arc<Refresher>, trigger: Trigger, max_wait: Option<Duration>) -> Self {
         let limit = max_wait.map_or(Limit::None, Limit::Wait);
-        Self { refresher: Arc::clone(refresher), trigger, waiter: None, limit }
+        Self { refresher: Arc::clone(refresher), trigger, waiter: None, limit, watchdog: None }
+    }
+
+    /// Takes down a flight that nobody runs any more, and says so.
+    fn poll_watchdog(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(waiter) = self.waiter.as_ref().filter(|waiter| waiter.flight().is_elsewhere()) else {
+            return Poll::Pending;
+        };
+        if self.watchdog.is_none() {
+            self.watchdog = clock::sleep(self.refresher.flight_deadline()).map(Box::pin);
+        }
+        let Some(watchdog) = &mut self.watchdog else {
+            return Poll::Pending;
+        };
+        watchdog.as_mut().poll(cx).map(|()| {
+            self.refresher.abandon(waiter.flight());
+            self.watchdog = None;
+        })
     }
 }
 
@@ -74,9 +93,14 @@ impl Future for Acquisition {
                 continue;
             };
             let Poll::Ready(outcome) = waiter.poll(cx) else {
-                return self.limit.poll(cx).map(Err);
+                if let Poll::Ready(error) = self.limit.poll(cx) {
+                    return Poll::Ready(Err(error));
+                }
+                ready!(self.poll_watchdog(cx));
+                continue;
             };
             self.waiter = None;
+            self.watchdog = None;
             let brought = outcome?;
             if let Some(issued) = self.refresher.store.after_flight(brought, self.refresher.now()) {
                 return Poll::Ready(Ok(issued));

@@ -2,11 +2,12 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     task::{Context, Poll, Waker},
 };
 
 use slab::Slab;
+use tokio::runtime::{Handle, Id};
 
 use crate::{
     error::AuthError,
@@ -53,6 +54,8 @@ pub(crate) struct Flight {
     pub(crate) generation: u64,
     /// The token that the API refused, if that is why.
     pub(crate) rejected: Option<AccessToken>,
+    /// The runtime that runs it.
+    home: OnceLock<Id>,
     state: Mutex<State>,
 }
 
@@ -63,7 +66,17 @@ enum State {
 
 impl Flight {
     pub(crate) fn new(trigger: Trigger, generation: u64, rejected: Option<AccessToken>) -> Self {
-        Self { trigger, generation, rejected, state: Mutex::new(State::Pending(Slab::new())) }
+        let state = Mutex::new(State::Pending(Slab::new()));
+        Self { trigger, generation, rejected, home: OnceLock::new(), state }
+    }
+
+    pub(super) fn runs_in(&self, runtime: &Handle) {
+        self.home.get_or_init(|| runtime.id());
+    }
+
+    /// Whether it runs in another runtime than the one that asks, so that nobody here knows if that one still runs.
+    pub(super) fn is_elsewhere(&self) -> bool {
+        Handle::try_current().is_ok_and(|here| self.home.get().is_some_and(|home| *home != here.id()))
     }
 
     /// Ends the wait of everybody. The first end counts.
@@ -102,6 +115,10 @@ pub(crate) struct Waiter {
 impl Waiter {
     pub(crate) fn new(flight: Arc<Flight>) -> Self {
         Self { flight, place: None }
+    }
+
+    pub(super) fn flight(&self) -> &Arc<Flight> {
+        &self.flight
     }
 
     /// Whether the flight has ended is looked up under the lock that registers the waker, so no end goes unnoticed.

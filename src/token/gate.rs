@@ -61,7 +61,7 @@ impl Gate {
     pub(super) fn issue(&mut self, token: AccessToken, life: Life, generation: u64, now: Moment) -> Arc<Issued> {
         let issued = Arc::new(Issued::new(token, life, self.newest.as_deref(), generation, now));
         if self.renews {
-            self.spacing.renewed(issued.ordinal);
+            self.spacing.renewed(issued.ordinal, now);
         }
         self.record.issued = issued.ordinal;
         self.record.last_error = None;
@@ -71,14 +71,21 @@ impl Gate {
         issued
     }
 
-    pub(super) fn fail(&mut self, error: AuthError) {
+    fn fail(&mut self, error: AuthError) {
         self.record.failures = self.record.failures.saturating_add(1);
         self.record.last_error = Some(error);
     }
 
     pub(super) fn cool_down(&mut self, until: Moment, generation: u64, error: AuthError) {
+        self.fail(error.clone());
         self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
         self.cool_down = Some(CoolDown { until, generation, error });
+    }
+
+    /// Nothing is known about the server any more, so nothing holds the next flight back.
+    pub(super) fn abort(&mut self, error: AuthError) {
+        self.cool_down = None;
+        self.fail(error);
     }
 
     pub(super) fn did_not_heal(&mut self, ordinal: u64, accepted: bool, now: Moment) {

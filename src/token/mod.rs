@@ -22,4 +22,9 @@ pub use self::{
     source::{FetchRequest, TokenSource},
     status::{TokenState, TokenStatus},
 };
-pub(crate) use self::{acquisition::Acquisition, issued::Issued, refresher::Refresher, store::Course};
+pub(crate) use self::{
+    acquisition::Acquisition,
+    issued::Issued,
+    refresher::Refresher,
+    store::{Course, Replayed},
+};

@@ -38,7 +38,7 @@ pub(super) enum Access {
 impl Refresher {
     pub(crate) fn new(source: Box<dyn TokenSource>, policy: RefreshPolicy, clock: Timepiece) -> Self {
         Self {
-            store: Store::default(),
+            store: Store::new(clock.lag()),
             clock: Arc::new(clock),
             changed: Notify::new(),
             refresh_at: policy.draw_refresh_at(fastrand::f64()),
@@ -103,6 +103,16 @@ impl Refresher {
         started
     }
 
+    pub(super) fn flight_deadline(&self) -> Duration {
+        self.policy.flight_deadline()
+    }
+
+    /// Ends a flight whose runtime has come to a halt.
+    pub(super) fn abandon(&self, flight: &Arc<Flight>) {
+        let why = "the runtime of the token's flight does not run any more";
+        self.finish(flight, End::Aborted(AuthError::new(ErrorKind::Aborted, why)));
+    }
+
     /// Until the next flight may be due.
     pub(super) fn rest(&self) -> Option<Duration> {
         self.store.next_visit().map(|due| self.now().until(due))
@@ -128,7 +138,10 @@ impl Refresher {
         let span = FlightSpan::new(flight.trigger.name());
         let mut landing = Landing { refresher: Arc::clone(self), flight, span: span.clone(), landed: false };
         match Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn(span.around(landing.fly()))),
+            Ok(runtime) => {
+                landing.flight.runs_in(&runtime);
+                drop(runtime.spawn(span.around(landing.fly())));
+            }
             Err(_) => landing.land(End::Aborted(AuthError::new(
                 ErrorKind::Aborted,
                 "a token can be fetched only within a tokio runtime",

@@ -13,15 +13,19 @@ pub(crate) struct Spacing {
     /// Whether the API accepts anybody with these tokens: one caller's trouble then, not everybody's.
     ever_accepted: bool,
     last_rejection: Option<Moment>,
-    /// The newest token that was obtained because one was rejected.
+    /// The newest token that was obtained because one was rejected, and when.
     renewal: u64,
+    renewed_at: Option<Moment>,
+    /// The newest token with which a request that was sent again got an answer of whatever kind, but no rejection.
+    answered: u64,
     /// The newest token of which it is known whether it healed.
     judged: u64,
 }
 
 impl Spacing {
-    pub(crate) fn renewed(&mut self, ordinal: u64) {
+    pub(crate) fn renewed(&mut self, ordinal: u64, now: Moment) {
         self.renewal = ordinal;
+        self.renewed_at = Some(now);
     }
 
     /// Notes that a response rejected its token, whichever it was.
@@ -38,8 +42,13 @@ impl Spacing {
     }
 
     /// Whether this token was obtained because of a rejection, and nobody knows yet whether that helped.
-    pub(crate) fn is_unproven(&self, ordinal: u64) -> bool {
-        self.renewal == ordinal && self.judged < ordinal
+    ///
+    /// It is known when a rejected request was sent again with it. Where none is, as with `NoReplay`, an accepted request
+    /// proves little at first: it may be another caller's.
+    pub(crate) fn is_unproven(&self, ordinal: u64, ever_accepted: bool, now: Moment) -> bool {
+        let young = self.renewed_at.is_some_and(|renewed| renewed.until(now) < YOUTH);
+        let known = ever_accepted || self.answered >= ordinal;
+        self.renewal == ordinal && self.judged < ordinal && (young || !known)
     }
 
     /// The request sent again with this token was rejected too. Counts once for each token.
@@ -53,16 +62,23 @@ impl Spacing {
         self.until = Some(now.after(schedule::spacing(self.unhealed, ever_accepted)));
     }
 
-    /// The request sent again with this token was answered.
+    /// The request sent again with this token was not rejected, but not accepted either.
+    pub(crate) fn answered(&mut self, ordinal: u64) {
+        self.answered = self.answered.max(ordinal);
+    }
+
+    /// The request sent again with this token was accepted.
     pub(crate) fn healed(&mut self, ordinal: u64) {
         self.judged = self.judged.max(ordinal);
         self.end();
     }
 
-    /// A request was answered with a token that no request had been answered with before.
+    /// A request was accepted with a token that none had been accepted with before. If nobody was accepted at all, there
+    /// is hope again; but what did not heal so far still counts, as that may have been one caller's trouble all along.
     pub(crate) fn first_accepted(&mut self) {
         if !self.ever_accepted {
-            self.end();
+            self.until = None;
+            self.ever_accepted = true;
         }
     }
 
@@ -74,6 +90,8 @@ impl Spacing {
 
 /// After this long without a rejection, one caller's trouble is over.
 const QUIET: Duration = Duration::from_secs(60);
+/// As long as the longest spacing of one caller's trouble.
+const YOUTH: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {
@@ -94,7 +112,7 @@ mod tests {
     fn r5_nothing_is_spaced_before_a_renewal_failed_to_heal() {
         let mut spacing = Spacing::default();
         spacing.rejected(at(0));
-        spacing.renewed(2);
+        spacing.renewed(2, at(0));
         assert!(!spacing.runs(at(0)));
     }
 
@@ -134,6 +152,8 @@ mod tests {
         wrong_audience.did_not_heal(2, false, at(0));
         wrong_audience.first_accepted();
         assert!(!wrong_audience.runs(at(0)));
+        wrong_audience.did_not_heal(3, true, at(0));
+        assert_eq!(runs_for(&wrong_audience, 0), 2, "one caller's trouble all along, so the count goes on");
 
         let mut one_bad_caller = Spacing::default();
         one_bad_caller.did_not_heal(2, true, at(0));
@@ -160,13 +180,24 @@ mod tests {
     #[test]
     fn r7_a_renewed_token_is_unproven_until_it_is_judged() {
         let mut spacing = Spacing::default();
-        assert!(!spacing.is_unproven(1), "the first token was no renewal");
-        spacing.renewed(2);
-        assert!(spacing.is_unproven(2));
+        assert!(!spacing.is_unproven(1, false, at(0)), "the first token was no renewal");
+        spacing.renewed(2, at(0));
+        assert!(spacing.is_unproven(2, false, at(0)));
         spacing.did_not_heal(2, false, at(0));
-        assert!(!spacing.is_unproven(2));
-        spacing.renewed(3);
+        assert!(!spacing.is_unproven(2, false, at(0)));
+        spacing.renewed(3, at(0));
         spacing.healed(3);
-        assert!(!spacing.is_unproven(3));
+        assert!(!spacing.is_unproven(3, false, at(0)));
+    }
+
+    #[test]
+    fn r7_what_others_do_with_a_renewed_token_proves_something_after_ten_seconds() {
+        let mut spacing = Spacing::default();
+        spacing.renewed(2, at(0));
+        assert!(spacing.is_unproven(2, true, at(9)));
+        assert!(!spacing.is_unproven(2, true, at(10)));
+        assert!(spacing.is_unproven(2, false, at(10)));
+        spacing.answered(2);
+        assert!(!spacing.is_unproven(2, false, at(10)));
     }
 }

@@ -42,6 +42,15 @@ pub(crate) enum Course {
     CoolingDown,
 }
 
+/// What the API made of a request that was sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Replayed {
+    Accepted,
+    /// With neither a yes nor a no to the token.
+    Answered,
+    Rejected,
+}
+
 /// How a flight ended, with what the store needs to know about it.
 pub(crate) enum End {
     Token {
@@ -63,9 +72,15 @@ pub(crate) struct Store {
     accepted: AtomicU64,
     /// Never locked across an await, and every change of `current` is made under it.
     gate: Mutex<Gate>,
+    /// How far behind the clock may be.
+    clock_lag: Duration,
 }
 
 impl Store {
+    pub(super) fn new(clock_lag: Duration) -> Self {
+        Self { clock_lag, ..Self::default() }
+    }
+
     /// The current token, usable or not. The guard must not live across an await.
     #[inline]
     pub(crate) fn current(&self) -> arc_swap::Guard<Option<Arc<Issued>>> {
@@ -94,7 +109,7 @@ impl Store {
             return Answer::Joined(Waiter::new(flight));
         }
         if !forced && let Some((until, error)) = gate.cooling_down(now, generation) {
-            return Answer::CoolingDown(error.clone().with_retry_after(Some(now.until(until))));
+            return Answer::CoolingDown(self.telling(error.clone(), now.until(until)));
         }
         gate.renews = rejected;
         let flight = self.begin(&mut gate, trigger, generation);
@@ -126,8 +141,9 @@ impl Store {
         if gate.spacing.runs(now) {
             return Course::TooSoon;
         }
-        if gate.spacing.is_unproven(current.ordinal) && !self.was_accepted(current.ordinal) {
-            gate.did_not_heal(current.ordinal, false, now);
+        let accepted = self.was_accepted(current.ordinal);
+        if gate.spacing.is_unproven(current.ordinal, accepted, now) {
+            gate.did_not_heal(current.ordinal, accepted, now);
             return Course::TooSoon;
         }
         if gate.flight.is_none() && gate.cooling_down(now, generation).is_some() {
@@ -155,13 +171,15 @@ impl Store {
     }
 
     /// What became of a rejected request that was sent again with this token.
-    pub(crate) fn replayed(&self, issued: &Issued, healed: bool, now: Moment) {
+    pub(crate) fn replayed(&self, issued: &Issued, replayed: Replayed, now: Moment) {
         let mut gate = self.gate();
-        if healed {
-            gate.spacing.healed(issued.ordinal);
-        } else {
-            gate.spacing.rejected(now);
-            gate.did_not_heal(issued.ordinal, self.was_accepted(issued.ordinal), now);
+        match replayed {
+            Replayed::Accepted => gate.spacing.healed(issued.ordinal),
+            Replayed::Answered => gate.spacing.answered(issued.ordinal),
+            Replayed::Rejected => {
+                gate.spacing.rejected(now);
+                gate.did_not_heal(issued.ordinal, self.was_accepted(issued.ordinal), now);
+            }
         }
     }
 
@@ -179,15 +197,14 @@ impl Store {
             }
             End::Aborted(error) => {
                 self.put_off(now, flight.generation);
-                gate.fail(error.clone());
+                gate.abort(error.clone());
                 Err(error)
             }
             End::Failed { error, cool_down } => {
                 let until = now.after(cool_down);
                 self.put_off(until, flight.generation);
-                gate.fail(error.clone());
                 gate.cool_down(until, flight.generation, error.clone());
-                Err(error.with_retry_after(Some(cool_down)))
+                Err(self.telling(error, cool_down))
             }
         };
         drop(gate);
@@ -230,6 +247,11 @@ impl Store {
         gate.retired_was_accepted = self.was_accepted(current.ordinal);
         current.retire();
         self.current.store(None);
+    }
+
+    /// The error with the wait that is sure to be long enough, though the clock may be behind.
+    fn telling(&self, error: AuthError, wait: Duration) -> AuthError {
+        error.with_retry_after(Some(wait.saturating_add(self.clock_lag)))
     }
 
     fn was_accepted(&self, ordinal: u64) -> bool {
@@ -446,12 +468,23 @@ mod tests {
     }
 
     #[test]
-    fn r5_a_renewal_that_was_accepted_is_renewed_at_once() {
+    fn r5_a_renewal_that_others_were_accepted_with_for_ten_seconds_is_renewed_at_once() {
         let store = holding("a");
         store.rejected(1, at(1), 0);
         let (_, flight) = begun(store.ask(Trigger::Rejected, at(1), 0));
         store.finish(&flight, token("b"), at(1));
         store.accepted(2);
+        assert_eq!(store.rejected(2, at(11), 0), Course::Renew);
+    }
+
+    #[test]
+    fn r5_a_renewal_that_healed_is_renewed_at_once() {
+        let store = holding("a");
+        store.rejected(1, at(1), 0);
+        let (_, flight) = begun(store.ask(Trigger::Rejected, at(1), 0));
+        store.finish(&flight, token("b"), at(1));
+        let Answer::Usable(issued) = store.ask(Trigger::Rejected, at(1), 0) else { panic!("no token") };
+        store.replayed(&issued, Replayed::Accepted, at(1));
         assert_eq!(store.rejected(2, at(1), 0), Course::Renew);
     }
 
