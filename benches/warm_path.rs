@@ -20,7 +20,7 @@ use tower::{Layer, Service, ServiceBuilder, retry::Policy, service_fn};
 use tower_http::{auth::AddAuthorizationLayer, set_header::SetRequestHeaderLayer};
 use tower_outbound_auth::{
     AccessToken, AuthError, AuthLayer, BoxError, Credentials, FetchRequest, NoAuth, NoReplay, SignRules, TimestampHmac,
-    TokenSource,
+    TokenHandle, TokenSource,
 };
 
 type Body = Empty<&'static [u8]>;
@@ -83,16 +83,20 @@ fn time<S: Service<Request<Body>>>(service: &mut S, request: &Request<Body>) -> 
     start.elapsed().as_secs_f64() * 1e9 / f64::from(CALLS)
 }
 
-fn main() -> Result<(), BoxError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let _entered = runtime.enter();
-    let bearer = AuthLayer::builder(Fixed).origin("https://api.example.com").build()?;
-    let signer = TimestampHmac::sha256(Credentials::new("id", "secret"));
-    let bearer_and_signature =
-        AuthLayer::builder(Fixed).origin("https://api.example.com").sign(SignRules::all(), signer).build()?;
-    for handle in [bearer.handle(), bearer_and_signature.handle()] {
+fn warm_up(handles: [TokenHandle; 2]) -> Result<(), BoxError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    for handle in handles {
         runtime.block_on(handle.token())?;
     }
+    Ok(())
+}
+
+fn main() -> Result<(), BoxError> {
+    let bearer = AuthLayer::builder(Fixed).origin("https://api.example.com").build()?;
+    let hmac = TimestampHmac::sha256(Credentials::new("id", "secret"));
+    let bearer_and_signature =
+        AuthLayer::builder(Fixed).origin("https://api.example.com").sign(SignRules::all(), hmac).build()?;
+    warm_up([bearer.handle(), bearer_and_signature.handle()])?;
 
     let header = || AddAuthorizationLayer::bearer(&"t".repeat(800)).as_sensitive(true);
     let set =
