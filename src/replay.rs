@@ -63,7 +63,9 @@ impl<B: Body + Default> Replay<B> for EmptyBody {
 
 /// Sends nothing again: for any body, and for the cheapest request.
 ///
-/// A rejected request still renews the token, for the requests after it; its response goes to the caller.
+/// A rejected request still renews the token, for the requests after it; its response goes to the caller. Whether the
+/// renewal helped, only a request that is sent again could tell: so a token that is rejected within ten seconds of such a
+/// renewal counts as one that did not help, and the next renewal waits a second or more.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoReplay;
 

@@ -45,10 +45,11 @@ impl Stamp {
         if has::<NoAuth>(request.extensions()) {
             return Admission::Refused;
         }
-        if self.overwrite == Overwrite::Keep && request.headers().contains_key(AUTHORIZATION) {
-            return Admission::Refused;
-        }
-        self.scope.admit(request.uri())
+        let admission = self.scope.admit(request.uri());
+        let kept = self.overwrite == Overwrite::Keep
+            && admission != Admission::Refused
+            && request.headers().contains_key(AUTHORIZATION);
+        if kept { Admission::Refused } else { admission }
     }
 
     /// Writes the credentials. Whatever had their names before is replaced.
