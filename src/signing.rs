@@ -113,6 +113,11 @@ impl SignatureHeaders {
         Arc::make_mut(&mut self.headers).push((name, value));
     }
 
+    /// The value of a header, for the tests of a signer of one's own. The last one counts, as in the request.
+    pub fn get(&self, name: &HeaderName) -> Option<&HeaderValue> {
+        self.headers.iter().rfind(|(other, _)| other == name).map(|(_, value)| value)
+    }
+
     pub(crate) fn write(&self, headers: &mut HeaderMap) {
         for (name, value) in self.headers.iter() {
             headers.insert(name.clone(), value.clone());

@@ -21,6 +21,8 @@ use crate::rejection::Rejection;
 /// It reads the body of a 400, 401 or 403 if that is at most 4 KiB, leaves a [`Rejection`] in the response's extensions if
 /// one of the two messages is in it, and hands the body on whole: frames, trailers and errors as they came. A compressed
 /// body has to be decompressed below this layer.
+///
+/// Such a response waits for its body: put a timeout around the stack, as for any server that may stall.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RejectionLayer;
 
