@@ -133,6 +133,7 @@ where
             ));
         };
         settings.stamp.write(&mut request, &issued.token, || refresher.clock.server_now())?;
+        self.sent.ordinal = issued.ordinal;
         self.sent.at = refresher.now().into();
         telemetry::sent_again();
         Ok(Stage::Sending { response: self.service.call(request), issued })

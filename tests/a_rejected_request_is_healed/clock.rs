@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_outbound_auth::{
     AuthError, AuthLayer, BoxError, ClientCredentials, Clock, Credentials, NoReplay, NotReplayed, Rejection, SignRules,
-    SignatureHeaders, Signer, SigningContext,
+    SignatureHeaders, Signer, SigningContext, TokenState,
 };
 
 use super::answering;
@@ -230,4 +230,27 @@ async fn r8_the_token_endpoint_is_believed_no_more_than_the_api() {
     assert!(close(shift, 0), "a cache may have kept it: {shift}");
     let shift = shift_by_endpoint("http://login.internal/token", None).await;
     assert!(close(shift, 0), "plain http: {shift}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn r2_the_token_that_the_second_request_carried_is_retired_when_it_is_rejected_after_the_clock() {
+    let issuer = Issuer::new();
+    let layer = issuer.layer();
+    let handle = layer.handle();
+    let client = layer.layer(service_fn(move |request: Request<Body>| {
+        let handle = handle.clone();
+        async move {
+            if request.headers()[http::header::AUTHORIZATION] != "Bearer token-1" {
+                return Ok::<_, BoxError>(answer(StatusCode::UNAUTHORIZED));
+            }
+            handle.refresh().await?;
+            let mut response = answer(StatusCode::BAD_REQUEST);
+            response.extensions_mut().insert(Rejection::ClockSkew);
+            Ok(response)
+        }
+    }));
+    let response = client.oneshot(Request::get(ORIGIN).body(Body::default()).unwrap()).await.unwrap();
+    assert_eq!(response.extensions().get(), Some(&NotReplayed::RejectedAgain));
+    assert_eq!(issuer.requests(), 2);
+    assert_eq!(layer.handle().status().state, TokenState::Missing, "token-2 was rejected, and is retired");
 }
