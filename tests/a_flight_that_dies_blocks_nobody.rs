@@ -128,6 +128,23 @@ fn t2_a_flight_on_a_runtime_that_nobody_runs_any_more_ends_by_its_deadline() {
 }
 
 #[test]
+fn t2_callers_too_impatient_for_the_deadline_get_past_a_flight_that_nobody_runs_any_more() {
+    let issuer = Issuer::new();
+    let handle = issuer.layer().handle();
+    let (here, idle) = (runtime(), runtime());
+    assert!(nudge(&idle, &mut Box::pin(handle.token())), "the flight is left behind there, neither done nor dropped");
+    let served = here.block_on(async {
+        for _ in 0..120 {
+            if let Ok(Ok(token)) = timeout(Duration::from_secs(1), handle.token()).await {
+                return Some(token);
+            }
+        }
+        None
+    });
+    assert!(served.is_some(), "two minutes of callers with a timeout of a second, and none was served");
+}
+
+#[test]
 fn t11_a_layer_needs_no_runtime_to_be_built_and_serves_three_one_after_the_other() {
     let issuer = Issuer::new();
     let (seen, api) = api(&issuer, Duration::ZERO);

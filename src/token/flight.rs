@@ -10,6 +10,7 @@ use slab::Slab;
 use tokio::runtime::{Handle, Id};
 
 use crate::{
+    clock::Moment,
     error::AuthError,
     token::{AccessToken, issued::Issued},
 };
@@ -54,6 +55,8 @@ pub(crate) struct Flight {
     pub(crate) generation: u64,
     /// The token that the API refused, if that is why.
     pub(crate) rejected: Option<AccessToken>,
+    /// Past its deadline and some: if it has not ended by then, nobody runs it any more.
+    pub(super) overdue: Moment,
     /// The runtime that runs it.
     home: OnceLock<Id>,
     state: Mutex<State>,
@@ -65,9 +68,9 @@ enum State {
 }
 
 impl Flight {
-    pub(crate) fn new(trigger: Trigger, generation: u64, rejected: Option<AccessToken>) -> Self {
+    pub(crate) fn new(trigger: Trigger, generation: u64, rejected: Option<AccessToken>, overdue: Moment) -> Self {
         let state = Mutex::new(State::Pending(Slab::new()));
-        Self { trigger, generation, rejected, home: OnceLock::new(), state }
+        Self { trigger, generation, rejected, overdue, home: OnceLock::new(), state }
     }
 
     pub(super) fn runs_in(&self, runtime: &Handle) {

@@ -19,7 +19,7 @@ pub(crate) struct Issued {
     /// It had no usable moment even when it came: for those who waited, once.
     stillborn: bool,
     retired: AtomicBool,
-    /// When a request should look whether a flight is due; never while one is under way.
+    /// When a request should look whether a flight is due, or overdue.
     attend_at: AtomicU64,
     /// The source's generation that it is from.
     obtained_in: u64,
@@ -83,9 +83,9 @@ impl Issued {
         self.retired.store(true, Relaxed);
     }
 
-    /// A flight for its successor is under way.
-    pub(super) fn attended(&self, generation: u64) {
-        self.attend_at.store(Moment::NEVER.as_nanos(), Relaxed);
+    /// A flight for its successor is under way, and overdue at some time.
+    pub(super) fn attended(&self, generation: u64, overdue: Moment) {
+        self.attend_at.store(overdue.as_nanos(), Relaxed);
         self.flown_for.store(generation, Relaxed);
     }
 

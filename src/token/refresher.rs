@@ -38,7 +38,7 @@ pub(super) enum Access {
 impl Refresher {
     pub(crate) fn new(source: Box<dyn TokenSource>, policy: RefreshPolicy, clock: Timepiece) -> Self {
         Self {
-            store: Store::new(clock.lag()),
+            store: Store::new(clock.lag(), policy.flight_deadline().saturating_add(GRACE)),
             clock: Arc::new(clock),
             changed: Notify::new(),
             refresh_at: policy.draw_refresh_at(fastrand::f64()),
@@ -59,6 +59,7 @@ impl Refresher {
 
     /// The usable token, or a place among those who wait for it; a flight is started if that takes one.
     pub(super) fn ask(self: &Arc<Self>, trigger: Trigger) -> Result<Access, AuthError> {
+        self.abandon_overdue();
         match self.store.ask(trigger, self.now(), self.generation()) {
             Answer::Usable(issued) => {
                 self.attend(&issued, self.now());
@@ -88,6 +89,7 @@ impl Refresher {
 
     /// Starts the flight that is due, if one is, and says so. For `keep_warm`, which waits for nothing.
     pub(super) fn tend(self: &Arc<Self>) -> bool {
+        self.abandon_overdue();
         let (now, generation) = (self.now(), self.generation());
         let begun = match self.store.ask(Trigger::KeepWarm, now, generation) {
             Answer::Usable(issued) if issued.needs_attention(now, generation) => {
@@ -105,6 +107,13 @@ impl Refresher {
 
     pub(super) fn flight_deadline(&self) -> Duration {
         self.policy.flight_deadline()
+    }
+
+    /// Takes down the flight that should have ended long ago, as those who might wait for its end may all be impatient.
+    fn abandon_overdue(&self) {
+        if let Some(flight) = self.store.overdue(self.now()) {
+            self.abandon(&flight);
+        }
     }
 
     /// Ends a flight whose runtime has come to a halt.
@@ -125,6 +134,7 @@ impl Refresher {
 
     #[cold]
     fn succeed(self: &Arc<Self>, now: Moment) {
+        self.abandon_overdue();
         // Without a runtime nothing can be started; the next request in one will.
         if Handle::try_current().is_ok()
             && let Some(flight) = self.store.attend(Trigger::Aging, now, self.generation())
@@ -251,6 +261,9 @@ impl Drop for Landing {
         }
     }
 }
+
+/// What a flight may take beyond its deadline, on a busy runtime.
+const GRACE: Duration = Duration::from_secs(1);
 
 fn late(failure: Option<AuthError>) -> AuthError {
     let late = AuthError::new(ErrorKind::Timeout, "no token within the deadline of its flight");

@@ -74,11 +74,18 @@ pub(crate) struct Store {
     gate: Mutex<Gate>,
     /// How far behind the clock may be.
     clock_lag: Duration,
+    /// How long a flight may be under way.
+    flight_limit: Duration,
 }
 
 impl Store {
-    pub(super) fn new(clock_lag: Duration) -> Self {
-        Self { clock_lag, ..Self::default() }
+    pub(super) fn new(clock_lag: Duration, flight_limit: Duration) -> Self {
+        Self { clock_lag, flight_limit, ..Self::default() }
+    }
+
+    /// The flight that should have ended long ago.
+    pub(super) fn overdue(&self, now: Moment) -> Option<Arc<Flight>> {
+        self.gate().flight.clone().filter(|flight| now >= flight.overdue)
     }
 
     /// The current token, usable or not. The guard must not live across an await.
@@ -112,7 +119,7 @@ impl Store {
             return Answer::CoolingDown(self.telling(error.clone(), now.until(until)));
         }
         gate.renews = rejected;
-        let flight = self.begin(&mut gate, trigger, generation);
+        let flight = self.begin(&mut gate, trigger, now, generation);
         Answer::Begun(Waiter::new(Arc::clone(&flight)), flight)
     }
 
@@ -128,7 +135,7 @@ impl Store {
             return None;
         }
         let trigger = if current.is_outdated(generation) { Trigger::Rotated } else { trigger };
-        Some(self.begin(&mut gate, trigger, generation))
+        Some(self.begin(&mut gate, trigger, now, generation))
     }
 
     /// A response rejected the token with this ordinal.
@@ -228,11 +235,12 @@ impl Store {
         gate.flight.is_none().then(|| due.max(allowed))
     }
 
-    fn begin(&self, gate: &mut Gate, trigger: Trigger, generation: u64) -> Arc<Flight> {
+    fn begin(&self, gate: &mut Gate, trigger: Trigger, now: Moment, generation: u64) -> Arc<Flight> {
+        let overdue = now.after(self.flight_limit);
         if let Some(current) = self.current.load_full() {
-            current.attended(generation);
+            current.attended(generation, overdue);
         }
-        let flight = Arc::new(Flight::new(trigger, generation, gate.refused()));
+        let flight = Arc::new(Flight::new(trigger, generation, gate.refused(), overdue));
         gate.flight = Some(Arc::clone(&flight));
         flight
     }
@@ -305,7 +313,7 @@ mod tests {
 
     /// A store whose current token is this one.
     fn holding(text: &str) -> Store {
-        let store = Store::default();
+        let store = Store::new(Duration::ZERO, 30 * SECOND);
         let (_, flight) = begun(store.ask(Trigger::Missing, START, 0));
         store.finish(&flight, token(text), START);
         store
@@ -326,7 +334,7 @@ mod tests {
 
     #[test]
     fn t1_the_first_begins_and_the_others_join() {
-        let store = Store::default();
+        let store = Store::new(Duration::ZERO, 30 * SECOND);
         let (_, flight) = begun(store.ask(Trigger::Missing, START, 0));
         joined(store.ask(Trigger::Missing, START, 0));
         joined(store.ask(Trigger::Forced, START, 0));
@@ -336,7 +344,7 @@ mod tests {
 
     #[test]
     fn t3_everybody_who_waits_is_woken_and_gets_the_same() {
-        let store = Store::default();
+        let store = Store::new(Duration::ZERO, 30 * SECOND);
         let (mut first, flight) = begun(store.ask(Trigger::Missing, START, 0));
         let mut second = joined(store.ask(Trigger::Missing, START, 0));
         let count = Arc::new(Count::default());
@@ -351,7 +359,7 @@ mod tests {
 
     #[test]
     fn who_looks_only_after_the_end_is_not_forgotten() {
-        let store = Store::default();
+        let store = Store::new(Duration::ZERO, 30 * SECOND);
         let (mut waiter, flight) = begun(store.ask(Trigger::Missing, START, 0));
         store.finish(&flight, token("a"), START);
         assert!(poll(&mut waiter, &Arc::default()).is_ready());
@@ -359,7 +367,7 @@ mod tests {
 
     #[test]
     fn s8_who_gives_up_leaves_no_waker_behind() {
-        let store = Store::default();
+        let store = Store::new(Duration::ZERO, 30 * SECOND);
         let (mut waiter, flight) = begun(store.ask(Trigger::Missing, START, 0));
         let count = Arc::new(Count::default());
         assert!(poll(&mut waiter, &count).is_pending());
@@ -395,7 +403,7 @@ mod tests {
 
     #[test]
     fn t8_a_cool_down_answers_at_once_and_ends_with_time_force_or_rotation() {
-        let store = Store::default();
+        let store = Store::new(Duration::ZERO, 30 * SECOND);
         let (_, flight) = begun(store.ask(Trigger::Missing, START, 0));
         store.finish(&flight, failure(), START);
         let Answer::CoolingDown(error) = store.ask(Trigger::Missing, at(4), 0) else { panic!("no cool-down") };
@@ -410,7 +418,7 @@ mod tests {
 
     #[test]
     fn t2_an_aborted_flight_leaves_no_cool_down() {
-        let store = Store::default();
+        let store = Store::new(Duration::ZERO, 30 * SECOND);
         let (_, flight) = begun(store.ask(Trigger::Missing, START, 0));
         store.finish(&flight, End::Aborted(AuthError::new(ErrorKind::Aborted, "gone")), START);
         begun(store.ask(Trigger::Missing, START, 0));
@@ -440,7 +448,7 @@ mod tests {
 
     #[test]
     fn t6_a_stillborn_token_is_for_those_who_waited_unless_it_was_rejected() {
-        let store = Store::default();
+        let store = Store::new(Duration::ZERO, 30 * SECOND);
         let (mut waiter, flight) = begun(store.ask(Trigger::Missing, at(95), 0));
         store.finish(&flight, token("late"), at(95));
         let Poll::Ready(Ok(brought)) = poll(&mut waiter, &Arc::default()) else { panic!("no token") };
