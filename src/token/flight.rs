@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, OnceLock, PoisonError},
     task::{Context, Poll, Waker},
 };
 
@@ -12,7 +12,7 @@ use tokio::runtime::{Handle, Id};
 use crate::{
     clock::Moment,
     error::AuthError,
-    token::{AccessToken, issued::Issued},
+    token::{AccessToken, issued::Issued, sync::Mutex},
 };
 
 /// What a flight ends with, for everybody who waited.

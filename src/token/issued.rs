@@ -1,10 +1,14 @@
 //! A token in use: its life, its place among the others, and when its successor is due.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 use crate::{
     clock::Moment,
-    token::{AccessToken, schedule::Life},
+    token::{
+        AccessToken,
+        schedule::Life,
+        sync::{AtomicBool, AtomicU64},
+    },
 };
 
 /// A token in use.

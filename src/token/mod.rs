@@ -13,6 +13,7 @@ mod source;
 mod spacing;
 mod status;
 mod store;
+mod sync;
 
 pub use self::{
     access::AccessToken,

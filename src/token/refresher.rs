@@ -14,8 +14,12 @@ use crate::{
         issued::Issued,
         schedule,
         store::{Answer, End, Store},
+        sync,
     },
 };
+
+#[cfg(all(test, any(auth_loom, auth_shuttle)))]
+mod model;
 
 /// The token of one layer and of everything that was made from it.
 pub(crate) struct Refresher {
@@ -150,7 +154,7 @@ impl Refresher {
         match Handle::try_current() {
             Ok(runtime) => {
                 landing.flight.runs_in(&runtime);
-                drop(runtime.spawn(span.around(landing.fly())));
+                sync::spawn(&runtime, span.around(landing.fly()));
             }
             Err(_) => landing.land(End::Aborted(AuthError::new(
                 ErrorKind::Aborted,

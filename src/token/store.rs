@@ -1,14 +1,9 @@
 //! The current token, and what may be done about it: a state machine without I/O.
 
 use std::{
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::{Arc, PoisonError, atomic::Ordering::Relaxed},
     time::Duration,
 };
-
-use arc_swap::ArcSwapOption;
 
 use crate::{
     clock::Moment,
@@ -19,8 +14,12 @@ use crate::{
         gate::{Gate, Record},
         issued::Issued,
         schedule::Life,
+        sync::{AtomicU64, Guard, Mutex, MutexGuard, Swap},
     },
 };
+
+#[cfg(all(test, any(auth_loom, auth_shuttle)))]
+mod model;
 
 /// What the store says to somebody who wants a token.
 pub(crate) enum Answer {
@@ -67,7 +66,7 @@ pub(crate) enum End {
 
 #[derive(Debug, Default)]
 pub(crate) struct Store {
-    current: ArcSwapOption<Issued>,
+    current: Swap<Issued>,
     /// The newest token with which a request was accepted.
     accepted: AtomicU64,
     /// Never locked across an await, and every change of `current` is made under it.
@@ -90,7 +89,7 @@ impl Store {
 
     /// The current token, usable or not. The guard must not live across an await.
     #[inline]
-    pub(crate) fn current(&self) -> arc_swap::Guard<Option<Arc<Issued>>> {
+    pub(crate) fn current(&self) -> Guard<Issued> {
         self.current.load()
     }
 
