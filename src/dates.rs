@@ -18,8 +18,9 @@ pub(crate) fn date(headers: &HeaderMap) -> Option<SystemTime> {
 /// How long the server asks to be left alone (RFC 9110, section 10.2.3), by its own clock where it names a date.
 pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = value.parse() {
-        return Some(Duration::from_secs(seconds));
+    // `parse` alone would let a sign pass.
+    if value.bytes().all(|byte| byte.is_ascii_digit()) {
+        return value.parse().ok().map(Duration::from_secs);
     }
     let until = httpdate::parse_http_date(value).ok()?;
     until.duration_since(date(headers).unwrap_or(now)).ok()

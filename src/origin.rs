@@ -1,6 +1,9 @@
 //! Scheme, host and port: who may see a credential.
 
-use std::{fmt, net::IpAddr};
+use std::{
+    fmt,
+    net::{Ipv4Addr, Ipv6Addr},
+};
 
 use http::{
     Uri,
@@ -165,6 +168,10 @@ const fn default_port(https: bool) -> u16 {
 
 /// 127.0.0.0/8, `[::1]` and `localhost`, which do not leave this machine.
 fn is_loopback(host: &str) -> bool {
-    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    host.eq_ignore_ascii_case("localhost") || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(address) => address.parse().is_ok_and(|address: Ipv6Addr| address.is_loopback()),
+        None => {
+            host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|address: Ipv4Addr| address.is_loopback())
+        }
+    }
 }

@@ -121,8 +121,10 @@ fn by_challenges(headers: &HeaderMap, otherwise: Judgement) -> Judgement {
 
 /// The `error` of each `Bearer` challenge in one header; none if it cannot be read.
 fn bearer_errors(header: &http::HeaderValue) -> Vec<String> {
-    let challenges = header.to_str().map(http_auth::parse_challenges);
-    let Ok(Ok(challenges)) = challenges else {
+    // Quotes may hold bytes beyond ASCII (RFC 9110, section 5.6.4), which are none of a code's.
+    let ascii = |byte: &u8| if byte.is_ascii() { char::from(*byte) } else { '?' };
+    let text: String = header.as_bytes().iter().map(ascii).collect();
+    let Ok(challenges) = http_auth::parse_challenges(&text) else {
         return Vec::new();
     };
     let bearer = challenges.iter().filter(|challenge| challenge.scheme.eq_ignore_ascii_case("Bearer"));

@@ -75,9 +75,8 @@ pub(crate) fn read(
         return Err(refusal(status, body).with_retry_after(dates::retry_after(headers, now)));
     }
     let body = body.ok_or_else(|| malformed("the token response is longer than 64 KiB"))?;
-    // What serde says of a body may quote it.
-    let answer: Success = serde_json::from_slice(body)
-        .map_err(|_| malformed("the token response is not the JSON object of RFC 6749, section 5.1"))?;
+    let answer: Success =
+        object(body).ok_or_else(|| malformed("the token response is not the JSON object of RFC 6749, section 5.1"))?;
     if let Some(error) = answer.error {
         let denied = AuthError::new(ErrorKind::Denied, "the authorization server answered 200 with an error");
         return Err(with_code(denied, error.as_str()));
@@ -92,6 +91,12 @@ pub(crate) fn read(
         Some(scope) => token.with_scope(scope),
         None => token,
     })
+}
+
+/// Reads a JSON object, and no array of its values, which serde would take as well. What serde says of a body may quote
+/// it, so nobody hears of that.
+fn object<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Option<T> {
+    body.trim_ascii_start().starts_with(b"{").then(|| serde_json::from_slice(body).ok()).flatten()
 }
 
 #[derive(Deserialize)]
@@ -122,7 +127,7 @@ fn refusal(status: StatusCode, body: Option<&[u8]>) -> AuthError {
     } else {
         malformed(format!("the token endpoint answered with a status that means nothing here ({number})"))
     };
-    let failure: Option<Failure> = body.and_then(|body| serde_json::from_slice(body).ok());
+    let failure: Option<Failure> = body.and_then(object);
     with_code(error, failure.as_ref().map(|failure| failure.error.as_str()))
 }
 
