@@ -1,0 +1,41 @@
+//! Runs a future to its end, and holds it to bounds of work and memory.
+
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+};
+
+use tokio::runtime::{Builder, Runtime};
+
+thread_local! {
+    /// On paused time: a wait costs nothing, and nothing depends on the machine's speed.
+    static RUNTIME: Runtime = Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
+}
+
+/// What a future may cost.
+#[derive(Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) polls: usize,
+    /// The most that may be held at one time, beyond what was there before.
+    pub(crate) bytes: u64,
+}
+
+pub(crate) fn drive<F: Future>(limits: Limits, future: F) -> F::Output {
+    let mut output = None;
+    let mut polls = 0;
+    let memory = allocation_counter::measure(|| {
+        output = Some(RUNTIME.with(|runtime| {
+            runtime.block_on(async {
+                let mut future = pin!(future);
+                poll_fn(|cx| {
+                    polls += 1;
+                    assert!(polls <= limits.polls, "still not done after {} polls", limits.polls);
+                    future.as_mut().poll(cx)
+                })
+                .await
+            })
+        }));
+    });
+    assert!(memory.bytes_max <= limits.bytes, "{} bytes held at one time", memory.bytes_max);
+    output.expect("measured once")
+}
