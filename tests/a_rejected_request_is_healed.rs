@@ -127,6 +127,24 @@ async fn r1_a_401_for_want_of_scope_is_not_healed_and_costs_no_token() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn r1_a_challenge_is_read_though_its_realm_is_not_ascii() {
+    for challenge in [
+        &b"Bearer realm=\"caf\xe9\", error=\"insufficient_scope\""[..],
+        "Bearer realm=\"é\", error=insufficient_scope".as_bytes(),
+    ] {
+        let (issuer, challenge) = (Issuer::new(), HeaderValue::from_bytes(challenge).unwrap());
+        let (seen, api) = answering(move |_, _| {
+            let mut response = refusal();
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge.clone());
+            async { response }
+        });
+        let response = issuer.layer().layer(api).oneshot(get("/a")).await.unwrap();
+        assert_whole(response, NotReplayed::InsufficientScope).await;
+        assert_eq!((seen.count(), issuer.requests()), (1, 1));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn r1_a_rejection_of_a_request_out_of_scope_is_its_callers() {
     let issuer = Issuer::new();
     let (seen, api) = refusing();

@@ -87,6 +87,14 @@ async fn o3_a_token_is_a_header_value_of_at_most_16_kib() {
 }
 
 #[tokio::test]
+async fn o3_an_array_of_the_fields_values_is_no_answer() {
+    assert!(is_malformed(&read_json(&json!(["t", "Bearer", 3600, null, null])).await));
+    assert!(is_malformed(&read(200, &[], "\n[\"t\",null,null,null,\"invalid_client\"]").await));
+    let error = read(400, &[], "[\"invalid_client\"]").await.unwrap_err();
+    assert_eq!((error.kind(), error.oauth_error()), (ErrorKind::Denied, None));
+}
+
+#[tokio::test]
 async fn o3_the_token_type_is_bearer_or_absent() {
     let of = |kind: Value| json!({ "access_token": "t", "token_type": kind });
     for good in ["Bearer", "bearer", "BEARER", "bEaReR"] {
@@ -202,6 +210,14 @@ async fn t9_the_status_tells_what_is_worth_another_try() {
     }
     for status in [100, 101, 204, 600, 999] {
         assert!(is_malformed(&read(status, &[], "").await), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn t9_a_retry_after_with_a_sign_is_none() {
+    for nonsense in ["+5", "+0", "-0"] {
+        let error = read(503, &[(RETRY_AFTER, nonsense)], "").await.unwrap_err();
+        assert_eq!(error.retry_after(), None, "{nonsense}");
     }
 }
 

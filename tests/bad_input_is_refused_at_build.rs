@@ -102,6 +102,14 @@ fn s3_an_origin_without_tls_is_refused_beyond_this_machine() {
 }
 
 #[test]
+fn s3_brackets_hold_no_address_of_this_machine_but_ipv6() {
+    for origin in ["http://[127.0.0.1]", "http://[127.0.0.1]:8080"] {
+        refused(layer().origin(origin).build(), "https");
+        refused(source_at(&format!("{origin}/token")).build(), "https");
+    }
+}
+
+#[test]
 fn o2_a_token_url_that_is_none_is_refused() {
     for (url, advice) in [
         ("", "must look like"),

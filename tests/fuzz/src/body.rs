@@ -86,7 +86,8 @@ impl Body for Scripted {
     type Error = Broken;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Pieces>, Broken>>> {
-        self.tally.0.polls.fetch_add(1, Relaxed);
+        let polls = self.tally.0.polls.fetch_add(1, Relaxed);
+        assert!(polls < MOST_POLLS, "asked for frames without end");
         let Some(step) = self.steps.pop_front() else {
             return Poll::Ready(None);
         };
@@ -150,6 +151,9 @@ impl Buf for Pieces {
         slices.iter_mut().zip(full).map(|(slice, piece)| *slice = IoSlice::new(piece)).count()
     }
 }
+
+/// Far more than anybody has a reason for.
+const MOST_POLLS: usize = 300_000;
 
 /// Cuts a body into frames, and puts what the input says between them.
 pub(crate) fn cut(input: &mut Input<'_>, body: &[u8]) -> Vec<Step> {
