@@ -106,7 +106,9 @@ fn challenge(input: &mut Input<'_>, text: &mut String, errors: &mut Vec<String>)
         let name = names.remove(input.below(names.len()));
         *text += if nth == 0 { " " } else { input.pick(&SEPARATORS) };
         let value = input.pick(&VALUES);
-        *text += &format!("{name}{}{}", input.pick(&["=", "=", "=", " = "]), written(input, value));
+        *text += name;
+        *text += input.pick(&["=", "=", "=", " = "]);
+        *text += &written(input, value);
         if scheme.eq_ignore_ascii_case("bearer") && name.eq_ignore_ascii_case("error") {
             errors.push(value.to_owned());
         }

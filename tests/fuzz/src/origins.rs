@@ -84,7 +84,7 @@ impl Text {
             2 => parts.user = input.pick(&USERS),
             3 => parts.port = input.pick(&PORTS),
             4 => parts.host = format!("{}{}", parts.host, input.pick(&[".", ".evil.org", "x", "%2eevil.org"])),
-            5 => parts.scheme = input.pick(&["https", "http", "HTTPS", "wss"]).to_owned(),
+            5 => input.pick(&["https", "http", "HTTPS", "wss"]).clone_into(&mut parts.scheme),
             6 => parts.host = format!("{}{}", input.pick(&["x.", "x", "evil.org%2f", "evil.org:443@"]), parts.host),
             _ => {}
         }

@@ -112,9 +112,9 @@ fn body(input: &mut Input<'_>) -> Vec<u8> {
 }
 
 fn field(input: &mut Input<'_>, named: bool) -> String {
-    let names =
+    let keys =
         ["access_token", "token_type", "expires_in", "scope", "error", "error_description", "x", "access_\\u0074oken"];
-    let which = input.below(names.len());
+    let which = input.below(keys.len());
     let value = match which {
         _ if input.one_in(10) => input.pick(&ODD).to_owned(),
         0 | 7 => token(input),
@@ -127,7 +127,7 @@ fn field(input: &mut Input<'_>, named: bool) -> String {
         }
         _ => format!("\"{}{}\"", PLANTED, input.below(10)),
     };
-    if named { format!("\"{}\":{value}", names[which]) } else { value }
+    if named { format!("\"{}\":{value}", keys[which]) } else { value }
 }
 
 fn token(input: &mut Input<'_>) -> String {

@@ -123,6 +123,7 @@ impl Fields {
     }
 
     /// The field as text, if it is there; none if it is something else, or there twice.
+    #[expect(clippy::option_option, reason = "it may be good, absent or wrong")]
     fn text(&self, name: &str) -> Option<Option<String>> {
         match self.only(name)? {
             Value::Null => Some(None),
