@@ -9,10 +9,10 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Full};
 use proptest::{collection::vec, prelude::*};
 use tokio::runtime::Builder;
 use tower::{Layer, ServiceExt};
@@ -60,6 +60,16 @@ async fn a_body_of_4_kib_is_read_and_one_byte_more_is_not() {
             assert_eq!(body.len(), message.len() + filler);
         }
     }
+}
+
+#[tokio::test]
+async fn a_frame_that_shows_only_its_first_piece_is_not_judged_by_that() {
+    let (message, _) = MESSAGES[0];
+    let pieces = Pieces([message.into(), vec![b'x'; 5_000].into()].into());
+    let body = Full::new(Bytes::from("of no known length")).map_frame(move |frame| frame.map_data(|_| pieces.clone()));
+    let response = through_layer(400, body).await;
+    assert_eq!(response.extensions().get::<Rejection>(), None);
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes().len(), message.len() + 5_000);
 }
 
 #[tokio::test]
@@ -135,6 +145,32 @@ fn scripts() -> impl Strategy<Value = Script> {
             Script { steps, exact }
         },
     )
+}
+
+/// Data in several pieces, of which one can be looked at.
+#[derive(Clone)]
+struct Pieces(VecDeque<Bytes>);
+
+impl Buf for Pieces {
+    fn remaining(&self) -> usize {
+        self.0.iter().map(Bytes::len).sum()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.0.front().map_or(&[], |piece| piece)
+    }
+
+    fn advance(&mut self, mut count: usize) {
+        while let Some(piece) = self.0.front_mut() {
+            let step = count.min(piece.len());
+            piece.advance(step);
+            count -= step;
+            if !piece.is_empty() {
+                break;
+            }
+            self.0.pop_front();
+        }
+    }
 }
 
 async fn through_layer<B: Body + Unpin>(status: u16, body: B) -> Response<PeekedBody<B>> {

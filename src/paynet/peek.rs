@@ -57,14 +57,14 @@ impl<B: Body> Peek<B> {
         Self { frames: VecDeque::new(), text: Vec::new(), error: None, rest: Some(Box::pin(body)) }
     }
 
-    /// Reads on, until the body has ended, failed, or proved to be no small one.
+    /// Reads on, until the body has ended, failed, or proved to be none that can be judged.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while let Some(rest) = &mut self.rest {
             match ready!(rest.as_mut().poll_frame(cx)) {
                 Some(Ok(frame)) => {
-                    frame.data_ref().into_iter().for_each(|data| append(&mut self.text, data));
+                    let was_read = frame.data_ref().is_none_or(|data| append(&mut self.text, data));
                     self.frames.push_back(frame);
-                    if !is_small(&self.text) || self.frames.len() > MOST_FRAMES {
+                    if !was_read || !is_small(&self.text) || self.frames.len() > MOST_FRAMES {
                         break;
                     }
                 }
@@ -149,13 +149,14 @@ impl<B: Body> fmt::Debug for PeekedBody<B> {
     }
 }
 
-/// Copies the data without consuming it.
-fn append(text: &mut Vec<u8>, data: &impl Buf) {
-    let mut slices = [IoSlice::new(&[]); MOST_SLICES];
+/// Copies the data without consuming it, and says whether that was all of it.
+fn append(text: &mut Vec<u8>, data: &impl Buf) -> bool {
+    let (before, mut slices) = (text.len(), [IoSlice::new(&[]); MOST_SLICES]);
     let filled = data.chunks_vectored(&mut slices);
     for slice in slices.iter().take(filled) {
         text.extend_from_slice(slice);
     }
+    text.len() - before == data.remaining()
 }
 
 fn is_small(text: &[u8]) -> bool {
@@ -166,5 +167,5 @@ fn is_small(text: &[u8]) -> bool {
 pub(super) const LONGEST: u64 = 4096;
 /// A small body in more frames than this, empty ones perhaps, is not worth its memory.
 const MOST_FRAMES: usize = 256;
-/// Of one frame. HTTP clients give one; a frame in more pieces is read as far as this.
+/// Of one frame. HTTP clients give one; a body whose frames are in more pieces is not judged.
 const MOST_SLICES: usize = 16;
