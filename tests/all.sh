@@ -47,6 +47,15 @@ example() {
   timeout 120 cargo run --locked --quiet --features sandbox --example "$name" "$@"
 }
 
+# The unit tests of the token's state machine, with a model checker's locks, atomics and tasks. The compiler flag is one for
+# all crates, so these builds have folders of their own.
+model() {
+  RUSTFLAGS="--cfg auth_$1 -D warnings" CARGO_PROFILE_TEST_OPT_LEVEL=1 \
+    cargo test --locked --all-features --lib --target-dir "${CARGO_TARGET_DIR:-target}/$1" model::
+}
+
+fuzz() { cargo run --locked --quiet --release --manifest-path tests/fuzz/Cargo.toml -- "$@"; }
+
 have_deny() {
   [ "$(cargo deny --version 2>/dev/null)" = "cargo-deny $DENY_VERSION" ] ||
     cargo install --locked --version "$DENY_VERSION" cargo-deny
@@ -78,6 +87,14 @@ for name in quickstart reports retry_timeout custom_source; do
   step "example $name" example "$name"
 done
 step "example sandbox" example sandbox -- --check
+
+for checker in loom shuttle; do
+  step "model checking with $checker" model "$checker"
+done
+
+step "fuzz targets: format" cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
+step "fuzz targets: clippy" cargo clippy --locked --manifest-path tests/fuzz/Cargo.toml --all-targets -- -D warnings
+step "fuzz targets: corpus, and 20,000 random inputs each" fuzz --inputs 20000
 
 step "docs, as docs.rs builds them" docs
 
