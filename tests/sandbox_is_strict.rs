@@ -337,6 +337,18 @@ async fn a_credential_that_goes_astray_is_counted() -> TestResult {
 }
 
 #[tokio::test]
+async fn cleared_faults_harm_nobody() -> TestResult {
+    let user = User::of(Sandbox::start().await?);
+    user.sandbox.inject(Fault::token(Trouble::Status(StatusCode::BAD_GATEWAY)).times(2));
+    user.sandbox.inject(Fault::api(Trouble::Malformed));
+    assert_eq!(user.send(user.token_request(FORM)).await?.status, 502);
+    user.sandbox.clear_faults();
+    let token = user.token().await?;
+    assert_eq!(user.send(user.types(&token)).await?.headers[header::CONTENT_TYPE], "application/json");
+    Ok(())
+}
+
+#[tokio::test]
 async fn http_2_with_prior_knowledge_works_on_both_origins() -> TestResult {
     let user = User::over(Protocol::Http2, Sandbox::start().await?);
     let answer = user.client.request(user.token_request(FORM)).await?;

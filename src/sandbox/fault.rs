@@ -101,6 +101,10 @@ impl Faults {
         }
     }
 
+    pub(super) fn clear(&self) {
+        self.queue().clear();
+    }
+
     /// The trouble that is next for this side.
     pub(super) fn take(&self, side: Side) -> Option<Trouble> {
         let mut queue = self.queue();

@@ -189,6 +189,13 @@ impl Sandbox {
         self.shared.faults.push(fault);
     }
 
+    /// Forgets the faults that were injected and not used up, on both sides.
+    ///
+    /// An exchange that has met its fault already still suffers it.
+    pub fn clear_faults(&self) {
+        self.shared.faults.clear();
+    }
+
     /// Puts the server's clock this many seconds ahead, or behind if negative.
     ///
     /// It is an offset from this machine's clock, not from an earlier call. It shows where a client can notice it: in the
