@@ -1,0 +1,168 @@
+//! Whatever happens to servers, secrets, connections, callers and runtimes at once, credentials go where they belong, no
+//! call hangs, and all is well soon after the last of it.
+//!
+//! Four layers with 16 clients each, over HTTP/1.1 and HTTP/2, call two sandboxes for `CHAOS_SECONDS` (3 by default), while
+//! a hand makes trouble. `CHAOS_SEED` decides what the hand and the callers do, and in which order: set it to the number
+//! that a run printed to have the same decisions again. When they take effect is up to sockets and threads, so a run is
+//! not the same as the last with its seed.
+//!
+//! What is checked is listed by `tally::Check`. Each request is judged where it leaves its layer (`watch`), and each token
+//! request by what explains it (`flights`); neither depends on how busy the machine is.
+#![cfg(all(feature = "sandbox", feature = "client"))]
+#![expect(clippy::disallowed_methods, reason = "real sockets need real time")]
+#![expect(clippy::unwrap_used, reason = "a counterpart in a test may panic")]
+#![expect(clippy::indexing_slicing, reason = "a number below the length is drawn")]
+
+#[path = "chaos_ends_well/caller.rs"]
+mod caller;
+#[path = "chaos_ends_well/elsewhere.rs"]
+mod elsewhere;
+#[path = "chaos_ends_well/flights.rs"]
+mod flights;
+#[path = "chaos_ends_well/hand.rs"]
+mod hand;
+#[path = "chaos_ends_well/ledger.rs"]
+mod ledger;
+#[path = "chaos_ends_well/mortal.rs"]
+mod mortal;
+#[path = "chaos_ends_well/tally.rs"]
+mod tally;
+#[path = "chaos_ends_well/watch.rs"]
+mod watch;
+#[path = "chaos_ends_well/world.rs"]
+mod world;
+
+use std::{env, io::Write, str::FromStr, sync::Arc, time::Duration};
+
+use caller::Caller;
+use elsewhere::Elsewhere;
+use hand::Hand;
+use mortal::Mortal;
+use tally::{Check, Row, Tally};
+use tokio::{sync::watch::channel, task::JoinSet};
+use tower_outbound_auth::{BoxError, Clock, sandbox::RejectionStyle};
+use world::{FLIGHT_DEADLINE, Login, Settings, World};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_promise_holds_through_chaos_and_all_is_well_after_it() -> Result<(), BoxError> {
+    let seed = setting("CHAOS_SEED", fastrand::u64(..));
+    let seconds = setting("CHAOS_SECONDS", 3);
+    // Past the capture of output, since a run that hangs should have told its seed too.
+    writeln!(std::io::stderr(), "chaos: CHAOS_SEED={seed} CHAOS_SECONDS={seconds}")?;
+
+    let tally = Arc::new(Tally::default());
+    let elsewhere = Elsewhere::start().await?;
+    let short = World::start(SHORT, RejectionStyle::Documented400).await?;
+    let long = World::start(LONG, RejectionStyle::Unauthorized401).await?;
+    let patient = Settings { name: "short", replays: true, max_wait: None, clock: Clock::Coarse };
+    let impatient = Settings { max_wait: Some(Duration::from_millis(300)), ..patient };
+    let logins = [
+        Login::new(&short, &tally, patient)?,
+        Login::new(&short, &tally, Settings { name: "short, sent once", replays: false, ..impatient })?,
+        Login::new(&long, &tally, Settings { name: "long, impatient", clock: Clock::Tokio, ..impatient })?,
+        Login::new(&long, &tally, Settings { name: "long, sent once", replays: false, ..patient })?,
+    ]
+    .map(Arc::new);
+    let worlds = [short, long];
+    let _warm = logins[2].handle().keep_warm();
+
+    let mut hand = Hand::new(seed, &tally, &worlds, &logins);
+    let origin = Arc::from(elsewhere.origin.as_str());
+    chaos(&mut hand, &logins, &origin, seed, Duration::from_secs(seconds)).await?;
+    hand.rest().await;
+    calm(&logins, &origin, seed).await?;
+
+    check_servers(&tally, &worlds, &elsewhere);
+    println!("chaos of {seconds} s, seed {seed}\n{tally}");
+    let missing: Vec<_> = HAPPENED.iter().filter(|(row, what)| tally.of(*row, what) == 0).collect();
+    assert!(missing.is_empty(), "no chaos without {missing:?}; seed {seed}");
+    let violations = tally.violations();
+    assert!(violations.is_empty(), "seed {seed}:\n{}", violations.join("\n"));
+    Ok(())
+}
+
+/// All clients call, and the hand does its worst; over when the last call has ended.
+async fn chaos(
+    hand: &mut Hand,
+    logins: &[Arc<Login>],
+    elsewhere: &Arc<str>,
+    seed: u64,
+    time: Duration,
+) -> Result<(), BoxError> {
+    let (end, over) = channel(false);
+    let mut callers = JoinSet::new();
+    for (index, login) in clients(logins).take(CLIENTS - MORTALS as usize * logins.len()) {
+        callers.spawn(Caller::new(login, index % 2 == 0, elsewhere, seed ^ index).live(over.clone()));
+    }
+    let start_mortal = |seed| Mortal::start(logins, elsewhere, &over, seed).unwrap();
+    let mut mortals: Vec<_> = (0..MORTALS).map(|n| start_mortal(seed ^ (u64::from(n) << 32))).collect();
+    hand.play(time, |random| {
+        mortals.rotate_left(1);
+        mortals.pop();
+        mortals.push(start_mortal(random));
+    })
+    .await;
+    end.send(true)?;
+    while let Some(ended) = callers.join_next().await {
+        ended?;
+    }
+    Ok(())
+}
+
+/// Every client calls until it has a good answer.
+async fn calm(logins: &[Arc<Login>], elsewhere: &Arc<str>, seed: u64) -> Result<(), BoxError> {
+    let mut callers = JoinSet::new();
+    for (index, login) in clients(logins) {
+        callers.spawn(Caller::new(login, index % 2 == 0, elsewhere, seed ^ index).succeed(ALL_WELL));
+    }
+    while let Some(ended) = callers.join_next().await {
+        ended?;
+    }
+    Ok(())
+}
+
+/// Every client's number and layer; each layer has as many of one protocol as of the other.
+fn clients(logins: &[Arc<Login>]) -> impl Iterator<Item = (u64, &Arc<Login>)> {
+    (0..CLIENTS).map(|index| (index as u64, &logins[index / 2 % logins.len()]))
+}
+
+/// What the other end saw.
+fn check_servers(tally: &Tally, worlds: &[Arc<World>], elsewhere: &Elsewhere) {
+    let leaked = worlds.iter().map(|world| world.sandbox.stats().credentials_leaked).sum::<u64>();
+    let strayed = elsewhere.credentials();
+    tally.add(Row::Wire, "credentials that a server should not have got", leaked + strayed);
+    if leaked + strayed > 0 {
+        tally.violated(Check::CredentialsContained, format!("{leaked} seen by sandboxes, {strayed} elsewhere"));
+    }
+    tally.add(Row::Wire, "requests seen elsewhere", elsewhere.requests());
+    for world in worlds {
+        let stats = world.sandbox.stats();
+        tally.add(Row::Wire, "API requests seen by sandboxes", stats.api_requests);
+        tally.add(Row::Wire, "API requests accepted by sandboxes", stats.accepted);
+        tally.add(Row::Wire, "API requests rejected by sandboxes", stats.rejected);
+        tally.add(Row::Tokens, "token requests seen by sandboxes", stats.token_requests);
+    }
+}
+
+fn setting<T: FromStr<Err: std::fmt::Debug>>(name: &str, default: T) -> T {
+    env::var(name).map_or(default, |value| value.parse().unwrap())
+}
+
+const CLIENTS: usize = 64;
+/// Runtimes that are shut down and replaced; each has one client of every layer.
+const MORTALS: u32 = 8;
+/// Short enough to end often.
+const SHORT: Duration = Duration::from_secs(2);
+const LONG: Duration = Duration::from_secs(3600);
+/// The longest spacing of renewals (10 s), the flight that follows it, the longest cool-down (3 s, after a refusal), and
+/// some for a busy machine.
+const ALL_WELL: Duration = Duration::from_secs(10 + FLIGHT_DEADLINE.as_secs() + 3 + 5);
+/// Without these it was no chaos.
+const HAPPENED: [(Row, &str); 6] = [
+    (Row::Answers, "good"),
+    (Row::Calls, "dropped by the caller"),
+    (Row::Wire, "sent again"),
+    (Row::Wire, "requests seen elsewhere"),
+    (Row::Hand, "revocations"),
+    (Row::Hand, "runtimes shut down"),
+];
