@@ -57,6 +57,10 @@ impl Spacing {
             return;
         }
         self.judged = ordinal;
+        if self.ever_accepted && !ever_accepted {
+            // One caller's trouble becomes everybody's: go on from its longest spacing, not from the count behind it.
+            self.unhealed = self.unhealed.min(LONGEST_COUNT_OF_ONE);
+        }
         self.unhealed = self.unhealed.saturating_add(1);
         self.ever_accepted = ever_accepted;
         self.until = Some(now.after(schedule::spacing(self.unhealed, ever_accepted)));
@@ -90,6 +94,8 @@ impl Spacing {
 
 /// After this long without a rejection, one caller's trouble is over.
 const QUIET: Duration = Duration::from_secs(60);
+/// The longest spacing of one caller's trouble is not doubled any more after so many.
+const LONGEST_COUNT_OF_ONE: u32 = 4;
 /// As long as the longest spacing of one caller's trouble.
 const YOUTH: Duration = Duration::from_secs(10);
 
