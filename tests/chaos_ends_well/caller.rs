@@ -68,7 +68,8 @@ impl Caller {
     }
 
     /// Calls until there is a good answer; how long that took.
-    pub(crate) async fn succeed(mut self, limit: Duration) {
+    pub(crate) async fn succeed(mut self) {
+        let limit = self.login.all_well_after();
         let begun = Instant::now();
         loop {
             let answer = timeout(self.login.bound(), self.stack.clone().oneshot(self.types())).await;

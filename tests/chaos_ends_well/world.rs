@@ -119,6 +119,16 @@ impl Login {
         2 * 2 * (wait + API_LATENCY + LONGEST_LAG) + BUSY
     }
 
+    /// How long after the last trouble a call may still fail: the longest spacing of renewals, the longest cool-down, the
+    /// flight after it, and some for a busy machine.
+    ///
+    /// Renewals that heal keep the spacing short. Where requests are sent once, nobody can tell, and it may come to the
+    /// longest there is.
+    pub(crate) fn all_well_after(&self) -> Duration {
+        let spacing = Duration::from_secs(if self.settings.replays { 10 } else { 60 });
+        spacing + 10 * FIRST_COOL_DOWN + FLIGHT_DEADLINE + BUSY
+    }
+
     pub(crate) fn handle(&self) -> TokenHandle {
         self.layer.handle()
     }
@@ -138,7 +148,7 @@ impl Login {
 
 const TOKEN_TIMEOUT: Duration = Duration::from_secs(1);
 /// Three tries with all that can delay them end before it, so that no flight is ever overdue.
-pub(crate) const FLIGHT_DEADLINE: Duration = Duration::from_secs(4);
+const FLIGHT_DEADLINE: Duration = Duration::from_secs(4);
 /// The longest that a fault delays an answer of the API.
 pub(crate) const API_LATENCY: Duration = Duration::from_millis(500);
 /// The longest that the network does.
