@@ -88,6 +88,8 @@ for name in quickstart reports retry_timeout custom_source; do
 done
 step "example sandbox" example sandbox -- --check
 
+step "chaos over sockets, 10 s" env CHAOS_SECONDS=10 \
+  cargo test --locked --all-features --test chaos_ends_well -- --nocapture
 for checker in loom shuttle; do
   step "model checking with $checker" model "$checker"
 done
