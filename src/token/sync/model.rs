@@ -129,9 +129,19 @@ impl Future for Mortal {
 /// Time stands still, and no timer ever fires.
 #[cfg(auth_loom)]
 pub(crate) fn check(scenario: impl Fn() + Send + Sync + 'static) {
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = builder.preemption_bound.or(Some(PREEMPTIONS));
-    in_a_stopped_runtime(|| builder.check(scenario));
+    let tried = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&tried);
+    in_a_stopped_runtime(|| {
+        builder.check(move || {
+            count.fetch_add(1, Relaxed);
+            scenario();
+        });
+    });
+    println!("{} orders", tried.load(Relaxed));
 }
 
 /// Tries the scenario in random orders of its threads' steps.
