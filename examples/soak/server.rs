@@ -1,0 +1,85 @@
+//! The servers, one in each round, and the one name that they all have.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicU16, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, Uri};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper_util::{
+    client::legacy::{self, Client},
+    rt::{TokioExecutor, TokioIo},
+};
+use tokio::net::TcpStream;
+use tower::{service_fn, util::BoxCloneSyncService};
+use tower_outbound_auth::{
+    BoxError,
+    sandbox::{Fault, RejectionStyle, Sandbox, Trouble},
+};
+
+pub(crate) type Http = BoxCloneSyncService<Request<Full<Bytes>>, Response<Incoming>, legacy::Error>;
+
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// Leads from [`ORIGIN`] to the server of the round, as a balancer does.
+#[derive(Clone, Default)]
+pub(crate) struct Way {
+    port: Arc<AtomicU16>,
+}
+
+impl Way {
+    /// A client with connections of its own.
+    pub(crate) fn http(&self, protocol: Protocol) -> Http {
+        let port = Arc::clone(&self.port);
+        let connect = service_fn(move |_: Uri| {
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port.load(Relaxed)));
+            Box::pin(async move { TcpStream::connect(address).await.map(TokioIo::new) })
+        });
+        let http2 = protocol == Protocol::Http2;
+        BoxCloneSyncService::new(Client::builder(TokioExecutor::new()).http2_only(http2).build(connect))
+    }
+
+    /// Starts the server of a round; tokens are refused in either style by turns.
+    pub(crate) async fn start_server(&self, round: u64) -> Result<Sandbox, BoxError> {
+        let style =
+            if round.is_multiple_of(2) { RejectionStyle::Documented400 } else { RejectionStyle::Unauthorized401 };
+        let sandbox = Sandbox::builder().token_lifetime(LIFETIME).rejection(style).start().await?;
+        let origin: Uri = sandbox.environment().api_origin().parse()?;
+        self.port.store(origin.port_u16().ok_or("a sandbox without a port")?, Relaxed);
+        Ok(sandbox)
+    }
+}
+
+/// Trouble for the next request of either side, which mostly is the API's.
+pub(crate) fn any_fault() -> Fault {
+    let status = |codes: &[u16]| {
+        let code = fastrand::choice(codes).copied().unwrap_or_default();
+        StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    };
+    let trouble = match fastrand::u8(0..8) {
+        0 => Trouble::Status(status(&[500, 502, 503, 504])),
+        1 => Trouble::RetryAfter(status(&[429, 503]), Duration::from_secs(1)),
+        2 => Trouble::Reset,
+        3 => Trouble::Malformed,
+        4 => Trouble::CutOff,
+        // Out of the window that signatures are taken in, mostly.
+        5 => Trouble::WrongClock(fastrand::i64(-900..900)),
+        _ => Trouble::Latency(Duration::from_millis(fastrand::u64(50..500))),
+    };
+    if fastrand::u8(0..4) == 0 { Fault::token(trouble) } else { Fault::api(trouble) }
+}
+
+/// No server is there: the [`Way`] leads to one.
+pub(crate) const ORIGIN: &str = "http://localhost:9";
+const LIFETIME: Duration = Duration::from_secs(2);
