@@ -6,6 +6,7 @@ use std::{
     marker::PhantomData,
     pin::Pin,
     rc::Rc,
+    sync::LazyLock,
     task::{Context, Poll},
     time::Duration,
 };
@@ -110,7 +111,8 @@ fn request() -> Request<Empty<Local>> {
 
 #[tokio::test(start_paused = true)]
 async fn s9_a_service_that_stays_on_its_thread_works_on_a_local_set() {
-    let issuer: &'static Issuer = Box::leak(Box::new(Issuer::new()));
+    static ISSUER: LazyLock<Issuer> = LazyLock::new(Issuer::new);
+    let issuer = &*ISSUER;
     let calls = Rc::new(Cell::new(0));
     let client = issuer.layer().layer(OneThread { issuer, calls: Rc::clone(&calls) });
     let local = LocalSet::new();
