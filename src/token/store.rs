@@ -117,7 +117,6 @@ impl Store {
         if !forced && let Some((until, error)) = gate.cooling_down(now, generation) {
             return Answer::CoolingDown(self.telling(error.clone(), now.until(until)));
         }
-        gate.renews = rejected;
         let flight = self.begin(&mut gate, trigger, now, generation);
         Answer::Begun(Waiter::new(Arc::clone(&flight)), flight)
     }
@@ -240,6 +239,7 @@ impl Store {
             current.attended(generation, overdue);
         }
         let flight = Arc::new(Flight::new(trigger, generation, gate.refused(), overdue));
+        gate.renews = trigger == Trigger::Rejected;
         gate.flight = Some(Arc::clone(&flight));
         flight
     }

@@ -148,3 +148,21 @@ async fn r5_the_count_of_one_callers_trouble_does_not_begin_everybodys_at_a_minu
     let locked_out = until_accepted().await;
     assert!(locked_out <= 2 * longest, "{locked_out:?} after spacings of {longest:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn r5_a_token_refreshed_in_time_is_no_renewal_though_the_one_before_was() {
+    let issuer = Issuer::new();
+    issuer.set(|settings| settings.lifetime = Some(seconds(1_000)));
+    let client = issuer.layer().layer(Api::new(&issuer));
+    let call = || client.clone().oneshot(get("/a"));
+    call().await.unwrap();
+    issuer.revoke();
+    assert_eq!((call().await.unwrap().status(), issuer.requests()), (StatusCode::OK, 2), "renewed, and healed");
+    sleep(seconds(850)).await;
+    // Starts a flight that nobody waits for, and goes on with the old token.
+    assert_eq!(call().await.unwrap().status(), StatusCode::OK);
+    sleep(seconds(1)).await;
+    assert_eq!((call().await.unwrap().status(), issuer.requests()), (StatusCode::OK, 3), "refreshed in time");
+    issuer.revoke();
+    assert_eq!((call().await.unwrap().status(), issuer.requests()), (StatusCode::OK, 4), "healed at once");
+}
