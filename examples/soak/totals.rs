@@ -46,13 +46,19 @@ impl Totals {
         self.credentials_leaked += seen.credentials_leaked;
     }
 
-    /// Whether the load was one: a soak in which nothing works would be flat as well.
+    /// Whether calls fared as they should: a soak in which nothing works would be flat as well.
+    ///
+    /// A fault fails the call that meets it, and over HTTP/2 some beside it. Revocations and fail-overs fail nobody, but
+    /// for one that strikes before the renewal of the last one has proved itself: that may cost a second of calls.
     pub(crate) fn check(&self) -> Result<(), BoxError> {
         let [served, failed, _, hung] = self.calls.read();
         if hung > 0 || self.credentials_leaked > 0 {
             return Err("calls hung, or credentials went where none belongs".into());
         }
-        if served > failed { Ok(()) } else { Err("most calls failed".into()) }
+        if failed > 10 * self.faults || failed > served {
+            return Err("more calls failed than the faults explain".into());
+        }
+        Ok(())
     }
 }
 
