@@ -1,0 +1,42 @@
+//! Histories that the layer and the model once did not agree on, as short as they get.
+
+use crate::{
+    compare,
+    history::{Answer, DEFAULT, Endpoint, History, Path, Step, What},
+};
+
+const CALL: What = What::Call { path: Path::Good, latency: 1, dropped_after: None };
+const BAD: What = What::Call { path: Path::Bad, latency: 3, dropped_after: None };
+
+/// Plays these steps, each so many milliseconds after the one before.
+#[expect(clippy::panic, reason = "it stands for an assertion")]
+fn agrees(sends_again: bool, seconds: u64, steps: &[(u64, What)]) {
+    let answer = Answer::Token { seconds: Some(seconds), same: false };
+    let steps = steps.iter().map(|(after, what)| Step { after: *after, what: *what }).collect();
+    let endpoint = Endpoint { latency: 32, answer };
+    let history = History { seed: 0, sends_again, max_wait: None, settings: DEFAULT, endpoint, steps };
+    if let Err(why) = compare(&history, None) {
+        panic!("{history}\n{why}");
+    }
+}
+
+/// The renewal was the token before, and healed.
+#[test]
+fn r5_a_revocation_soon_after_an_early_refresh_heals_at_once() {
+    let steps = [(0, CALL), (640, What::Revoke), (64, CALL), (8_000, CALL), (640, What::Revoke), (64, CALL)];
+    agrees(true, 10, &steps);
+}
+
+#[test]
+fn r5_a_token_from_after_a_rotation_is_no_renewal() {
+    agrees(false, 3600, &[(0, BAD), (64, What::Rotate), (64, CALL), (64, BAD)]);
+}
+
+#[test]
+fn r5_a_token_that_was_kept_warm_is_no_renewal() {
+    agrees(
+        true,
+        10,
+        &[(0, CALL), (640, What::Revoke), (64, CALL), (64, What::Warm(true)), (9_000, What::Revoke), (64, CALL)],
+    );
+}
