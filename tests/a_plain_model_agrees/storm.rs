@@ -64,7 +64,12 @@ impl Model<'_> {
         }
         let accepted = self.tokens[token..].iter().any(|token| token.accepted);
         self.tokens[token].judged = true;
-        self.storm.somebody = accepted || self.storm.retired_was_accepted;
+        let somebody = accepted || self.storm.retired_was_accepted;
+        if self.storm.somebody && !somebody {
+            // What was one caller's trouble, 10 s at most, is everybody's now: 16 s at most, and on from there.
+            self.storm.unhealed = self.storm.unhealed.min(4);
+        }
+        self.storm.somebody = somebody;
         let longest = if self.storm.somebody && self.twist != Some(Twist::LongSpacing) { 10_000 } else { 60_000 };
         if self.twist != Some(Twist::NoSpacing) {
             self.storm.until = self.now + (1_000 << self.storm.unhealed.min(16)).min(longest);
