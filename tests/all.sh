@@ -88,6 +88,8 @@ for name in quickstart reports retry_timeout custom_source soak; do
 done
 step "example sandbox" example sandbox -- --check
 
+step "a plain model agrees on 5,000 histories" env PROPTEST_CASES=5000 \
+  cargo test --locked --all-features --test a_plain_model_agrees the_layer
 step "chaos over sockets, 10 s" env CHAOS_SECONDS=10 \
   cargo test --locked --all-features --test chaos_ends_well -- --nocapture
 for checker in loom shuttle; do
