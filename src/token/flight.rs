@@ -128,7 +128,10 @@ impl Waiter {
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
         let place = &mut self.place;
         self.flight.change(|state| match state {
-            State::Done(outcome) => Poll::Ready(outcome.clone()),
+            State::Done(outcome) => {
+                *place = None;
+                Poll::Ready(outcome.clone())
+            }
             State::Pending(waiting) => {
                 match place.and_then(|place| waiting.get_mut(place)) {
                     Some(waker) => waker.clone_from(cx.waker()),
