@@ -219,3 +219,23 @@ pub(crate) fn hmac_sha256(secret: &str, message: &[u8]) -> Result<String, AuthEr
     mac.update(message);
     Ok(hex::encode(mac.finalize().into_bytes()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_headers_with_one_name_the_last_counts_for_a_test_as_in_the_request() {
+        let [name, other] = ["x-a", "x-b"].map(HeaderName::from_static);
+        let mut signature = SignatureHeaders::new();
+        assert_eq!(signature.get(&name), None);
+        for (name, value) in [(&name, "1"), (&other, "2"), (&name, "3")] {
+            signature.insert(name.clone(), HeaderValue::from_static(value));
+        }
+        assert_eq!(signature.get(&name), Some(&HeaderValue::from_static("3")));
+        assert_eq!(signature.get(&other), Some(&HeaderValue::from_static("2")));
+        let mut request = HeaderMap::new();
+        signature.write(&mut request);
+        assert_eq!((request.len(), request.get(&name)), (2, signature.get(&name)));
+    }
+}

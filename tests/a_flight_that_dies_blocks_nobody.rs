@@ -128,6 +128,19 @@ fn t2_a_flight_on_a_runtime_that_nobody_runs_any_more_ends_by_its_deadline() {
 }
 
 #[test]
+fn t2_who_waits_on_another_runtime_leaves_the_flight_its_deadline() {
+    let issuer = Issuer::new();
+    let handle = issuer.layer().handle();
+    let (here, there) = (runtime(), runtime());
+    assert!(nudge(&there, &mut Box::pin(handle.token())), "the flight runs there");
+    let early = here.block_on(async { timeout(Duration::from_secs(29), handle.token()).await });
+    assert!(early.is_err(), "it was given up after less than 30 s: {early:?}");
+    there.block_on(async { sleep(Duration::from_millis(60)).await });
+    assert_eq!(here.block_on(handle.token()).unwrap().expose_secret(), "token-1");
+    assert_eq!(issuer.requests(), 1);
+}
+
+#[test]
 fn t2_callers_too_impatient_for_the_deadline_get_past_a_flight_that_nobody_runs_any_more() {
     let issuer = Issuer::new();
     let handle = issuer.layer().handle();

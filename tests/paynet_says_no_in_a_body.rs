@@ -1,6 +1,9 @@
 //! PayNet says no in the body of a 400: what can be healed is, and every answer reaches the caller whole.
 #![expect(clippy::unwrap_used, reason = "a counterpart in a test may panic")]
 
+#[path = "paynet_says_no_in_a_body/read_ahead.rs"]
+mod read_ahead;
+
 use std::{
     collections::VecDeque,
     convert::Infallible,

@@ -213,6 +213,17 @@ mod tests {
     }
 
     #[test]
+    fn t5_the_margin_can_be_set_and_is_still_at_most_a_tenth() {
+        let usable = |margin, lifetime| {
+            let policy = RefreshPolicy::default().expiry_margin(margin);
+            BORN.until(policy.life(Some(lifetime), BORN, 0.5).usable)
+        };
+        assert_eq!(usable(60 * SECOND, 3600 * SECOND), 3540 * SECOND);
+        assert_eq!(usable(Duration::ZERO, 3600 * SECOND), 3600 * SECOND);
+        assert_eq!(usable(60 * SECOND, 100 * SECOND), 90 * SECOND);
+    }
+
+    #[test]
     fn t4_a_refresh_is_never_later_than_the_last_use() {
         let late = RefreshPolicy::default().refresh_at(0.99).life(Some(100 * SECOND), BORN, 0.99);
         assert_eq!(late.refresh, late.usable);
@@ -234,6 +245,14 @@ mod tests {
         assert!((early.draw_refresh_at(0.0) - 0.005).abs() < 1e-9);
         let late = RefreshPolicy::default().refresh_at(0.98).jitter(0.99);
         assert!((late.draw_refresh_at(1.0) - 0.99).abs() < 1e-9);
+    }
+
+    #[test]
+    fn t7_what_is_longer_than_ten_years_counts_as_ten_years() {
+        let longest = 3650 * 86_400 * SECOND;
+        assert_eq!(RefreshPolicy::default().deadline(Duration::MAX).flight_deadline(), longest);
+        let life = life(Duration::MAX);
+        assert_eq!(life, [longest.mul_f64(0.75), longest - 30 * SECOND, longest]);
     }
 
     fn cool_downs(kind: ErrorKind, random: f64) -> Vec<u64> {

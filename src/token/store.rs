@@ -436,6 +436,26 @@ mod tests {
     }
 
     #[test]
+    fn t4_a_forced_flight_that_fails_brings_no_refresh_forward() {
+        let store = holding("a");
+        let (_, flight) = begun(store.ask(Trigger::Forced, at(1), 0));
+        store.finish(&flight, failure(), at(1));
+        assert!(store.attend(Trigger::Aging, at(74), 0).is_none());
+        assert!(store.attend(Trigger::Aging, at(75), 0).is_some());
+    }
+
+    #[test]
+    fn s1_no_request_takes_the_lock_while_a_flight_for_the_successor_is_on_its_way() {
+        let store = holding("a");
+        let needs_attention = |now, generation| store.current.load_full().unwrap().needs_attention(now, generation);
+        store.attend(Trigger::Aging, at(75), 1).unwrap();
+        assert!(!needs_attention(at(75), 1));
+        assert!(!needs_attention(at(104), 1));
+        assert!(needs_attention(at(105), 1), "overdue");
+        assert!(needs_attention(at(75), 2), "rotated again");
+    }
+
+    #[test]
     fn t14_a_rotation_is_attended_at_once_and_again_after_a_failure() {
         let store = holding("a");
         let flight = store.attend(Trigger::Aging, at(1), 1).unwrap();
@@ -493,6 +513,47 @@ mod tests {
         let Answer::Usable(issued) = store.ask(Trigger::Rejected, at(1), 0) else { panic!("no token") };
         store.replayed(&issued, Replayed::Accepted, at(1));
         assert_eq!(store.rejected(2, at(1), 0), Course::Renew);
+    }
+
+    /// The token with this ordinal is rejected and renewed, and the request sent again is rejected too.
+    fn unhealed(store: &Store, ordinal: u64, next: &str, now: Moment) {
+        assert_eq!(store.rejected(ordinal, now, 0), Course::Renew);
+        let (_, flight) = begun(store.ask(Trigger::Rejected, now, 0));
+        store.finish(&flight, token(next), now);
+        store.replayed(&store.current.load_full().unwrap(), Replayed::Rejected, now);
+    }
+
+    #[test]
+    fn r5_one_bad_caller_among_healthy_ones_is_still_spaced_when_they_are_accepted() {
+        let store = holding("a");
+        store.accepted(1);
+        unhealed(&store, 1, "b", at(4));
+        store.accepted(2);
+        assert_eq!(store.rejected(2, at(4), 0), Course::TooSoon);
+        assert_eq!(store.rejected(2, at(5), 0), Course::Renew);
+    }
+
+    #[test]
+    fn r5_a_flight_that_a_rejected_request_only_joined_is_a_renewal_too() {
+        let store = holding("a");
+        let flight = store.attend(Trigger::Aging, at(75), 0).unwrap();
+        assert_eq!(store.rejected(1, at(75), 0), Course::Renew);
+        joined(store.ask(Trigger::Rejected, at(75), 0));
+        joined(store.ask(Trigger::Missing, at(75), 0));
+        store.finish(&flight, token("b"), at(76));
+        assert_eq!(store.rejected(2, at(76), 0), Course::TooSoon, "so its token has to prove itself");
+    }
+
+    #[test]
+    fn r5_a_late_answer_to_an_earlier_token_ends_no_spacing() {
+        let store = holding("a");
+        store.accepted(1);
+        unhealed(&store, 1, "b", at(4));
+        unhealed(&store, 2, "c", at(8));
+        store.accepted(1);
+        assert_eq!(store.rejected(3, at(9), 0), Course::TooSoon);
+        store.accepted(3);
+        assert_eq!(store.rejected(3, at(9), 0), Course::Renew, "an answer to this one does");
     }
 
     #[test]
