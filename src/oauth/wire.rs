@@ -171,6 +171,35 @@ const LONGEST_CODE: usize = 64;
 mod tests {
     use super::*;
 
+    /// How often memory was asked for. Text that outgrows its memory is moved, and leaves a copy that nobody wipes.
+    fn allocations<T>(write: impl FnOnce() -> T) -> u64 {
+        allocation_counter::measure(|| drop(write())).count_total
+    }
+
+    #[test]
+    fn o6_a_form_never_outgrows_its_memory() {
+        let of = |pairs: &[(&str, &str)]| allocations(|| form(pairs.iter().copied()));
+        let (plain, escaped) = ("x".repeat(100), "%".repeat(100));
+        let usual = of(&[("a", "b")]);
+        for (name, value) in
+            [("", ""), ("", "%%"), ("%%", ""), ("a", &escaped), (&escaped, &plain), (&escaped, &escaped)]
+        {
+            assert_eq!(of(&[(name, value); 10]), usual, "{name}={value}");
+        }
+    }
+
+    #[test]
+    fn o6_basic_credentials_never_outgrow_their_memory() {
+        let of = |id: &str, secret: &str, encoded| allocations(|| basic(id, secret, encoded));
+        let (plain, escaped) = ("x".repeat(100), "%".repeat(100));
+        let usual = of("a", "b", true);
+        for (id, secret) in
+            [("", ""), ("a", escaped.as_str()), (&escaped, ""), (&escaped, &plain), (&escaped, &escaped)]
+        {
+            assert_eq!([of(id, secret, true), of(id, secret, false)], [usual; 2], "{id}:{secret}");
+        }
+    }
+
     #[test]
     fn o6_only_an_escaped_slash_is_unescaped() {
         for (json, expected) in [
