@@ -1,5 +1,4 @@
 //! `Debug` shows what a layer was set to and what it is about, so that a wrong setting is found in a log.
-#![expect(clippy::unwrap_used, reason = "a helper of a test may panic")]
 
 mod support;
 
