@@ -72,6 +72,27 @@ async fn t10_keep_warm_refreshes_without_traffic() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn t10_keep_warm_is_in_time_for_short_tokens_too() {
+    let issuer = issuer(Duration::from_secs(20));
+    let handle = issuer.layer().handle();
+    let warm = handle.keep_warm();
+    sleep(Duration::from_secs(1)).await;
+    assert_warm(&handle, 600).await;
+    drop(warm);
+}
+
+#[tokio::test(start_paused = true)]
+async fn t14_keep_warm_notices_a_rotation_within_half_a_minute() {
+    let issuer = Issuer::new();
+    let warm = issuer.layer().handle().keep_warm();
+    sleep(Duration::from_secs(100)).await;
+    issuer.rotate();
+    sleep(Duration::from_secs(31)).await;
+    assert_eq!(issuer.requests(), 2);
+    drop(warm);
+}
+
+#[tokio::test(start_paused = true)]
 async fn t10_keep_warm_survives_failures_and_panics() {
     let issuer = issuer(Duration::from_secs(1000));
     issuer.set(|settings| settings.failure = Some(AuthError::new(ErrorKind::Unavailable, "down")));

@@ -350,6 +350,13 @@ mod traces {
         assert!(ears.heard().contains("rejected request not sent again reason=RejectedAgain"));
     }
 
+    #[test]
+    fn t10_keep_warm_outside_of_a_runtime_says_that_it_keeps_nothing_warm() {
+        let (ears, _guard) = Ears::of_this_thread();
+        drop(dressed(source(token_number).build().unwrap()).build().unwrap().handle().keep_warm());
+        assert!(ears.heard().contains("keeps nothing warm"), "{}", ears.heard());
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_warm_request_is_not_told_of_at_all() {
         let (ears, _guard) = Ears::of_this_thread();
