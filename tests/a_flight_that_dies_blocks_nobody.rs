@@ -20,7 +20,7 @@ use tokio::{
 };
 use tower::{Layer, ServiceExt};
 use tower_outbound_auth::{
-    AccessToken, AuthError, AuthLayer, Clock, ErrorKind, FetchRequest, RefreshPolicy, TokenSource,
+    AccessToken, AuthError, AuthLayer, Clock, ErrorKind, FetchRequest, RefreshPolicy, TokenSource, TokenState,
 };
 
 fn runtime() -> Runtime {
@@ -176,6 +176,37 @@ fn t2_callers_too_impatient_for_the_deadline_get_past_a_flight_that_nobody_runs_
         None
     });
     assert!(served.is_some(), "two minutes of callers with a timeout of a second, and none was served");
+}
+
+#[test]
+fn t2_keep_warm_gets_past_a_flight_that_nobody_runs_any_more() {
+    let handle = Issuer::new().layer().handle();
+    let (here, idle) = (runtime(), runtime());
+    assert!(nudge(&idle, &mut Box::pin(handle.token())), "the flight is left behind there, neither done nor dropped");
+    here.block_on(async {
+        let _warm = handle.keep_warm();
+        sleep(Duration::from_secs(120)).await;
+        assert_eq!(handle.status().state, TokenState::Fresh);
+    });
+}
+
+#[test]
+fn t2_warm_requests_get_past_a_refresh_that_nobody_runs_any_more() {
+    let issuer = Issuer::new();
+    let (_, api) = api(&issuer, Duration::from_millis(1));
+    let layer = issuer.layer();
+    let (client, handle) = (layer.clone().layer(api), layer.handle());
+    let (here, idle) = (runtime(), runtime());
+    here.block_on(handle.token()).unwrap();
+    idle.block_on(async { sleep(Duration::from_secs(3000)).await });
+    assert!(nudge(&idle, &mut Box::pin(client.clone().oneshot(get("/a")))), "the refresh is left behind there");
+    assert_eq!(issuer.requests(), 2);
+    here.block_on(async {
+        sleep(Duration::from_secs(3100)).await;
+        assert_eq!(client.oneshot(get("/a")).await.unwrap().status(), 200);
+        sleep(Duration::from_secs(1)).await;
+    });
+    assert_eq!((issuer.requests(), handle.status().issued), (3, 2));
 }
 
 #[test]

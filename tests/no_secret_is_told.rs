@@ -345,6 +345,7 @@ mod traces {
         assert!(heard.contains("response rejected rejection=Token status=401"), "{heard}");
         assert!(heard.contains("request sent again") && heard.contains("trigger=\"rejected\""), "{heard}");
         assert!(!heard.contains("rejected request not sent again"));
+        assert!(heard.contains("token obtained") && !heard.contains("no token"), "both flights brought one: {heard}");
 
         assert_eq!(run(&ears, &layer, &[401, 401], &[0]).await, [401]);
         assert!(ears.heard().contains("rejected request not sent again reason=RejectedAgain"));

@@ -184,6 +184,21 @@ mod tests {
     }
 
     #[test]
+    fn r5_a_minute_without_a_rejection_ends_the_count_once_somebody_was_accepted() {
+        for (accepted, expected) in [(false, 2), (true, 1)] {
+            let mut spacing = Spacing::default();
+            spacing.rejected(at(0));
+            spacing.did_not_heal(2, false, at(0));
+            if accepted {
+                spacing.first_accepted();
+            }
+            spacing.rejected(at(60));
+            spacing.did_not_heal(3, false, at(60));
+            assert_eq!(runs_for(&spacing, 60), expected, "accepted: {accepted}");
+        }
+    }
+
+    #[test]
     fn r7_a_renewed_token_is_unproven_until_it_is_judged() {
         let mut spacing = Spacing::default();
         assert!(!spacing.is_unproven(1, false, at(0)), "the first token was no renewal");

@@ -273,12 +273,19 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use std::{
-        sync::atomic::AtomicUsize,
+        future::{Future, pending},
+        pin::Pin,
+        sync::{atomic::AtomicUsize, mpsc},
         task::{Context, Poll, Wake, Waker},
+        thread,
     };
 
     use super::*;
-    use crate::error::ErrorKind;
+    use crate::{
+        clock::{Clock, Timepiece},
+        error::ErrorKind,
+        token::{FetchRequest, RefreshPolicy, Refresher, TokenSource},
+    };
 
     const START: Moment = Moment::from_nanos(0);
     const SECOND: Duration = Duration::from_secs(1);
@@ -354,6 +361,25 @@ mod tests {
             let Poll::Ready(Err(error)) = poll(waiter, &count) else { panic!("still waiting") };
             assert_eq!(error.retry_after(), Some(10 * SECOND));
         }
+    }
+
+    /// Notes whether it could have asked the store for a token when it was woken.
+    struct Probe(Arc<Store>, AtomicU64);
+
+    impl Wake for Probe {
+        fn wake(self: Arc<Self>) {
+            self.1.fetch_add(u64::from(self.0.gate.try_lock().is_ok()), Relaxed);
+        }
+    }
+
+    #[test]
+    fn t3_nobody_is_woken_while_the_lock_is_held() {
+        let store = Arc::new(Store::new(Duration::ZERO, 30 * SECOND));
+        let (mut waiter, flight) = begun(store.ask(Trigger::Missing, START, 0));
+        let probe = Arc::new(Probe(Arc::clone(&store), AtomicU64::new(0)));
+        assert!(waiter.poll(&mut Context::from_waker(&Waker::from(Arc::clone(&probe)))).is_pending());
+        store.finish(&flight, failure(), START);
+        assert_eq!(probe.1.load(Relaxed), 1);
     }
 
     #[test]
@@ -455,6 +481,36 @@ mod tests {
         assert!(needs_attention(at(75), 2), "rotated again");
     }
 
+    struct NoSource;
+
+    impl TokenSource for NoSource {
+        fn fetch<'a>(
+            &'a self,
+            _request: FetchRequest<'a>,
+        ) -> Pin<Box<dyn Future<Output = Result<AccessToken, AuthError>> + Send + 'a>> {
+            Box::pin(pending())
+        }
+    }
+
+    #[test]
+    fn s1_a_request_with_a_young_token_waits_for_no_lock() {
+        let clock = Timepiece::new(Clock::Tokio);
+        let mut refresher = Refresher::new(Box::new(NoSource), RefreshPolicy::default(), clock);
+        refresher.store = holding("a");
+        let refresher = Arc::new(refresher);
+        let held = refresher.store.gate();
+        let (done, is_done) = mpsc::channel();
+        let request = Arc::clone(&refresher);
+        thread::spawn(move || {
+            let current = request.store.current();
+            request.attend(current.as_ref().unwrap(), at(74));
+            request.store.accepted(0);
+            done.send(()).unwrap();
+        });
+        assert!(is_done.recv_timeout(30 * SECOND).is_ok(), "it waits for the lock");
+        drop(held);
+    }
+
     #[test]
     fn t14_a_rotation_is_attended_at_once_and_again_after_a_failure() {
         let store = holding("a");
@@ -542,6 +598,22 @@ mod tests {
         joined(store.ask(Trigger::Missing, at(75), 0));
         store.finish(&flight, token("b"), at(76));
         assert_eq!(store.rejected(2, at(76), 0), Course::TooSoon, "so its token has to prove itself");
+    }
+
+    #[test]
+    fn r5_a_quiet_minute_counts_from_the_last_rejection_where_nothing_is_sent_again_too() {
+        let store = holding("a");
+        let mut ordinal = 1;
+        let mut spaced = |seconds| {
+            store.accepted(ordinal);
+            assert_eq!(store.rejected(ordinal, at(seconds), 0), Course::Renew);
+            let (_, flight) = begun(store.ask(Trigger::Rejected, at(seconds), 0));
+            store.finish(&flight, token(&seconds.to_string()), at(seconds));
+            ordinal += 1;
+            assert_eq!(store.rejected(ordinal, at(seconds), 0), Course::TooSoon);
+            (seconds..99).find(|later| !store.gate().spacing.runs(at(*later))).unwrap() - seconds
+        };
+        assert_eq!([spaced(1), spaced(3), spaced(64)], [1, 2, 1]);
     }
 
     #[test]
