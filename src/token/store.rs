@@ -450,10 +450,19 @@ mod tests {
     }
 
     #[test]
+    fn t2_a_flight_is_overdue_when_its_time_is_over() {
+        let store = Store::new(Duration::ZERO, 30 * SECOND);
+        begun(store.ask(Trigger::Missing, at(5), 0));
+        assert!(store.overdue(at(34)).is_none());
+        assert!(store.overdue(at(35)).is_some());
+    }
+
+    #[test]
     fn t4_an_aging_token_is_attended_once_and_again_after_the_cool_down() {
         let store = holding("a");
         assert!(store.attend(Trigger::Aging, at(74), 0).is_none());
         let flight = store.attend(Trigger::Aging, at(75), 0).unwrap();
+        assert_eq!(flight.trigger, Trigger::Aging);
         assert!(store.attend(Trigger::Aging, at(76), 0).is_none(), "one is under way");
         store.finish(&flight, failure(), at(76));
         assert!(store.attend(Trigger::Aging, at(85), 0).is_none(), "cooling down");
@@ -614,6 +623,17 @@ mod tests {
             (seconds..99).find(|later| !store.gate().spacing.runs(at(*later))).unwrap() - seconds
         };
         assert_eq!([spaced(1), spaced(3), spaced(64)], [1, 2, 1]);
+    }
+
+    #[test]
+    fn r5_a_rejection_of_a_request_that_was_sent_again_breaks_the_quiet_too() {
+        let store = holding("a");
+        store.accepted(1);
+        unhealed(&store, 1, "b", at(4));
+        store.replayed(&store.current.load_full().unwrap(), Replayed::Rejected, at(50));
+        unhealed(&store, 2, "c", at(70));
+        assert_eq!(store.rejected(3, at(71), 0), Course::TooSoon, "the count goes on, so that it is two seconds");
+        assert_eq!(store.rejected(3, at(72), 0), Course::Renew);
     }
 
     #[test]
