@@ -85,7 +85,7 @@ pub(crate) fn read(
         return Err(malformed("the token response's token_type is not Bearer"));
     }
     let token = answer.access_token.ok_or_else(|| malformed("the token response has no access_token"))?;
-    let lifetime = answer.expires_in.as_ref().map(lifetime).transpose()?.flatten();
+    let lifetime = answer.expires_in.as_ref().map(lifetime).transpose()?;
     let token = AccessToken::new(token, lifetime)?;
     Ok(match answer.scope {
         Some(scope) => token.with_scope(scope),
@@ -144,16 +144,15 @@ fn with_code(error: AuthError, code: Option<&str>) -> AuthError {
 }
 
 /// `expires_in` in seconds: a number, or one in a string as some servers have it. Below zero it has ended already.
-fn lifetime(value: &Value) -> Result<Option<Duration>, AuthError> {
+fn lifetime(value: &Value) -> Result<Duration, AuthError> {
     let seconds = match value {
-        Value::Null => return Ok(None),
         Value::Number(number) => number.as_f64(),
         Value::String(text) => text.trim().parse().ok(),
         _ => None,
     };
     match seconds {
         Some(seconds) if seconds.is_finite() => {
-            Ok(Some(Duration::try_from_secs_f64(seconds.clamp(0.0, LONGEST_LIFETIME)).unwrap_or_default()))
+            Ok(Duration::try_from_secs_f64(seconds.clamp(0.0, LONGEST_LIFETIME)).unwrap_or_default())
         }
         _ => Err(malformed("the token response's expires_in is no number of seconds")),
     }

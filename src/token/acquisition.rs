@@ -1,7 +1,6 @@
 //! One caller's way to a token: ask, wait, look again.
 
 use std::{
-    fmt,
     future::Future,
     pin::Pin,
     sync::Arc,
@@ -73,10 +72,7 @@ impl Acquisition {
         let Some(watchdog) = &mut self.watchdog else {
             return Poll::Pending;
         };
-        watchdog.as_mut().poll(cx).map(|()| {
-            self.refresher.abandon(waiter.flight());
-            self.watchdog = None;
-        })
+        watchdog.as_mut().poll(cx).map(|()| self.refresher.abandon(waiter.flight()))
     }
 }
 
@@ -122,11 +118,5 @@ impl Limit {
             }),
             Self::None | Self::Wait(_) => Poll::Pending,
         }
-    }
-}
-
-impl fmt::Debug for Acquisition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Acquisition").field("trigger", &self.trigger).finish_non_exhaustive()
     }
 }

@@ -93,15 +93,11 @@ impl Issued {
         self.flown_for.store(generation, Relaxed);
     }
 
-    /// The next look is then.
-    pub(super) fn look_again_at(&self, moment: Moment) {
-        self.attend_at.store(moment.as_nanos(), Relaxed);
-    }
-
     /// The flight failed: the next is due when the token is old, or as soon as may be if it is from before a rotation.
     pub(super) fn put_off(&self, until: Moment, generation: u64) {
         let outdated = generation > self.obtained_in;
-        self.look_again_at(if outdated { until } else { until.max(self.life.refresh) });
+        let next = if outdated { until } else { until.max(self.life.refresh) };
+        self.attend_at.store(next.as_nanos(), Relaxed);
     }
 
     /// When something has to be done about it.

@@ -96,11 +96,9 @@ impl Refresher {
         self.abandon_overdue();
         let (now, generation) = (self.now(), self.generation());
         let begun = match self.store.ask(Trigger::KeepWarm, now, generation) {
-            Answer::Usable(issued) if issued.needs_attention(now, generation) => {
-                self.store.attend(Trigger::KeepWarm, now, generation)
-            }
+            Answer::Usable(_) => self.store.attend(Trigger::KeepWarm, now, generation),
             Answer::Begun(_, flight) => Some(flight),
-            Answer::Usable(_) | Answer::Joined(_) | Answer::CoolingDown(_) => None,
+            Answer::Joined(_) | Answer::CoolingDown(_) => None,
         };
         let started = begun.is_some();
         if let Some(flight) = begun {

@@ -128,10 +128,6 @@ impl Store {
         if gate.flight.is_some() || !current.needs_attention(now, generation) {
             return None;
         }
-        if let Some((until, _)) = gate.cooling_down(now, generation) {
-            current.look_again_at(until);
-            return None;
-        }
         let trigger = if current.is_outdated(generation) { Trigger::Rotated } else { trigger };
         Some(self.begin(&mut gate, trigger, now, generation))
     }
