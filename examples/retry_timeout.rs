@@ -13,9 +13,14 @@
 //! RejectionLayer     reads PayNet's messages
 //! HTTP client
 //! ```
+//!
+//! The policy is in `retry_timeout/policy.rs`.
 #![expect(clippy::disallowed_methods, reason = "a demonstration runs in real time")]
 
-use std::{future::Future, pin::Pin, process::ExitCode, time::Duration};
+#[path = "retry_timeout/policy.rs"]
+mod policy;
+
+use std::{process::ExitCode, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -24,9 +29,10 @@ use hyper_util::{
     client::legacy::{self, connect::HttpConnector},
     rt::TokioExecutor,
 };
+use policy::Patient;
 use tower::{
     Layer, Service, ServiceBuilder, ServiceExt,
-    retry::{Policy, RetryLayer},
+    retry::{RetryLayer, budget::TpsBudget},
     timeout::{TimeoutLayer, error::Elapsed},
 };
 use tower_outbound_auth::{
@@ -99,7 +105,7 @@ async fn retry_outside() -> Result<bool, BoxError> {
     let sandbox = busy_and_strict().await?;
     let client = ServiceBuilder::new()
         .layer(TimeoutLayer::new(Duration::from_secs(30)))
-        .layer(RetryLayer::new(Patient::new(3)))
+        .layer(RetryLayer::new(patient()))
         .layer(auth(&sandbox)?)
         .layer(RejectionLayer)
         .service(http());
@@ -120,7 +126,7 @@ async fn retry_inside() -> Result<bool, BoxError> {
     let client = ServiceBuilder::new()
         .layer(auth(&sandbox)?)
         .layer(RejectionLayer)
-        .layer(RetryLayer::new(Patient::new(3)))
+        .layer(RetryLayer::new(patient()))
         .map_err(BoxError::from)
         .service(http());
     let answer = call(client, &sandbox).await?;
@@ -139,7 +145,7 @@ async fn permanent_error() -> Result<bool, BoxError> {
     let sandbox = Sandbox::start().await?;
     let wrong = Credentials::new(sandbox.credentials().client_id(), "not the secret");
     let auth = paynet::auth(&sandbox.environment(), wrong)?.build()?;
-    let client = RetryLayer::new(Patient::new(3)).layer(auth.layer(RejectionLayer.layer(http())));
+    let client = RetryLayer::new(patient()).layer(auth.layer(RejectionLayer.layer(http())));
     let error = call(client, &sandbox).await.err().ok_or("a call with a wrong secret went well")?;
     let denied = AuthError::find(error.as_ref()).is_some_and(|error| error.kind() == ErrorKind::Denied);
     Ok(line(
@@ -159,7 +165,7 @@ async fn retry_after() -> Result<bool, BoxError> {
     // One try a flight, so that the first failure reaches the policy.
     let once = RefreshPolicy::default().attempts(1);
     let auth = paynet::auth(&sandbox.environment(), sandbox.credentials())?.refresh(once).build()?;
-    let client = RetryLayer::new(Patient::new(3)).layer(auth.layer(RejectionLayer.layer(http())));
+    let client = RetryLayer::new(patient()).layer(auth.layer(RejectionLayer.layer(http())));
     sandbox.inject(Fault::token(Trouble::RetryAfter(StatusCode::SERVICE_UNAVAILABLE, Duration::from_secs(2))));
     let answer = call(client, &sandbox).await?;
     Ok(line(
@@ -168,43 +174,13 @@ async fn retry_after() -> Result<bool, BoxError> {
     ))
 }
 
-/// When to try again, and when not to.
-#[derive(Clone)]
-struct Patient {
-    tries_left: u32,
-}
-
-impl Patient {
-    fn new(tries: u32) -> Self {
-        Self { tries_left: tries }
-    }
-}
-
-/// For requests that may be sent twice, as every GET may. A POST that orders something must not get here.
-impl<B: Clone, RB> Policy<Request<B>, Response<RB>, BoxError> for Patient {
-    type Future = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-    fn retry(&mut self, _: &mut Request<B>, result: &mut Result<Response<RB>, BoxError>) -> Option<Self::Future> {
-        let pause = match result {
-            Ok(response) if !response.status().is_server_error() => return None,
-            Ok(_) => PAUSE,
-            Err(error) => match AuthError::find(error.as_ref()) {
-                Some(error) if !error.is_transient() => return None,
-                Some(error) => error.retry_after().unwrap_or(PAUSE),
-                None => PAUSE,
-            },
-        };
-        self.tries_left = self.tries_left.checked_sub(1)?;
-        Some(Box::pin(tokio::time::sleep(pause)))
-    }
-
-    fn clone_request(&mut self, request: &Request<B>) -> Option<Request<B>> {
-        Some(request.clone())
-    }
-}
-
 fn auth(sandbox: &Sandbox) -> Result<AuthLayer, AuthError> {
     paynet::auth(&sandbox.environment(), sandbox.credentials())?.build()
+}
+
+/// Three more tries, and for the whole client as many as a fifth of its calls, or ten a second.
+fn patient() -> Patient {
+    Patient::new(3, TpsBudget::default())
 }
 
 fn http() -> legacy::Client<HttpConnector, Full<Bytes>> {
@@ -214,7 +190,7 @@ fn http() -> legacy::Client<HttpConnector, Full<Bytes>> {
 /// A server that is busy at first, and takes no signature older than a second.
 async fn busy_and_strict() -> Result<Sandbox, BoxError> {
     let sandbox = Sandbox::builder().timestamp_window(Duration::from_secs(1)).start().await?;
-    sandbox.inject(Fault::api(Trouble::Status(StatusCode::SERVICE_UNAVAILABLE)));
+    sandbox.inject(Fault::api(Trouble::RetryAfter(StatusCode::SERVICE_UNAVAILABLE, PAUSE)));
     Ok(sandbox)
 }
 
@@ -248,4 +224,4 @@ fn line(order: &str, facts: &[(&'static str, u64, u64)]) -> bool {
 
 const PATIENCE: Duration = Duration::from_millis(500);
 /// Longer than the strict server takes a signature for.
-const PAUSE: Duration = Duration::from_millis(2_500);
+const PAUSE: Duration = Duration::from_secs(3);
