@@ -56,13 +56,9 @@
 //!
 //! # Where in the stack
 //!
-//! | layer | outside of this one | inside |
-//! |---|---|---|
-//! | timeout | covers the wait for a token as well | covers one exchange with the API |
-//! | retry | each try is stamped and signed anew | tries carry the same signature, and its timestamp ages |
-//! | follow redirects | each hop is checked against the origins | **can carry the token to another host** |
-//! | concurrency limit | a permit is held while a token is fetched | the same, by the requests that wait for it |
-//! | decompression | as you like | needed under [`paynet::RejectionLayer`] if answers are compressed |
+//! Redirects are followed, calls timed and retried outside of this layer; decompression, and what reads an API's messages,
+//! belongs inside. The [guide] shows [what each order does](guide::stack_order), has a
+//! [retry policy](guide::errors_and_retries) to copy, and says [who waits for a token](guide::timeouts).
 //!
 //! Errors come out as [`BoxError`]; [`AuthError::find`] looks for one of this crate in them, under other layers too.
 //!
@@ -94,6 +90,8 @@ mod credentials;
 mod dates;
 mod error;
 mod future;
+#[cfg(any(doc, doctest))]
+pub mod guide;
 mod layer;
 mod oauth;
 mod origin;

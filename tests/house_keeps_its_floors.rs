@@ -28,7 +28,7 @@ const FLOORS: Floors<'_> = &[
     &["service"],
     &["layer"],
     &["paynet"],
-    &["sandbox"],
+    &["guide", "sandbox"],
     &["lib"],
 ];
 
