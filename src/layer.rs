@@ -64,7 +64,9 @@ impl<R> AuthLayer<R> {
         TokenHandle::new(&self.settings.refresher)
     }
 
-    /// Changes how a rejected request is sent again; see [`Replay`](crate::Replay).
+    /// Changes how a rejected request is sent again, which takes a second body; see [`Replay`](crate::Replay).
+    ///
+    /// The default, [`CloneBody`], serves bodies that can be cloned, and streams in a [`ReplayBody`](crate::ReplayBody).
     pub fn replay<R2>(self, policy: R2) -> AuthLayer<R2> {
         AuthLayer { settings: self.settings, policy }
     }

@@ -64,8 +64,9 @@
 //!
 //! # Bodies
 //!
-//! To send a request again takes a second body. [`CloneBody`], the default, clones it; [`EmptyBody`] sends again what had
-//! none; [`NoReplay`] sends nothing again. [`AuthLayer::replay`] changes the policy.
+//! To send a request again takes a second body. [`CloneBody`], the default, clones it; a stream goes into a [`ReplayBody`],
+//! which keeps what is sent of it, up to a limit. [`EmptyBody`] sends again what had no body, [`NoReplay`] nothing.
+//! [`AuthLayer::replay`] changes the policy.
 //!
 //! # Limits
 //!
@@ -118,7 +119,7 @@ pub use self::{
     layer::{AuthLayer, AuthLayerBuilder},
     oauth::{ClientAuth, ClientCredentials, ClientCredentialsBuilder},
     rejection::{NotReplayed, Rejection},
-    replay::{CloneBody, EmptyBody, NoReplay, Replay},
+    replay::{CloneBody, EmptyBody, NoReplay, Replay, ReplayBody},
     service::Auth,
     sign_rules::{NoAuth, Sign, SignRules},
     signing::{SignatureHeaders, Signer, SigningContext, TimestampHmac},

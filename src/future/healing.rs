@@ -109,13 +109,13 @@ where
     S: Service<Request<B>>,
     R: Replay<B>,
 {
-    /// Why this token does not help this request.
+    /// Why this token does not help this request. If it does, the kept body stays whole from now on.
     fn refuses(&self, rejection: Rejection, issued: &Issued) -> Option<NotReplayed> {
         if rejection == Rejection::Token && issued.is_same_as(self.sent.ordinal) {
             self.note_replay(issued, Replayed::Rejected);
             return Some(NotReplayed::SameToken);
         }
-        (!self.is_whole()).then_some(NotReplayed::BodyNotReplayable)
+        (!self.hold()).then_some(NotReplayed::BodyNotReplayable)
     }
 
     /// Sends the request again; unless the token has ended meanwhile, which takes another.

@@ -178,6 +178,10 @@ impl<S, R: Replay<B>, B> Kept<S, R, B> {
     pub(super) fn is_whole(&self) -> bool {
         self.request.as_ref().is_some_and(|request| self.policy.is_whole(request.body()))
     }
+
+    pub(super) fn hold(&self) -> bool {
+        self.request.as_ref().is_some_and(|request| self.policy.hold(request.body()))
+    }
 }
 
 /// The response, with the reason why its request was not sent again.

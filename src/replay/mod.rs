@@ -1,6 +1,11 @@
 //! Whether, and as what, a request's body can be sent a second time.
 
+mod body;
+mod recording;
+
 use http_body::Body;
+
+pub use self::body::ReplayBody;
 
 /// Decides whether a rejected request can be sent again.
 ///
@@ -33,21 +38,44 @@ pub trait Replay<B>: Clone + Send + Sync + 'static {
 
     /// Asked before the second request is sent: is what was kept all of the body?
     ///
-    /// For a body that is recorded while the first request is sent, and may outgrow its limit. One that is no longer
-    /// whole is never sent.
+    /// For a body that is recorded while the first request is sent, as [`ReplayBody`] is, and may outgrow its limit. One
+    /// that is no longer whole is never sent.
     fn is_whole(&self, kept: &B) -> bool {
         let _ = kept;
         true
     }
+
+    /// Asked when the first answer is about to be given up: is it whole, and does it stay so until it is sent or dropped?
+    ///
+    /// For a body that the first request may still be reading. The default says what [`is_whole`](Self::is_whole) does.
+    fn hold(&self, kept: &B) -> bool {
+        self.is_whole(kept)
+    }
 }
 
 /// Clones the body: for `Full`, `Empty`, `String`, `Bytes` and whatever else is cheap to clone. The default.
+///
+/// It serves a stream too, in a [`ReplayBody`], which is copied instead while it is whole.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CloneBody;
 
 impl<B: Clone> Replay<B> for CloneBody {
     fn replay(&self, body: &B) -> Option<B> {
         Some(body.clone())
+    }
+}
+
+impl<B: Body> Replay<ReplayBody<B>> for CloneBody {
+    fn replay(&self, body: &ReplayBody<B>) -> Option<ReplayBody<B>> {
+        body.try_clone()
+    }
+
+    fn is_whole(&self, kept: &ReplayBody<B>) -> bool {
+        kept.is_whole()
+    }
+
+    fn hold(&self, kept: &ReplayBody<B>) -> bool {
+        kept.hold()
     }
 }
 
