@@ -166,15 +166,13 @@ where
         if this.is_done {
             return Poll::Ready(None);
         }
-        let step = lock(&this.recording).step(this.place, cx.waker());
+        let (step, left) = lock(&this.recording).step(this.place, cx.waker());
+        left.settle();
         this.place.has_begun = true;
         match step {
             Step::HandOn(frame) => this.hand_on(frame),
             Step::Read(source) => this.read(source, cx),
-            Step::Wait(replaced) => {
-                drop(replaced);
-                Poll::Pending
-            }
+            Step::Wait => Poll::Pending,
             Step::End => this.end(),
             Step::Fail(reason) => this.fail(reason.into()),
         }

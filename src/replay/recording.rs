@@ -56,8 +56,7 @@ pub(super) enum Step<B> {
     HandOn(Frame<Bytes>),
     /// Read the source, and give it back.
     Read(Pin<Box<B>>),
-    /// With the waker that stood in the place of its own.
-    Wait(Option<Waker>),
+    Wait,
     End,
     Fail(&'static str),
 }
@@ -113,10 +112,20 @@ impl<B> Recording<B> {
         whole
     }
 
-    pub(super) fn step(&mut self, place: Place, waker: &Waker) -> Step<B> {
+    pub(super) fn step(&mut self, place: Place, waker: &Waker) -> (Step<B>, Left) {
+        let mut left = Left::default();
         if !place.has_begun && self.is_whole(place.id) {
             self.begin(place.id);
+            left = self.news_of(place.id);
         }
+        let step = self.next(place);
+        if matches!(step, Step::Wait) {
+            left.own = self.wait(place.id, waker);
+        }
+        (step, left)
+    }
+
+    fn next(&mut self, place: Place) -> Step<B> {
         if matches!(self.source, Source::Failed) {
             return Step::Fail(FAILED);
         }
@@ -136,7 +145,7 @@ impl<B> Recording<B> {
             Source::Ended => Step::End,
             _ if follows && self.is_over => Step::End,
             _ if follows && self.cost > self.limit => Step::Fail(OVERTAKEN),
-            _ => Step::Wait(self.wait(place.id, waker)),
+            _ => Step::Wait,
         }
     }
 
