@@ -2,6 +2,7 @@
 
 use std::{
     cell::Cell,
+    collections::VecDeque,
     error::Error,
     fmt::{Debug, Display},
     future::{Future, Ready, ready},
@@ -19,7 +20,7 @@ use tower::{Layer, Service};
 use tower_outbound_auth::{
     AccessToken, Auth, AuthError, AuthLayer, AuthLayerBuilder, BoxError, ClientAuth, ClientCredentials,
     ClientCredentialsBuilder, Clock, CloneBody, Credentials, EmptyBody, ErrorKind, FetchRequest, KeepWarm, NoAuth,
-    NoReplay, NotReplayed, Overwrite, RefreshPolicy, Rejection, Replay, ResponseFuture, Sign, SignRules,
+    NoReplay, NotReplayed, Overwrite, RefreshPolicy, Rejection, Replay, ReplayBody, ResponseFuture, Sign, SignRules,
     SignatureHeaders, Signer, SigningContext, TimestampHmac, TokenHandle, TokenSource, TokenState, TokenStatus, paynet,
 };
 
@@ -89,6 +90,7 @@ assert_shared! {
     CloneBody: Clone, Copy, Default;
     EmptyBody: Clone, Copy, Default;
     NoReplay: Clone, Copy, Default;
+    ReplayBody<Body>: http_body::Body<Data = Bytes, Error = BoxError>;
     AuthError: Clone, Error, Display;
     ErrorKind: Clone, Copy, PartialEq, Eq, Hash;
     paynet::Environment: Clone, PartialEq, Eq, FromStr;
@@ -101,7 +103,7 @@ assert_shared! {
 assert_impl_all!(ClientCredentialsBuilder: Send, Sync, Debug);
 assert_impl_all!(Auth<Inner<u8>>: Service<Request<Body>, Response = Response<Body>, Error = BoxError>);
 assert_impl_all!(AuthLayer: Layer<Inner<u8>, Service = Auth<Inner<u8>>>);
-assert_impl_all!(CloneBody: Replay<Body>, Replay<String>);
+assert_impl_all!(CloneBody: Replay<Body>, Replay<String>, Replay<ReplayBody<Body>>, Replay<ReplayBody<Stream>>);
 assert_impl_all!(EmptyBody: Replay<Body>, Replay<http_body_util::Empty<Bytes>>);
 assert_impl_all!(NoReplay: Replay<Body>, Replay<Rc<u8>>);
 assert_impl_all!(BoxError: From<AuthError>);
@@ -117,6 +119,27 @@ impl<T> IsSame<T> for T {}
 // An error is as large as a pointer, and leaves room for `None`.
 assert_eq_size!(AuthError, usize);
 assert_eq_size!(Option<AuthError>, usize);
+
+/// A stream that cannot be moved once it is read, and whose data are not `Bytes`; with a cell, it is not `Sync` either.
+struct Stream<T = Cell<u8>>(std::marker::PhantomData<T>, std::marker::PhantomPinned);
+
+impl<T> http_body::Body for Stream<T> {
+    type Data = VecDeque<u8>;
+    type Error = std::fmt::Error;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Self::Data>, Self::Error>>> {
+        Poll::Ready(None)
+    }
+}
+
+// Copies of a stream move between threads if the stream does, are shared by them all the same, and move in any case.
+assert_impl_all!(ReplayBody<Stream>: http_body::Body<Data = Bytes, Error = BoxError>, Send, Sync, Unpin, Debug);
+assert_impl_all!(ReplayBody<Stream<Rc<u8>>>: http_body::Body, Unpin, Debug);
+assert_not_impl_any!(ReplayBody<Stream<Rc<u8>>>: Send, Sync);
+assert_not_impl_any!(ReplayBody<Body>: Clone);
 
 type Pending<S, B = Body> = ResponseFuture<S, CloneBody, B, Body>;
 

@@ -1,4 +1,5 @@
 //! What copies of a body give, by plain rules.
+#![expect(clippy::indexing_slicing, reason = "a wrong index fails the test")]
 
 use std::collections::VecDeque;
 
@@ -57,8 +58,8 @@ pub(crate) struct Model {
     limit: usize,
     pub(crate) left: VecDeque<Step>,
     read: Vec<Step>,
-    has_ended: bool,
-    has_failed: bool,
+    /// What the stream ended with.
+    end: Option<Got>,
     /// A frame was given to its reader only.
     is_outgrown: bool,
     reader: Option<usize>,
@@ -74,8 +75,7 @@ impl Model {
             limit: case.limit,
             left: case.steps.iter().cloned().collect(),
             read: Vec::new(),
-            has_ended: false,
-            has_failed: false,
+            end: None,
             is_outgrown: false,
             reader: None,
             heir: None,
@@ -83,16 +83,20 @@ impl Model {
         }
     }
 
+    fn has_failed(&self) -> bool {
+        self.end == Some(Got::Error)
+    }
+
     fn over_limit(&self) -> bool {
         self.read.iter().map(size).sum::<usize>() > self.limit
     }
 
     pub(crate) fn is_whole(&self, copy: usize) -> bool {
-        !self.has_failed && !self.is_outgrown && (!self.over_limit() || self.reader == Some(copy))
+        !self.has_failed() && !self.is_outgrown && (!self.over_limit() || self.reader == Some(copy))
     }
 
     pub(crate) fn copy(&mut self) -> bool {
-        let possible = !self.has_failed && !self.over_limit();
+        let possible = !self.has_failed() && !self.over_limit();
         if possible {
             self.copies.push(Copy::default());
         }
@@ -105,7 +109,7 @@ impl Model {
     }
 
     fn says_end(&self) -> bool {
-        self.has_ended || self.exact && !self.left.iter().any(|step| *step != Step::Later)
+        self.end == Some(Got::End) || self.exact && !self.left.iter().any(|step| *step != Step::Later)
     }
 
     pub(crate) fn poll(&mut self, copy: usize) -> Got {
@@ -119,7 +123,7 @@ impl Model {
         }
         self.copies[copy].has_begun = true;
         let got = match self.read.get(at) {
-            _ if self.has_failed => Got::Error,
+            _ if self.has_failed() => Got::Error,
             Some(_) if self.is_outgrown => Got::Error,
             Some(step) => Got::Frame(step.clone()),
             None => self.read_on(copy),
@@ -134,8 +138,8 @@ impl Model {
 
     /// A copy that has got all that was read.
     fn read_on(&mut self, copy: usize) -> Got {
-        if self.has_ended {
-            return Got::End;
+        if let Some(end) = &self.end {
+            return end.clone();
         }
         if self.reader.is_some_and(|reader| reader != copy) {
             return match (self.says_end(), self.over_limit()) {
@@ -147,15 +151,9 @@ impl Model {
         self.reader = Some(copy);
         match self.left.front() {
             Some(Step::Later) => return Got::Pending,
-            Some(Step::Fails) => {
-                self.has_failed = true;
-                return Got::Error;
-            }
+            Some(Step::Fails) => return self.end.insert(Got::Error).clone(),
+            None => return self.end.insert(Got::End).clone(),
             Some(_) => {}
-            None => {
-                self.has_ended = true;
-                return Got::End;
-            }
         }
         self.read.extend(self.left.pop_front());
         if self.over_limit() {
@@ -174,14 +172,14 @@ impl Model {
         if is_done {
             return (0, Some(0), true);
         }
-        let ends = at == self.read.len() && !self.has_failed && self.says_end();
-        if self.has_failed || at < self.read.len() && self.is_outgrown {
+        let ends = at == self.read.len() && !self.has_failed() && self.says_end();
+        if self.has_failed() || at < self.read.len() && self.is_outgrown {
             return (0, None, ends);
         }
         let kept = length(&self.read[at..]);
         let rest = length(&self.left);
         match () {
-            () if self.has_ended => (kept, Some(kept), ends),
+            () if self.end == Some(Got::End) => (kept, Some(kept), ends),
             () if self.exact => (kept + rest, Some(kept + rest), ends),
             () => (kept, None, ends),
         }

@@ -32,7 +32,9 @@ impl Body for Hooked {
 
     fn poll_frame(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Polled {
         let hook = self.hook.borrow_mut().take();
-        hook.into_iter().for_each(|hook| hook());
+        if let Some(hook) = hook {
+            hook();
+        }
         self.polls.pop_front().unwrap_or(Poll::Ready(None))
     }
 }
@@ -139,7 +141,8 @@ fn the_error_of_a_stream_comes_out_as_it_is_and_no_copy_hides_it() {
 #[test]
 fn data_in_pieces_of_any_kind_comes_out_as_bytes_from_a_stream_that_cannot_move() {
     /// In two pieces, not to be moved, and of one thread.
-    struct Odd(PhantomPinned, Rc<RefCell<VecDeque<Chain<&'static [u8], Bytes>>>>);
+    struct Odd(PhantomPinned, Pieces);
+    type Pieces = Rc<RefCell<VecDeque<Chain<&'static [u8], Bytes>>>>;
 
     impl Body for Odd {
         type Data = Chain<&'static [u8], Bytes>;
