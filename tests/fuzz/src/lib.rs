@@ -9,6 +9,7 @@ pub mod challenges;
 pub mod dates;
 pub mod origins;
 pub mod rejection_bodies;
+pub mod replay_bodies;
 pub mod sign_rules;
 pub mod token_answers;
 
@@ -16,17 +17,22 @@ mod body;
 mod drive;
 mod http_date;
 mod input;
+#[path = "../../a_stream_can_be_sent_again/replay_model.rs"]
+mod replay_model;
+#[path = "../../a_stream_can_be_sent_again/replay_run.rs"]
+mod replay_run;
 mod stack;
 mod token_opinion;
 
 /// A target's name, which is also its folder in `corpus`, and its function.
 pub type Target = (&'static str, fn(&[u8]));
 
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     ("token_answers", token_answers::run),
     ("challenges", challenges::run),
     ("dates", dates::run),
     ("origins", origins::run),
     ("sign_rules", sign_rules::run),
     ("rejection_bodies", rejection_bodies::run),
+    ("replay_bodies", replay_bodies::run),
 ];
