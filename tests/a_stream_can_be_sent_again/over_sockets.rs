@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use http::{
     Request, Response, StatusCode, Version,
-    header::{AUTHORIZATION, CONNECTION},
+    header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HeaderName},
 };
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full};
@@ -75,10 +75,12 @@ impl Server {
 
     async fn answer(self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, BoxError> {
         let token = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let version = request.version();
+        let (version, length) = (request.version(), request.headers().get(CONTENT_LENGTH).cloned());
         let mut body = request.into_body();
         if token.is_some_and(|token| self.issuer.knows(&token)) {
-            return Ok(Response::new(Full::new(body.collect().await?.to_bytes())));
+            let mut echo = Response::new(Full::new(body.collect().await?.to_bytes()));
+            echo.headers_mut().extend(length.map(|length| (UPLOAD_LENGTH, length)));
+            return Ok(echo);
         }
         let mut read = 0;
         while read < self.reads {
@@ -138,6 +140,7 @@ fn bytes(length: usize) -> Bytes {
     (0_u32..).flat_map(u32::to_be_bytes).take(length).collect()
 }
 
+const UPLOAD_LENGTH: HeaderName = HeaderName::from_static("x-upload-length");
 const FRAME: usize = 10_000;
 const MIB: usize = 1 << 20;
 
@@ -164,6 +167,24 @@ async fn r7_an_upload_beyond_its_limit_is_refused_to_its_caller_and_the_token_re
         let outcome = upload([all.slice(..MIB), all.slice(MIB..)], MIB / 2, http2, MIB - FRAME).await?;
         assert_eq!(outcome.status, StatusCode::UNAUTHORIZED);
         assert_eq!((outcome.mark, outcome.tokens), (Some(NotReplayed::BodyNotReplayable), 2), "{http2}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r4_a_body_that_knows_its_length_is_sent_again_with_it() -> Result<(), BoxError> {
+    for http2 in [false, true] {
+        let issuer = Issuer::new();
+        let (address, _refused) = Server::start(&issuer, 0, true).await?;
+        let layer = AuthLayer::builder(issuer.clone()).origin(&format!("http://{address}")).build()?;
+        layer.handle().token().await?;
+        issuer.revoke();
+        let client = Client::builder(TokioExecutor::new()).http2_only(http2).build_http();
+        let body = ReplayBody::new(Full::new(bytes(100)), 100);
+        let request = Request::put(format!("http://{address}/upload")).body(body)?;
+        let response = timeout(Duration::from_secs(60), layer.layer(client).oneshot(request)).await??;
+        assert_eq!(response.headers().get(UPLOAD_LENGTH).ok_or("no length")?, "100", "{http2}");
+        assert_eq!(response.into_body().collect().await?.to_bytes(), bytes(100));
     }
     Ok(())
 }

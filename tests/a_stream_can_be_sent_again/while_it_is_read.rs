@@ -1,4 +1,5 @@
 //! A copy that begins while another is in the middle of a read; and what streams may be and do.
+#![expect(clippy::disallowed_methods, reason = "a generous bound in real time stands for a test that hangs")]
 
 use std::{
     cell::RefCell,
@@ -9,10 +10,12 @@ use std::{
     rc::Rc,
     sync::Arc,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use bytes::{Buf, Bytes, buf::Chain};
 use http_body::{Body, Frame};
+use http_body_util::BodyExt;
 use tower_outbound_auth::{BoxError, ReplayBody};
 
 use crate::replay_run::Woken;
@@ -184,5 +187,42 @@ fn trailers_count() {
         let frame = Pin::new(&mut first).poll_frame(&mut Context::from_waker(Waker::noop()));
         assert!(matches!(frame, Poll::Ready(Some(Ok(frame))) if frame.is_trailers()));
         assert_eq!(copy.is_whole(), whole, "{limit}");
+    }
+}
+
+#[test]
+fn copies_that_two_threads_read_are_both_whole_within_the_limit() {
+    /// Numbers, and before every third a wait that ends at once.
+    struct Numbers(u32, bool);
+
+    impl Body for Numbers {
+        type Data = Bytes;
+        type Error = BoxError;
+
+        fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled {
+            self.1 = self.0.is_multiple_of(3) && !self.1;
+            if self.1 {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            self.0 += 1;
+            let data = || Ok(Frame::data(Bytes::from(self.0.to_string())));
+            Poll::Ready((self.0 <= 1_000).then(data))
+        }
+    }
+
+    let expected: String = (1..=1_000).map(|number| number.to_string()).collect::<Vec<_>>().concat();
+    for _ in 0..50 {
+        let first = ReplayBody::new(Numbers(0, false), expected.len());
+        let copy = first.try_clone().unwrap();
+        let threads = [first, copy].map(|body| {
+            std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+                runtime.block_on(async { tokio::time::timeout(Duration::from_secs(60), body.collect()).await })
+            })
+        });
+        for thread in threads {
+            assert_eq!(thread.join().unwrap().unwrap().unwrap().to_bytes(), expected);
+        }
     }
 }
