@@ -228,9 +228,11 @@ async fn r10_a_first_sending_that_goes_on_cannot_take_the_body_from_the_second()
 #[tokio::test(start_paused = true)]
 async fn r7_a_stream_that_outgrew_its_limit_is_not_sent_again_and_its_token_is_renewed() {
     let (issuer, limit) = (Issuer::new(), 49);
-    for refusal in [Refusal::Stalls(5), Refusal::ReadsOn(5), Refusal::ReadsOn(11)] {
-        let issuer = Issuer::new();
+    for refusal in [Refusal::Stalls(5), Refusal::ReadsOn(5), Refusal::Stalls(11), Refusal::ReadsOn(11)] {
+        let (issuer, began) = (Issuer::new(), Instant::now());
         let (api, response) = upload(refusal, limit, &issuer).await;
+        // One flight, the API, and eleven frames at most: the renewal is not waited for.
+        assert!(began.elapsed().as_millis() <= 50 + 30 + 11 * 10, "{:?}", began.elapsed());
         assert_eq!(response.extensions().get(), Some(&NotReplayed::BodyNotReplayable), "{refusal:?}");
         assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
         assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "401");
