@@ -37,6 +37,12 @@ use crate::{credentials::Credentials, error::AuthError, token::AccessToken};
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` makes no signatures",
+    label = "a layer cannot sign with this",
+    note = "`TimestampHmac::sha256(credentials)` signs as PayNet wants it",
+    note = "for any other signature, write `impl Signer for` a type of yours: a closure is none"
+)]
 pub trait Signer: Send + Sync + 'static {
     /// The signature's headers for one request.
     ///

@@ -32,6 +32,14 @@ pub use self::body::ReplayBody;
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot send a request with the body `{B}` a second time",
+    label = "this needs another replay policy, or another body",
+    note = "`.replay(NoReplay)` on the layer takes any body, and sends no request again",
+    note = "`.replay(EmptyBody)` takes a body type that is `Default`, and sends requests again whose body is empty",
+    note = "`ReplayBody::new(body, limit)` makes a stream one that `CloneBody` can send again, up to that many bytes",
+    note = "the default policy, `CloneBody`, takes bodies that are `Clone`: `Full<Bytes>`, `Empty<Bytes>`, `String`"
+)]
 pub trait Replay<B>: Clone + Send + Sync + 'static {
     /// The body of a possible second request, made before the first is sent; `None` if this one can be sent only once.
     fn replay(&self, body: &B) -> Option<B>;
@@ -59,6 +67,7 @@ pub trait Replay<B>: Clone + Send + Sync + 'static {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CloneBody;
 
+#[diagnostic::do_not_recommend]
 impl<B: Clone> Replay<B> for CloneBody {
     fn replay(&self, body: &B) -> Option<B> {
         Some(body.clone())
@@ -83,6 +92,7 @@ impl<B: Body> Replay<ReplayBody<B>> for CloneBody {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct EmptyBody;
 
+#[diagnostic::do_not_recommend]
 impl<B: Body + Default> Replay<B> for EmptyBody {
     fn replay(&self, body: &B) -> Option<B> {
         body.is_end_stream().then(B::default)

@@ -27,6 +27,12 @@ use crate::{error::AuthError, token::AccessToken};
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no source of tokens",
+    label = "a layer cannot get its tokens from this",
+    note = "for OAuth 2.0 it is made by `ClientCredentials::builder(token_url, credentials).build()?`; `build` is easily forgotten",
+    note = "for any other, write `impl TokenSource for` a type of yours: a closure is none, since it cannot borrow its request"
+)]
 pub trait TokenSource: Send + Sync + 'static {
     /// Gets a token, new from wherever tokens come from.
     ///
