@@ -38,7 +38,7 @@ use crate::{
 /// }
 /// ```
 #[derive(Clone, Debug)]
-pub struct AuthLayer<R = CloneBody> {
+pub struct AuthLayer<R = CloneBody> /* a layer is no service: `auth.layer(client)` makes one */ {
     settings: Arc<Settings>,
     policy: R,
 }
@@ -82,7 +82,7 @@ impl<S, R: Clone> Layer<S> for AuthLayer<R> {
 
 /// Settings of an [`AuthLayer`] to be.
 #[must_use = "a builder does nothing until `build`"]
-pub struct AuthLayerBuilder {
+pub struct AuthLayerBuilder /* no layer yet: `.build()?` makes it one */ {
     source: Box<dyn TokenSource>,
     origins: Vec<String>,
     stamp: Stamp,

@@ -22,8 +22,24 @@ use crate::{
 ///
 /// `poll_ready` only asks the inner service. Trouble with the token is an error of the response future, never of
 /// `poll_ready`, which would tell Tower to throw the whole service away.
+///
+/// # If rustc says
+///
+/// - "the method `oneshot` exists, but its trait bounds were not satisfied", or "no method named `call` found": it keeps
+///   to itself which bound. Ask it by a function, as `ServiceExt::oneshot(client, request)` or
+///   `Service::call(&mut client, request)`, and it will say one of these:
+/// - "`S: Clone` is not satisfied": a request that waits for a token takes the service along that was made ready for it,
+///   and leaves a clone. Derive `Clone` for it, or share it by `ServiceBuilder::buffer`, called after this layer is
+///   added.
+/// - "`E: std::error::Error` is not satisfied": the inner service's error has to become a [`BoxError`]. Implement `Error`
+///   for it, or turn it into another by `ServiceBuilder::map_err`, called after this layer is added.
+/// - "`CloneBody` cannot send a request with the body `B` a second time": [the guide](crate::guide::bodies) has a policy
+///   for each body.
+/// - "`AuthLayer: Service<_>` is not satisfied": a layer wraps a service, and sends nothing itself. Pass
+///   `auth.layer(client)` on, by [`Layer`](tower_layer::Layer).
+/// - "found an item that was configured out": add the feature that it names to this crate's, in `Cargo.toml`.
 #[derive(Clone, Debug)]
-pub struct Auth<S, R = CloneBody> {
+pub struct Auth<S, R = CloneBody> /* which bound? see "If rustc says" in the docs of `Auth` */ {
     inner: S,
     settings: Arc<Settings>,
     policy: R,
@@ -66,10 +82,10 @@ where
 
 impl<S, R, B, RB> Service<Request<B>> for Auth<S, R>
 where
-    S: Service<Request<B>, Response = Response<RB>> + Clone,
-    S::Error: Into<BoxError>,
+    S: Service<Request<B>, Response = Response<RB>> + Clone, // if it is not: `.buffer(n)` over it
+    S::Error: Into<BoxError>,                                // if it is not: `.map_err(f)` over it
     RB: Body,
-    R: Replay<B>,
+    R: Replay<B>, // if it is not: another policy, by `AuthLayer::replay`
 {
     type Response = Response<RB>;
     type Error = BoxError;

@@ -112,7 +112,7 @@ impl ClientCredentialsBuilder {
     /// It must not follow redirects, and must not be the service that the layer wraps: that would wait for itself.
     pub fn transport<S, B>(mut self, service: S) -> Self
     where
-        S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + Sync + 'static,
+        S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + Sync + 'static, // else a `service_fn`
         S::Future: Send,
         S::Error: Into<BoxError>,
         B: Body + Send + 'static,
