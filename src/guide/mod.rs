@@ -3,12 +3,14 @@
 //! | page | answers |
 //! |---|---|
 //! | [`stack_order`] | Which layers belong outside of this one, and which inside? |
+//! | [`bodies`] | Which bodies can be sent again, under which policy? |
 //! | [`errors_and_retries`] | What comes out when there is no token, and what is worth another try? |
 //! | [`timeouts`] | Who waits for a token, for how long, and who pays when it comes late? |
 //!
 //! The pages are for readers alone: a build of the crate has no such module. Their code runs with the tests.
 
 // A new page is a file here, a row above and a line below.
+pub mod bodies;
 pub mod errors_and_retries;
 pub mod stack_order;
 pub mod timeouts;
