@@ -53,7 +53,7 @@ impl<R: Replay<B> + Default, B: Body<Error: Debug>> Pair<R, B> {
             (true, true) => Fate::SentAgain,
             (false, true) => Fate::SentAgainIfEmpty,
             (false, false) => Fate::NotSentAgain,
-            (true, false) => panic!("only an empty body is not sent again"),
+            (true, false) => unreachable!("an empty body is sent again where another is"),
         }
     }
 }

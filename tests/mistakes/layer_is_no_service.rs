@@ -1,14 +1,15 @@
-//! says: the trait bound `AuthLayer: Service<http::Request<String>>` is not satisfied
-//! says: `Auth<S, R>` implements `Service<http::Request<B>>`
+//! says: expected `Auth<Connection>`, found `AuthLayer`
 
-use http::Request;
-use tower::Service;
-use tower_outbound_auth::AuthLayer;
+use tower_outbound_auth::{Auth, AuthLayer};
 
-fn client<S: Service<Request<String>>>(_service: S) {}
+struct Connection;
 
-fn stack(auth: AuthLayer) {
-    client(auth);
+struct Client {
+    api: Auth<Connection>,
+}
+
+fn client(auth: AuthLayer) -> Client {
+    Client { api: auth }
 }
 
 fn main() {}
