@@ -4,6 +4,10 @@
 //! compiler says, whichever compiler it is. All that it says stands in the `.stderr` file beside it, and is compared where
 //! the compiler is the one of [`BLESSED`]. To bless what another version says, write it there and set `TRYBUILD=overwrite`.
 
+mod support;
+#[path = "mistakes_are_explained/ways_out.rs"]
+mod ways_out;
+
 use std::{
     env, fs,
     io::{self, Write},
