@@ -163,7 +163,7 @@ pub fn source(env: &Environment, credentials: Credentials) -> ClientCredentialsB
 /// # Errors
 ///
 /// [`Config`](crate::ErrorKind::Config) for credentials that cannot be sent.
-#[cfg(feature = "client")]
+#[cfg(feature = "client")] // without it: `source(..).transport(..)` and `rules()`
 pub fn auth(env: &Environment, credentials: Credentials) -> Result<AuthLayerBuilder, AuthError> {
     let source = source(env, credentials.clone()).build()?;
     let signer = TimestampHmac::sha256(credentials);

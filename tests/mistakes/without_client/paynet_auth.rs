@@ -1,4 +1,5 @@
 //! says: the item is gated behind the `client` feature
+//! says: // without it: `source(..).transport(..)` and `rules()`
 
 use tower_outbound_auth::{AuthError, AuthLayer, Credentials, paynet};
 
