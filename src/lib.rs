@@ -66,7 +66,7 @@
 //!
 //! To send a request again takes a second body. [`CloneBody`], the default, clones it; a stream goes into a [`ReplayBody`],
 //! which keeps what is sent of it, up to a limit. [`EmptyBody`] sends again what had no body, [`NoReplay`] nothing.
-//! [`AuthLayer::replay`] changes the policy.
+//! [`AuthLayer::replay`] changes the policy. The guide says [which body goes with which](guide::bodies).
 //!
 //! # Limits
 //!

@@ -21,7 +21,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use support::{Issuer, ORIGIN};
 use tower::{Layer, ServiceExt, service_fn};
-use tower_outbound_auth::{BoxError, CloneBody, EmptyBody, NoReplay, NotReplayed, Replay};
+use tower_outbound_auth::{BoxError, CloneBody, EmptyBody, NoReplay, NotReplayed, Replay, ReplayBody};
 
 /// A cell of the guide's table: what becomes of a rejected request with this body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,9 +154,18 @@ fn guide() -> Vec<String> {
         .collect()
 }
 
-/// Not checked here.
 const REPLAY_BODY: &str =
     "| `ReplayBody<B>` of any of these | sent again up to its limit | does not compile | not sent again |";
+
+#[tokio::test(start_paused = true)]
+async fn a_replay_body_is_sent_again_up_to_its_limit() {
+    type Recorded = ReplayBody<Streaming>;
+    let recorded = |limit| async move |text| ReplayBody::new(StreamBody::new(BodyStream::new(unsync(text))), limit);
+    assert_eq!(Pair::<CloneBody, Recorded>::fate(recorded(100)).await, Fate::SentAgain);
+    assert_eq!(Pair::<CloneBody, Recorded>::fate(recorded(3)).await, Fate::SentAgainIfEmpty);
+    assert_eq!(Pair::<EmptyBody, Recorded>::fate(recorded(100)).await, Fate::DoesNotCompile);
+    assert_eq!(Pair::<NoReplay, Recorded>::fate(recorded(100)).await, Fate::NotSentAgain);
+}
 
 #[tokio::test(start_paused = true)]
 async fn every_body_fares_under_every_policy_as_the_guide_says() {

@@ -104,16 +104,26 @@
 //!
 //! # Streams: `ReplayBody`
 //!
-//! A stream gives its data once. `ReplayBody` keeps what has been sent, up to a limit, and the default policy sends that
-//! again. Most uploads are rejected for their token at the first byte, so a small limit goes far:
+//! A stream gives its data once. A [`ReplayBody`] keeps what has been sent, up to a limit, and the default policy sends that
+//! again and the rest of the stream after it:
 //!
-//! ```ignore
-//! use tower_outbound_auth::ReplayBody;
+//! ```
+//! use bytes::Bytes;
+//! use http::{Request, Response};
+//! use http_body::Body;
+//! use tower::{BoxError, Service, ServiceExt};
+//! use tower_outbound_auth::{Auth, ReplayBody};
 //!
-//! // Of a longer upload nothing is kept, and it is not sent again.
-//! let body = ReplayBody::new(stream, 64 * 1024);
-//! let request = Request::post("https://api.example.com/reports").body(body)?;
-//! let response = client.oneshot(request).await?;
+//! async fn upload<S, B, RB>(client: Auth<S>, stream: B) -> Result<Response<RB>, BoxError>
+//! where
+//!     S: Service<Request<ReplayBody<B>>, Response = Response<RB>, Error: Into<BoxError>> + Clone,
+//!     B: Body<Data = Bytes>,
+//!     RB: Body,
+//! {
+//!     // Once more than 1 MiB has gone, nothing is kept any more, and a rejected upload is not sent again.
+//!     let body = ReplayBody::new(stream, 1024 * 1024);
+//!     client.oneshot(Request::post("https://api.example.com/reports").body(body)?).await
+//! }
 //! ```
 //!
 //! # Whatever it is: `NoReplay`
@@ -136,3 +146,4 @@
 //! [`NoReplay`]: crate::NoReplay
 //! [`NotReplayed::BodyNotReplayable`]: crate::NotReplayed::BodyNotReplayable
 //! [`Replay`]: crate::Replay
+//! [`ReplayBody`]: crate::ReplayBody
