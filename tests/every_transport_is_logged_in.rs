@@ -1,0 +1,74 @@
+//! Whatever carries the requests, the client is logged in: one token, and a rejected request arrives whole with the next.
+#![expect(clippy::unwrap_used, reason = "a counterpart in a test may panic")]
+#![expect(clippy::disallowed_methods, reason = "real sockets need real time, as the limit of a test that hangs")]
+
+#[path = "every_transport_is_logged_in/connection.rs"]
+mod connection;
+#[path = "every_transport_is_logged_in/grpc.rs"]
+mod grpc;
+#[path = "every_transport_is_logged_in/grpc_service.rs"]
+mod grpc_service;
+#[path = "every_transport_is_logged_in/pooled.rs"]
+mod pooled;
+#[path = "every_transport_is_logged_in/proxy.rs"]
+mod proxy;
+#[path = "every_transport_is_logged_in/reqwests.rs"]
+mod reqwests;
+#[path = "every_transport_is_logged_in/server.rs"]
+mod server;
+mod support;
+#[path = "every_transport_is_logged_in/tls.rs"]
+mod tls;
+#[cfg(unix)]
+#[path = "every_transport_is_logged_in/unix_socket.rs"]
+mod unix_socket;
+
+use std::{fmt::Debug, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, Response, Version, header::HOST};
+use http_body::Body;
+use http_body_util::BodyExt;
+use server::Server;
+use tokio::time::timeout;
+use tower::{Service, ServiceExt};
+use tower_outbound_auth::BoxError;
+
+type TestResult = Result<(), BoxError>;
+
+/// What every transport has to get through: two requests, and after a revocation a third with more than one window holds.
+///
+/// A target without an authority gets the `Host` header that its client does not add.
+async fn is_logged_in<S, B, RB>(client: S, target: &str, server: &Server, version: Version) -> TestResult
+where
+    S: Service<Request<B>, Response = Response<RB>, Error = BoxError> + Clone,
+    B: From<Bytes>,
+    RB: Body<Error: Into<BoxError>, Data: Debug>,
+{
+    let (small, large) = (Bytes::from_static(b"small"), large());
+    for body in [&small, &small, &large] {
+        if *body == large {
+            assert_eq!(server.issuer.requests(), 1, "one token serves until it is revoked");
+            server.issuer.revoke();
+        }
+        let request = Request::post(target);
+        let request = if target.starts_with('/') { request.header(HOST, server::NAME) } else { request };
+        let exchange = async {
+            let response = client.clone().oneshot(request.body(B::from(body.clone()))?).await?;
+            assert_eq!(response.status(), 200);
+            response.into_body().collect().await.map_err(Into::into)
+        };
+        let echo = timeout(A_MINUTE, exchange).await??.to_bytes();
+        assert!(echo == *body, "{} of {} bytes came back", echo.len(), body.len());
+    }
+    assert_eq!(server.issuer.requests(), 2, "one more token after the revocation");
+    server.saw(&[(true, &small), (true, &small), (false, &large), (true, &large)], version);
+    Ok(())
+}
+
+/// No piece of it is like the piece before.
+fn large() -> Bytes {
+    (0..=250).cycle().take(300_000).collect()
+}
+
+const A_MINUTE: Duration = Duration::from_secs(60);

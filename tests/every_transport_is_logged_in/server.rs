@@ -1,0 +1,126 @@
+//! The other end: takes the tokens of its issuer over any kind of stream, echoes, and remembers what it saw.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{
+    Request, Response, StatusCode, Version,
+    header::{AUTHORIZATION, HOST},
+};
+use http_body_util::{BodyExt, Full};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+};
+use tower_outbound_auth::{AuthError, AuthLayer, AuthLayerBuilder, BoxError, FetchRequest, TokenSource};
+
+use crate::support::Issuer;
+
+#[derive(Clone)]
+pub(crate) struct Server {
+    pub(crate) issuer: Issuer,
+    seen: Arc<Mutex<Vec<Seen>>>,
+}
+
+/// An API request as it arrived.
+struct Seen {
+    version: Version,
+    host: Option<String>,
+    authorizations: Vec<String>,
+    accepted: bool,
+    body: Bytes,
+}
+
+impl Server {
+    pub(crate) fn new() -> Self {
+        let issuer = Issuer::new();
+        issuer.set(|settings| settings.latency = Duration::ZERO);
+        Self { issuer, seen: Arc::default() }
+    }
+
+    /// Serves on a free port of this machine until the test's runtime ends.
+    pub(crate) async fn listen(&self) -> io::Result<SocketAddr> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let (server, address) = (self.clone(), listener.local_addr()?);
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await?;
+                tokio::spawn(server.clone().serve(stream));
+            }
+            #[expect(unreachable_code, reason = "it gives the block its type")]
+            io::Result::Ok(())
+        });
+        Ok(address)
+    }
+
+    /// One connection, which speaks HTTP/1.1 or HTTP/2 as its client does.
+    pub(crate) async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let answer = service_fn(move |request| self.clone().answer(request));
+        let builder = auto::Builder::new(TokioExecutor::new());
+        // An error is the client's affair: what it did not get, its test misses.
+        let _ = builder.serve_connection(TokioIo::new(stream), answer).await;
+    }
+
+    async fn answer(self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, BoxError> {
+        if request.uri().path() == "/token" {
+            let token = self.issuer.fetch(FetchRequest::new()).await?;
+            let token = serde_json::json!({ "access_token": token.expose_secret(), "token_type": "Bearer" });
+            return Ok(Response::new(Full::from(token.to_string())));
+        }
+        let host = request.headers().get(HOST).map(|host| host.to_str().unwrap().to_owned());
+        let host = host.or(request.uri().authority().map(ToString::to_string));
+        let authorizations = request.headers().get_all(AUTHORIZATION).iter();
+        let authorizations: Vec<_> = authorizations.map(|value| value.to_str().unwrap().to_owned()).collect();
+        let accepted = authorizations.iter().any(|value| self.issuer.knows(value));
+        let version = request.version();
+        let body = request.into_body().collect().await?.to_bytes();
+        self.seen.lock().unwrap().push(Seen { version, host, authorizations, accepted, body: body.clone() });
+        let refusal = || Response::builder().status(StatusCode::UNAUTHORIZED).body(Full::from("who is it?"));
+        if accepted { Ok(Response::new(Full::from(body))) } else { Ok(refusal()?) }
+    }
+
+    /// Asserts which requests arrived, with how much of a body, and that each carried a token of ours and nothing else.
+    pub(crate) fn saw(&self, expected: &[(bool, &Bytes)], version: Version) {
+        let seen = self.seen.lock().unwrap();
+        let outline = |(accepted, body): (bool, &Bytes)| (accepted, body.len());
+        let arrived: Vec<_> = seen.iter().map(|seen| outline((seen.accepted, &seen.body))).collect();
+        assert_eq!(arrived, expected.iter().copied().map(outline).collect::<Vec<_>>());
+        for (seen, (_, body)) in seen.iter().zip(expected) {
+            assert!(seen.body == *body, "another body of the same length");
+            assert_eq!(seen.version, version);
+            let ours = |value: &String| value.starts_with("Bearer token-");
+            assert!(
+                seen.authorizations.len() == 1 && seen.authorizations.iter().all(ours),
+                "{:?}",
+                seen.authorizations
+            );
+        }
+    }
+
+    /// The hosts that requests were meant for.
+    pub(crate) fn hosts(&self) -> Vec<Option<String>> {
+        self.seen.lock().unwrap().iter().map(|seen| seen.host.clone()).collect()
+    }
+
+    /// A layer that logs in here. The tests run in real time, so it keeps the default clock.
+    pub(crate) fn layer(&self, origin: &str) -> Result<AuthLayer, AuthError> {
+        self.builder(origin).build()
+    }
+
+    pub(crate) fn builder(&self, origin: &str) -> AuthLayerBuilder {
+        AuthLayer::builder(self.issuer.clone()).origin(origin)
+    }
+}
+
+/// What clients call it where an address says nothing.
+pub(crate) const NAME: &str = "localhost";
