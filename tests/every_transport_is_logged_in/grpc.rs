@@ -88,8 +88,9 @@ async fn r12_a_status_in_the_trailers_of_a_begun_stream_is_for_the_caller_to_rep
     assert_eq!((end, echo.issuer.requests()), (Some(Code::Unauthenticated), 1));
 
     layer.handle().reject(&token);
-    unary(&client, &Bytes::new()).await?;
-    assert_eq!(echo.issuer.requests(), 2);
+    let mut next = late(&client).await?;
+    assert_eq!(next.message().await?.as_deref(), Some(&b"begun"[..]));
+    assert_eq!((next.message().await?, echo.issuer.requests()), (None, 2));
     Ok(())
 }
 

@@ -85,7 +85,8 @@ impl Server {
         let version = request.version();
         let body = request.into_body().collect().await?.to_bytes();
         self.seen.lock().unwrap().push(Seen { version, host, authorizations, accepted, body: body.clone() });
-        let refusal = || Response::builder().status(StatusCode::UNAUTHORIZED).body(Full::from("who is it?"));
+        let refusal =
+            || Response::builder().status(StatusCode::UNAUTHORIZED).body(Full::from("who is it?".repeat(5_000)));
         if accepted { Ok(Response::new(Full::from(body))) } else { Ok(refusal()?) }
     }
 
