@@ -3,14 +3,14 @@
 use bytes::Bytes;
 use http::uri::PathAndQuery;
 use http_body_util::{BodyExt, Full};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::yield_now, time::timeout};
 use tokio_stream::StreamExt;
 use tonic::{Code, Request, Status, Streaming, body::Body, client::Grpc, transport::Channel};
 use tower::{Layer, Service, ServiceBuilder, util::BoxCloneSyncService};
 use tower_outbound_auth::{AuthError, AuthLayer, AuthLayerBuilder, BoxError, ErrorKind, NoReplay, Rejection};
 
 use crate::{
-    TestResult,
+    A_MINUTE, TestResult,
     grpc_service::{Echo, LATE, Raw, Received, STREAMING, UNARY},
     large,
 };
@@ -69,6 +69,12 @@ async fn r7_a_refused_stream_renews_the_token_for_the_next() -> TestResult {
     echo.issuer.revoke();
     let refused = streaming(&client, mpsc::channel(1).1).await.err().map(|status| status.code());
     assert_eq!(refused, Some(Code::Unauthenticated));
+    let renewed = async {
+        while echo.issuer.requests() < 2 {
+            yield_now().await;
+        }
+    };
+    timeout(A_MINUTE, renewed).await?;
     streaming(&client, mpsc::channel(1).1).await?;
     assert_eq!(echo.issuer.requests(), 2);
     Ok(())
