@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use http::uri::PathAndQuery;
 use http_body_util::{BodyExt, Full};
+use hyper_util::{client::legacy, rt::TokioExecutor};
 use tokio::{sync::mpsc, task::yield_now, time::timeout};
 use tokio_stream::StreamExt;
 use tonic::{Code, Request, Status, Streaming, body::Body, client::Grpc, transport::Channel};
@@ -15,12 +16,13 @@ use crate::{
     large,
 };
 
-type Client = Grpc<BoxCloneSyncService<http::Request<Body>, http::Response<Body>, BoxError>>;
+type LoggedIn = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, BoxError>;
+type Client = Grpc<LoggedIn>;
 
 #[tokio::test]
 async fn r1_an_answer_of_unauthenticated_without_a_message_is_healed() -> TestResult {
     let (echo, channel) = echo().await?;
-    let client = gathered(&layer(&echo)?, channel);
+    let client = Grpc::new(logged_in(&layer(&echo)?, channel));
     let (small, large) = (Bytes::from_static(b"small"), large());
     for message in [&small, &small, &large] {
         if *message == large {
@@ -37,11 +39,28 @@ async fn r1_an_answer_of_unauthenticated_without_a_message_is_healed() -> TestRe
 #[tokio::test]
 async fn r1_without_a_rule_for_grpc_nothing_is_healed() -> TestResult {
     let (echo, channel) = echo().await?;
-    let client = gathered(&builder(&echo).build()?, channel);
+    let client = Grpc::new(logged_in(&builder(&echo).build()?, channel));
     unary(&client, &Bytes::new()).await?;
     echo.issuer.revoke();
     let refused = unary(&client, &Bytes::new()).await.err().map(|status| status.code());
     assert_eq!((refused, echo.issuer.requests()), (Some(Code::Unauthenticated), 1));
+    Ok(())
+}
+
+/// Any HTTP/2 client will do in place of a `Channel`. Calls then name their server, and are held to the origins.
+#[tokio::test]
+async fn s3_over_another_client_than_a_channel() -> TestResult {
+    let echo = Echo::new();
+    let origin = format!("http://{}", echo.listen().await?);
+    let pool = legacy::Client::builder(TokioExecutor::new()).http2_only(true).build_http::<Body>();
+    let pool = ServiceBuilder::new().map_response(|response: http::Response<_>| response.map(Body::new)).service(pool);
+    for (allowed, code) in [(origin.as_str(), None), ("https://api.example.com", Some(Code::Unauthenticated))] {
+        let layer = AuthLayer::builder(echo.issuer.clone()).origin(allowed).build()?;
+        let mut client = Grpc::with_origin(logged_in(&layer, pool.clone()), origin.parse()?);
+        client.ready().await?;
+        let answer = client.unary(Request::new(Bytes::new()), PathAndQuery::from_static(UNARY), Raw).await;
+        assert_eq!(answer.err().map(|status| status.code()), code);
+    }
     Ok(())
 }
 
@@ -85,7 +104,7 @@ async fn r7_a_refused_stream_renews_the_token_for_the_next() -> TestResult {
 async fn r12_a_status_in_the_trailers_of_a_begun_stream_is_for_the_caller_to_report() -> TestResult {
     let (echo, channel) = echo().await?;
     let layer = layer(&echo)?;
-    let client = gathered(&layer, channel);
+    let client = Grpc::new(logged_in(&layer, channel));
     let token = layer.handle().token().await?;
     echo.issuer.revoke();
     let mut begun = late(&client).await?;
@@ -104,7 +123,10 @@ async fn r12_a_status_in_the_trailers_of_a_begun_stream_is_for_the_caller_to_rep
 #[tokio::test]
 async fn r1_an_inner_layer_finds_the_status_in_the_trailers_of_a_whole_answer() -> TestResult {
     let (echo, channel) = echo().await?;
-    let client = gathered(&builder(&echo).build()?, ServiceBuilder::new().and_then(look_at_the_end).service(channel));
+    let client = Grpc::new(logged_in(
+        &builder(&echo).build()?,
+        ServiceBuilder::new().and_then(look_at_the_end).service(channel),
+    ));
     for requests in 1..=2 {
         let mut answer = late(&client).await?;
         assert_eq!(answer.message().await?.as_deref(), Some(&b"begun"[..]));
@@ -119,7 +141,7 @@ async fn s9_trouble_with_the_token_can_be_told_from_the_status() -> TestResult {
     let (echo, channel) = echo().await?;
     let denied = AuthError::new(ErrorKind::Denied, "the client is locked");
     echo.issuer.set(|settings| settings.failure = Some(denied));
-    let status = unary(&gathered(&layer(&echo)?, channel), &Bytes::new()).await.err().ok_or("an answer")?;
+    let status = unary(&Grpc::new(logged_in(&layer(&echo)?, channel)), &Bytes::new()).await.err().ok_or("an answer")?;
     assert_eq!(AuthError::find(&status).map(AuthError::kind), Some(ErrorKind::Denied));
     assert_eq!((status.code(), status.message()), (Code::Unknown, "the client is locked"));
     Ok(())
@@ -141,7 +163,7 @@ fn layer(echo: &Echo) -> Result<AuthLayer, AuthError> {
 }
 
 /// For requests of one message: gathers their bodies, so that they can be sent again.
-fn gathered<S, E>(layer: &AuthLayer, service: S) -> Client
+fn logged_in<S, E>(layer: &AuthLayer, service: S) -> LoggedIn
 where
     S: Service<http::Request<Body>, Response = http::Response<Body>, Error = E> + Clone + Send + Sync + 'static,
     S::Future: Send,
@@ -156,7 +178,7 @@ where
         .layer(layer.clone())
         .map_request(|request: http::Request<Full<Bytes>>| request.map(Body::new))
         .service(service);
-    Grpc::new(BoxCloneSyncService::new(stack))
+    BoxCloneSyncService::new(stack)
 }
 
 /// For requests of many messages: an answer may come before the last of them, so nothing can be gathered.
