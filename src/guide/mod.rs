@@ -3,6 +3,7 @@
 //! | page | answers |
 //! |---|---|
 //! | [`stack_order`] | Which layers belong outside of this one, and which inside? |
+//! | [`transports`] | What to write over hyper, reqwest, tonic, a proxy or a Unix socket? |
 //! | [`bodies`] | Which bodies can be sent again, under which policy? |
 //! | [`errors_and_retries`] | What comes out when there is no token, and what is worth another try? |
 //! | [`timeouts`] | Who waits for a token, for how long, and who pays when it comes late? |
@@ -14,3 +15,4 @@ pub mod bodies;
 pub mod errors_and_retries;
 pub mod stack_order;
 pub mod timeouts;
+pub mod transports;
