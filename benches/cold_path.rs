@@ -8,9 +8,13 @@
 
 use std::{
     convert::Infallible,
-    future::{Ready, ready},
+    future::{Ready, pending, ready},
     hint::black_box,
     pin::Pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -19,7 +23,7 @@ use http::{Request, Response};
 use http_body_util::Empty;
 use tokio::{
     runtime::Builder,
-    sync::watch,
+    sync::{oneshot, watch},
     task::{JoinSet, yield_now},
 };
 use tower::{Layer, ServiceExt, service_fn};
@@ -44,23 +48,34 @@ impl TokenSource for OnCommand {
     }
 }
 
-/// Milliseconds from the command until the last of these tasks has ended.
-async fn release(
-    command: watch::Sender<bool>,
-    callers: impl Iterator<Item: Future<Output = ()> + Send + 'static>,
-) -> f64 {
-    let mut waiting = JoinSet::new();
-    callers.for_each(|caller| {
-        waiting.spawn(caller);
-    });
+/// Milliseconds from the command until the last of these callers goes on. None of them ends before: to take down a task is
+/// no part of it.
+async fn release<C>(command: watch::Sender<bool>, callers: usize, caller: impl Fn() -> C) -> f64
+where
+    C: Future<Output = ()> + Send + 'static,
+{
+    let (mut waiting, left) = (JoinSet::new(), Arc::new(AtomicUsize::new(callers)));
+    let (last, released) = oneshot::channel();
+    let last = Arc::new(Mutex::new(Some(last)));
+    for _ in 0..callers {
+        let (caller, left, last) = (caller(), Arc::clone(&left), Arc::clone(&last));
+        waiting.spawn(async move {
+            caller.await;
+            if left.fetch_sub(1, Relaxed) == 1
+                && let Some(last) = last.lock().ok().and_then(|mut last| last.take())
+            {
+                let _ = last.send(Instant::now());
+            }
+            pending::<()>().await;
+        });
+    }
     // Everybody's first turn, and one more for the flight.
     for _ in 0..3 {
         yield_now().await;
     }
     let start = Instant::now();
     command.send_replace(true);
-    while waiting.join_next().await.is_some() {}
-    start.elapsed().as_secs_f64() * 1e3
+    released.await.map_or(f64::NAN, |end| end.duration_since(start).as_secs_f64() * 1e3)
 }
 
 fn request() -> Request<Body> {
@@ -83,7 +98,7 @@ async fn bare_watch(callers: usize) -> f64 {
             drop(given.wait_for(|given| *given).await);
         }
     };
-    release(command, (0..callers).map(|_| caller())).await
+    release(command, callers, caller).await
 }
 
 async fn requests_by_watch(callers: usize) -> f64 {
@@ -96,7 +111,7 @@ async fn requests_by_watch(callers: usize) -> f64 {
             drop(black_box(client.oneshot(request).await));
         }
     };
-    release(command, (0..callers).map(|_| caller())).await
+    release(command, callers, caller).await
 }
 
 async fn tokens(callers: usize) -> Result<f64, AuthError> {
@@ -106,7 +121,7 @@ async fn tokens(callers: usize) -> Result<f64, AuthError> {
         let handle = handle.clone();
         async move { drop(black_box(handle.token().await)) }
     };
-    Ok(release(command, (0..callers).map(|_| caller())).await)
+    Ok(release(command, callers, caller).await)
 }
 
 async fn requests(callers: usize) -> Result<f64, AuthError> {
@@ -116,7 +131,7 @@ async fn requests(callers: usize) -> Result<f64, AuthError> {
         let answer = client.clone().oneshot(request());
         async move { drop(black_box(answer.await)) }
     };
-    Ok(release(command, (0..callers).map(|_| caller())).await)
+    Ok(release(command, callers, caller).await)
 }
 
 fn main() -> Result<(), BoxError> {
