@@ -71,9 +71,9 @@
 //!   the head was judged. For short answers an inner layer may collect the body, look at its trailers and leave a `Rejection`
 //!   in the extensions; an answer that streams has been handed on already and cannot be healed. Then tell the layer:
 //!   `handle.token()` before the call, `handle.reject(&token)` after it.
-//! - `tonic::body::Body` is not `Clone`. For calls with one message gather it in a layer above (`filter_async`), and hand
-//!   `Full<Bytes>` to this one. Streams of messages cannot be gathered: `auth.clone().replay(NoReplay)`, which shares the token;
-//!   a refused stream renews it for the next.
+//! - `tonic::body::Body` is not `Clone`. Wrap it above this layer, and back to tonic's below it:
+//!   `.map_request(|request| request.map(|body| ReplayBody::new(body, limit)))`. A refused stream of messages is sent again
+//!   too, as far as what went of it is within the limit.
 //! - Above a `Channel` calls have no authority and are in scope; the channel adds it. Over another client, use
 //!   `with_origin(service, uri)` of the generated client, and name that origin to the layer.
 //! - An error of this crate arrives as `Status` with code `Unknown`; `AuthError::find(&status)` has it.

@@ -8,7 +8,9 @@ use tokio::{sync::mpsc, task::yield_now, time::timeout};
 use tokio_stream::StreamExt;
 use tonic::{Code, Request, Status, Streaming, body::Body, client::Grpc, transport::Channel};
 use tower::{Layer, Service, ServiceBuilder, util::BoxCloneSyncService};
-use tower_outbound_auth::{AuthError, AuthLayer, AuthLayerBuilder, BoxError, ErrorKind, NoReplay, Rejection};
+use tower_outbound_auth::{
+    AuthError, AuthLayer, AuthLayerBuilder, BoxError, ErrorKind, NoReplay, Rejection, ReplayBody,
+};
 
 use crate::{
     A_MINUTE, TestResult,
@@ -76,6 +78,24 @@ async fn streams_go_both_ways_at_the_same_time() -> TestResult {
     }
     drop(messages);
     assert_eq!((answers.message().await?, echo.issuer.requests()), (None, 1));
+    Ok(())
+}
+
+#[tokio::test]
+async fn r4_a_refused_stream_is_sent_again_from_what_was_kept() -> TestResult {
+    let (echo, channel) = echo().await?;
+    let client = recorded(&layer(&echo)?, channel);
+    streaming(&client, mpsc::channel(1).1).await?;
+    echo.issuer.revoke();
+    let (messages, receiver) = mpsc::channel(1);
+    messages.send(Bytes::from("one")).await?;
+    let mut answers = streaming(&client, receiver).await?;
+    messages.send(Bytes::from("two")).await?;
+    drop(messages);
+    for word in ["one", "two"] {
+        assert_eq!(answers.next().await.transpose()?.as_deref(), Some(word.as_bytes()));
+    }
+    assert_eq!((answers.message().await?, echo.issuer.requests()), (None, 2));
     Ok(())
 }
 
@@ -184,6 +204,16 @@ where
 /// For requests of many messages: an answer may come before the last of them, so nothing can be gathered.
 fn streamed(layer: &AuthLayer, channel: Channel) -> Client {
     Grpc::new(BoxCloneSyncService::new(layer.clone().replay(NoReplay).layer(channel)))
+}
+
+/// For requests of any kind, as far as what goes before they are refused fits into a limit.
+fn recorded(layer: &AuthLayer, channel: Channel) -> Client {
+    let stack = ServiceBuilder::new()
+        .map_request(|request: http::Request<Body>| request.map(|body| ReplayBody::new(body, 1024)))
+        .layer(layer.clone())
+        .map_request(|request: http::Request<ReplayBody<Body>>| request.map(Body::new))
+        .service(channel);
+    Grpc::new(BoxCloneSyncService::new(stack))
 }
 
 async fn look_at_the_end(response: http::Response<Body>) -> Result<http::Response<Body>, tonic::transport::Error> {
