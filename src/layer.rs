@@ -151,6 +151,9 @@ impl AuthLayerBuilder {
     ///
     /// It sees the head of each response to a request that carried the token. For a message in the body, put a layer
     /// under this one that leaves a [`Rejection`] in the extensions of the response.
+    ///
+    /// What it does not reject is judged by its status alone: an API that says everything with 200, as gRPC does, counts
+    /// as accepting the token with every other answer.
     pub fn reject_when(mut self, f: impl Fn(&response::Parts) -> Option<Rejection> + Send + Sync + 'static) -> Self {
         self.judge = Judge::with(f);
         self

@@ -11,7 +11,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Wake, Waker, ready},
     time::Duration,
 };
 
@@ -250,6 +250,36 @@ async fn s8_whoever_started_the_flight_may_leave_the_others_to_it() {
         assert_eq!(call.await.unwrap().unwrap().status(), 200);
     }
     assert_eq!((issuer.requests(), seen.count()), (1, 50));
+}
+
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, SeqCst);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn s8_callers_who_give_up_wake_nobody_and_the_token_wakes_each_of_the_others_once() {
+    let issuer = Issuer::new();
+    let (_, api) = support::api(&issuer, Duration::ZERO);
+    let client = issuer.layer().layer(api);
+    let count = Arc::new(Wakes::default());
+    let waker = Waker::from(Arc::clone(&count));
+    let mut waiting: Vec<_> = (0..1_000).map(|_| Box::pin(client.clone().oneshot(get("/a")))).collect();
+    for call in &mut waiting {
+        assert!(call.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    }
+    let mut number = 0;
+    waiting.retain(|_| {
+        number += 1;
+        number % 2 == 0
+    });
+    assert_eq!(count.0.load(SeqCst), 0, "by those who gave up");
+    sleep(Duration::from_millis(60)).await;
+    assert_eq!((count.0.load(SeqCst), issuer.requests()), (500, 1));
 }
 
 #[tokio::test(start_paused = true)]

@@ -60,6 +60,13 @@
 //! # Ok(()) }
 //! ```
 //!
+//! # What waiting costs
+//!
+//! A request that waits holds 287 bytes over its own size, 399 with a `max_wait`. Callers that give up wake nobody, and the
+//! token wakes each of the others once. On one core of a shared machine 50,000 requests were on their way 35 ms after their
+//! token came, twice as long as the same requests behind a bare `tokio::sync::watch`: after the wake-up each looks whether
+//! the token may still be used, and goes through all that a warm request does. `cargo bench --bench cold_path` measures it.
+//!
 //! # Before the first call
 //!
 //! With [`keep_warm`](crate::TokenHandle::keep_warm) not even the first call waits, nor the one after a quiet night:
