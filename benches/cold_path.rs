@@ -56,10 +56,11 @@ where
 {
     let (mut waiting, left) = (JoinSet::new(), Arc::new(AtomicUsize::new(callers)));
     let (last, released) = oneshot::channel();
-    let last = Arc::new(Mutex::new(Some(last)));
+    let (last, parked) = (Arc::new(Mutex::new(Some(last))), Arc::new(AtomicUsize::new(0)));
     for _ in 0..callers {
-        let (caller, left, last) = (caller(), Arc::clone(&left), Arc::clone(&last));
+        let (caller, left, last, parked) = (caller(), Arc::clone(&left), Arc::clone(&last), Arc::clone(&parked));
         waiting.spawn(async move {
+            parked.fetch_add(1, Relaxed);
             caller.await;
             if left.fetch_sub(1, Relaxed) == 1
                 && let Some(last) = last.lock().ok().and_then(|mut last| last.take())
@@ -69,7 +70,10 @@ where
             pending::<()>().await;
         });
     }
-    // Everybody's first turn, and one more for the flight.
+    // Until everybody has had a turn, which the runtime gives to some dozens at a time; then the flight.
+    while parked.load(Relaxed) < callers {
+        yield_now().await;
+    }
     for _ in 0..3 {
         yield_now().await;
     }

@@ -29,6 +29,7 @@ use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, StatusCode, Uri,
     header::{AUTHORIZATION, CONNECTION, HOST, RETRY_AFTER, TE, TRANSFER_ENCODING, UPGRADE},
+    uri::PathAndQuery,
 };
 use http_body_util::{BodyExt, Full};
 use hyper_util::{
@@ -66,8 +67,10 @@ async fn pass_on(State(upstream): State<Upstream>, request: Request) -> Result<R
     strip(&mut head.headers);
     head.headers.remove(HOST);
     head.headers.remove(AUTHORIZATION);
-    let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
-    head.uri = Uri::try_from(format!("http://{}{path}", upstream.address)).map_err(|_| StatusCode::BAD_REQUEST)?;
+    // From its parts, so that no text of a caller's can become a host.
+    let path = head.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
+    let target = Uri::builder().scheme("http").authority(upstream.address.to_string()).path_and_query(path);
+    head.uri = target.build().map_err(|_| StatusCode::BAD_REQUEST)?;
     // Gathered, so that it can be sent again with a new token.
     let body = to_bytes(body, LONGEST_BODY).await.map_err(|_| StatusCode::PAYLOAD_TOO_LARGE)?;
     match upstream.client.oneshot(Request::from_parts(head, Full::new(body))).await {

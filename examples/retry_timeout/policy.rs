@@ -58,8 +58,8 @@ impl<B: Clone, RB> Policy<Request<B>, Response<RB>, BoxError> for Patient {
     }
 }
 
-/// How long the API wants to be left alone; `None` if another try would not help. Not after a 401: the layer has renewed
-/// the token, and sent the request again, already.
+/// How long the API wants to be left alone, if it says so in seconds; `None` if another try would not help. Not after a 401:
+/// the layer has renewed the token, and sent the request again, already.
 fn pause_after<B>(response: &Response<B>) -> Option<Duration> {
     let asked = || response.headers().get(RETRY_AFTER)?.to_str().ok()?.parse().ok();
     matches!(

@@ -95,7 +95,7 @@
 //! | the API is busy | 4 a call | 1 |
 //! | the API rejects every token | 2 a call, not retried | 2, then [spaced](crate::NotReplayed::TooSoon) |
 //! | the API may answer anything | 8 a call | 5 |
-//! | the token endpoint is down | none | 12, however many calls there are |
+//! | the token endpoint is down | none | 12 for calls that come together, however many |
 //! | the secret is wrong | none | 1 |
 //! | the API is busy, budget of 1 a second | 1 a call, and 10 in ten seconds for all together | 1 |
 //!

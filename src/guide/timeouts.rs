@@ -62,10 +62,16 @@
 //!
 //! # What waiting costs
 //!
-//! A request that waits holds 287 bytes over its own size, 399 with a `max_wait`. Callers that give up wake nobody, and the
-//! token wakes each of the others once. On one core of a shared machine 50,000 requests were on their way 35 ms after their
-//! token came, twice as long as the same requests behind a bare `tokio::sync::watch`: after the wake-up each looks whether
-//! the token may still be used, and goes through all that a warm request does. `cargo bench --bench cold_path` measures it.
+//! A request that waits holds at most 512 bytes over its own size, which a test holds it to. Callers that give up wake nobody,
+//! and the token wakes each of the others once. `cargo bench --bench cold_path` compares how long it takes until the last of
+//! them goes on with the same requests behind a bare `tokio::sync::watch`, in one run:
+//!
+//! | requests that wait | ratio |
+//! |---|---|
+//! | 100 | 1.6 |
+//! | 1,000 | 1.5 |
+//! | 10,000 | 1.4 |
+//! | 50,000 | 0.7 |
 //!
 //! # Before the first call
 //!

@@ -83,10 +83,13 @@
 //!
 //! # Reverse proxies
 //!
+//! - Give the request the API's scheme and authority, from parts of your own: a URI without authority is in scope, and none
+//!   of the caller's text should become one.
 //! - Take the caller's `Authorization` off before the layer, which keeps it otherwise and then does not log the request in.
 //!   `Overwrite::Replace` does as well, where all that comes is from callers of one's own.
 //! - Take off the headers of the caller's connection (RFC 9110, section 7.6.1) and `Host`; on the way back, those of the API's.
 //! - A 401 of the API is about the proxy's credentials, so it should not reach the caller as one: 502.
-//! - A body has to be gathered to be sent again (`axum::body::to_bytes` with a limit), or is sent once (`NoReplay`).
+//! - `axum::body::Body` is not `Clone`. To be sent again it goes into a `ReplayBody`, or is gathered (`axum::body::to_bytes`
+//!   with a limit); with `NoReplay` it is sent once.
 //!
 //! `examples/proxy.rs` has all of it.

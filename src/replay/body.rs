@@ -62,9 +62,9 @@ use crate::{
 ///
 /// It is in bytes of data and trailers, for each body that is on its way. What is sent before a server says 401 is what
 /// the buffers between here and there take, some hundred KiB; but a server may read an upload to its end first. So the
-/// size of the largest upload that is to be sent again is a good limit, and 0 keeps nothing. Frames beyond the first 1,024
-/// count 64 bytes more each, or a stream of empty ones would grow for ever. A frame that is a slice of a larger buffer
-/// holds that buffer.
+/// size of the largest upload that is to be sent again is a good limit; with 0 only what has given no data yet is sent
+/// again. Frames beyond the first 1,024 count 64 bytes more each, or a stream of empty ones would grow for ever. A frame
+/// that is a slice of a larger buffer holds that buffer.
 pub struct ReplayBody<B> {
     recording: Arc<Mutex<Recording<B>>>,
     place: Place,
@@ -229,8 +229,8 @@ impl<B: Body> Lent<'_, B> {
     fn end(mut self) {
         let source = self.source.take();
         let left = lock(self.recording).end(self.id);
-        drop(source);
         left.settle();
+        drop(source);
     }
 }
 

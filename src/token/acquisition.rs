@@ -72,7 +72,11 @@ impl Acquisition {
         let Some(watchdog) = &mut self.watchdog else {
             return Poll::Pending;
         };
-        watchdog.as_mut().poll(cx).map(|()| self.refresher.abandon(waiter.flight()))
+        watchdog.as_mut().poll(cx).map(|()| {
+            self.refresher.abandon(waiter.flight());
+            // Another thread may be ending the flight just now: then there is nothing to abandon, and more to wait for.
+            self.watchdog = None;
+        })
     }
 }
 

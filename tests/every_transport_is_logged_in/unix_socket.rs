@@ -47,6 +47,8 @@ struct Folder(PathBuf);
 impl Folder {
     fn new(name: &str) -> io::Result<Self> {
         let path = env::temp_dir().join(format!("outbound-auth-{name}-{}", process::id()));
+        // One of a run that was killed, by a process of the same number.
+        drop(fs::remove_dir_all(&path));
         fs::create_dir(&path)?;
         Ok(Self(path))
     }
