@@ -72,3 +72,12 @@ fn a_stream_of_just_the_limit_is_kept_and_one_byte_more_is_not() {
         }
     }
 }
+
+#[test]
+fn a_copy_that_has_ended_stays_so_when_the_one_it_followed_is_gone() {
+    use Act::{Copy, Drop, Poll};
+    let steps = vec![Step::Data(Bytes::from_static(b"all")), Step::Later];
+    // The second takes over, the first ends as the stream says that nothing more comes, and is alone with it.
+    let acts = vec![Copy(0), Poll(0), Poll(1), Poll(0), Drop(1), Poll(0)];
+    check(&Case { steps, limit: 3, exact: true, acts });
+}

@@ -15,10 +15,15 @@ use http::{HeaderMap, Request, Response, StatusCode, header::AUTHORIZATION};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full};
 use tokio::{
+    sync::Semaphore,
     task::JoinHandle,
     time::{Instant, Sleep, sleep},
 };
-use tower::{Layer, Service, ServiceBuilder, ServiceExt, limit::ConcurrencyLimitLayer, retry, service_fn};
+use tower::{
+    Layer, Service, ServiceBuilder, ServiceExt,
+    limit::{ConcurrencyLimitLayer, GlobalConcurrencyLimitLayer},
+    retry, service_fn,
+};
 use tower_outbound_auth::{AuthError, BoxError, ErrorKind, NotReplayed, ReplayBody};
 
 use crate::support::{Issuer, ORIGIN, answer};
@@ -265,6 +270,26 @@ async fn r7_a_stream_that_failed_is_not_sent_again() {
     let response = client.oneshot(put(ReplayBody::new(broken, AMPLE))).await.unwrap();
     assert_eq!(response.extensions().get(), Some(&NotReplayed::BodyNotReplayable));
     assert_eq!((api.tokens(), api.second()), (1, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn r7_a_stream_that_fails_while_the_client_is_busy_is_not_sent_again() {
+    let (issuer, api, turns) = (Issuer::new(), Api::new(Refusal::ReadsOn(3)), Arc::new(Semaphore::new(1)));
+    issuer.set(|settings| settings.latency = Duration::ZERO);
+    let limit = GlobalConcurrencyLimitLayer::with_semaphore(Arc::clone(&turns));
+    let client = ServiceBuilder::new().layer(issuer.layer()).layer(limit).service(api.service());
+    let broken = Upload { breaks_at: 5, ..Upload::new() };
+    // It takes the turn that the refused request gives back, until the stream has failed.
+    let other = async {
+        sleep(PACE).await;
+        let _turn = turns.acquire().await.unwrap();
+        sleep(10 * PACE).await;
+    };
+    let (answered, ()) = tokio::join!(client.oneshot(put(ReplayBody::new(broken, AMPLE))), other);
+    let error = answered.unwrap_err().downcast::<AuthError>().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert_eq!((api.tokens(), api.second()), (1, None), "the first answer is gone, and no part is sent for the whole");
+    assert_eq!(api.first().await.2.as_deref(), Some("the disk is gone"));
 }
 
 #[tokio::test(start_paused = true)]

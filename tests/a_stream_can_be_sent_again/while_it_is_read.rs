@@ -191,6 +191,31 @@ fn trailers_count() {
 }
 
 #[test]
+fn a_copy_that_goes_on_or_is_dropped_leaves_no_waker_behind_and_does_not_wake_itself() {
+    let polls = [data("one"), Poll::Pending, Poll::Pending, data("two"), Poll::Pending].into_iter().collect();
+    let mut first = ReplayBody::new(Hooked { polls, hook: Hook::default() }, 100);
+    let mut copy = first.try_clone().unwrap();
+    let tasks = [Arc::<Woken>::default(), Arc::default()];
+    let [one, two] = tasks.clone().map(Waker::from);
+    let left_behind = || tasks.each_ref().map(|task| Arc::strong_count(task) - 2);
+    assert_eq!([next(&mut first), next(&mut copy)], ["one", "one"]);
+    for _ in 0..2 {
+        assert_eq!([next_with(&mut first, &one), next_with(&mut copy, &two)], ["pending", "pending"]);
+        assert_eq!(left_behind(), [1, 1], "one for each that waits");
+    }
+    assert_eq!(next_with(&mut copy, &two), "two");
+    assert_eq!(left_behind(), [0, 0]);
+    assert_eq!(tasks.each_ref().map(|task| task.is_woken()), [true, false]);
+    assert_eq!([next_with(&mut first, &one), next_with(&mut first, &one)], ["two", "pending"]);
+    assert_eq!(next_with(&mut copy, &two), "pending");
+    drop(first);
+    assert_eq!(left_behind(), [0, 1]);
+    drop(copy);
+    assert_eq!(left_behind(), [0, 0]);
+    assert!(!tasks[1].is_woken());
+}
+
+#[test]
 fn copies_that_two_threads_read_are_both_whole_within_the_limit() {
     /// Numbers, and before every third a wait that ends at once.
     struct Numbers(u32, bool);
