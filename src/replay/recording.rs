@@ -192,7 +192,6 @@ impl<B> Recording<B> {
 
     pub(super) fn fail(&mut self, id: Id) -> Left {
         self.source = Source::Failed;
-        self.is_over = false;
         Left { kept: self.kept.take(), ..self.news_of(id) }
     }
 
