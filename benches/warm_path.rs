@@ -5,6 +5,8 @@
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads a precise clock")]
 
+mod support;
+
 use std::{
     convert::Infallible,
     future::{Ready, ready},
@@ -16,6 +18,7 @@ use std::{
 
 use http::{HeaderName, HeaderValue, Request, Response};
 use http_body_util::Empty;
+use support::{Report, Rounds};
 use tower::{Layer, Service, ServiceBuilder, retry::Policy, service_fn};
 use tower_http::{auth::AddAuthorizationLayer, set_header::SetRequestHeaderLayer};
 use tower_outbound_auth::{
@@ -110,45 +113,39 @@ fn main() -> Result<(), BoxError> {
     let mut clone_body = bearer.layer(inner());
     let mut signed = bearer_and_signature.replay(NoReplay).layer(inner());
 
+    let (mut elsewhere, mut opted_out, mut bare_again) = (no_replay.clone(), no_replay.clone(), inner());
     let (request, mut open) = (request(), request());
     open.extensions_mut().insert(NoAuth);
-    let mut elsewhere = request.clone();
-    *elsewhere.uri_mut() = http::Uri::from_static("https://other.example.com/v1/reports/types?day=1");
+    let mut other = request.clone();
+    *other.uri_mut() = http::Uri::from_static("https://other.example.com/v1/reports/types?day=1");
 
-    let mut rounds = Vec::new();
-    for _ in 0..ROUNDS {
-        rounds.push([
-            time(&mut bare, &request),
-            time(&mut one, &request),
-            time(&mut three, &request),
-            time(&mut copying, &request),
-            time(&mut no_replay, &request),
-            time(&mut clone_body, &request),
-            time(&mut signed, &request),
-            time(&mut no_replay, &elsewhere),
-            time(&mut no_replay, &open),
-            time(&mut bare, &open),
-        ]);
+    let rounds = Rounds::run(
+        ROUNDS,
+        [
+            &mut || time(&mut bare, &request),
+            &mut || time(&mut one, &request),
+            &mut || time(&mut three, &request),
+            &mut || time(&mut copying, &request),
+            &mut || time(&mut no_replay, &request),
+            &mut || time(&mut clone_body, &request),
+            &mut || time(&mut signed, &request),
+            &mut || time(&mut elsewhere, &other),
+            &mut || time(&mut opted_out, &open),
+            &mut || time(&mut bare_again, &open),
+        ],
+    );
+    let mut report = Report::new("warm_path");
+    for (row, of, to) in [
+        ("bearer and NoReplay ÷ one static header", 4, 1),
+        ("bearer and signature and NoReplay ÷ three static headers", 6, 2),
+        ("bearer and CloneBody ÷ a retry layer that clones over a static header", 5, 3),
+        ("out of scope ÷ the bare service", 7, 0),
+        ("NoAuth ÷ the bare service", 8, 9),
+    ] {
+        report.row("warm path", row, [("ratio", rounds.ratio(of, to)), ("ns", rounds.median(of))]);
     }
-    report(&rounds);
+    report.finish()?;
     Ok(())
-}
-
-fn report(rounds: &[[f64; 10]]) {
-    let ratio = |name: &str, of: usize, to: usize| {
-        let mut ratios: Vec<f64> = rounds.iter().filter_map(|round| Some(round.get(of)? / round.get(to)?)).collect();
-        let mut times: Vec<f64> = rounds.iter().filter_map(|round| round.get(of).copied()).collect();
-        ratios.sort_by(f64::total_cmp);
-        times.sort_by(f64::total_cmp);
-        let middle = |sorted: &[f64]| sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN);
-        println!("{name:<52} {:>5.2}   {:>6.0} ns", middle(&ratios), middle(&times));
-    };
-    println!("{:<52} {:>5}   {:>9}", "", "ratio", "median");
-    ratio("bearer, NoReplay / one static header", 4, 1);
-    ratio("bearer and signature, NoReplay / three static headers", 6, 2);
-    ratio("bearer, CloneBody / retry that clones, static header", 5, 3);
-    ratio("out of scope / bare service", 7, 0);
-    ratio("NoAuth / bare service", 8, 9);
 }
 
 const CALLS: u32 = 2_000;
