@@ -93,6 +93,7 @@ mod error;
 mod future;
 #[cfg(any(doc, doctest))]
 pub mod guide;
+mod lanes;
 mod layer;
 mod oauth;
 mod origin;

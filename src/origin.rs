@@ -63,15 +63,18 @@ impl Origin {
 
     #[inline]
     fn admits(&self, https: bool, authority: &Authority) -> bool {
-        let text = authority.as_str();
-        self.https == https
-            && (text.eq_ignore_ascii_case(&self.usual)
-                || text.len() > self.host.len() && self.admits_unusual(authority))
+        self.https == https && (authority.as_str() == self.usual || self.admits_unusual(authority))
     }
 
-    /// For a URI that names the port though it need not, or a user.
+    /// For a URI in capital letters, or one that names a user, or the port though it need not.
     fn admits_unusual(&self, authority: &Authority) -> bool {
-        authority.host().eq_ignore_ascii_case(&self.host) && port(authority, self.https) == Some(self.port)
+        let text = authority.as_str();
+        // A look at all bytes at once is quicker than to stop at the first.
+        let more_than_host = || text.bytes().fold(false, |found, byte| found | matches!(byte, b':' | b'@'));
+        text.eq_ignore_ascii_case(&self.usual)
+            || more_than_host()
+                && authority.host().eq_ignore_ascii_case(&self.host)
+                && port(authority, self.https) == Some(self.port)
     }
 }
 
@@ -144,9 +147,9 @@ impl Scope {
 
 #[inline]
 fn is_https(uri: &Uri) -> Option<bool> {
-    match uri.scheme() {
-        Some(scheme) if *scheme == Scheme::HTTPS => Some(true),
-        Some(scheme) if *scheme == Scheme::HTTP => Some(false),
+    match uri.scheme().map(Scheme::as_str) {
+        Some("https") => Some(true),
+        Some("http") => Some(false),
         _ => None,
     }
 }

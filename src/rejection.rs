@@ -71,6 +71,14 @@ impl Judge {
         Self { reject_when: Some(Arc::new(reject_when)) }
     }
 
+    /// Whether the response says nothing but that the token is good; most do, and need no further look.
+    #[inline]
+    pub(crate) fn accepts<B>(&self, response: &Response<B>) -> bool {
+        self.reject_when.is_none()
+            && response.extensions().get::<Rejection>().is_none()
+            && by_status(response.status(), response.headers()) == Judgement::Accepted
+    }
+
     pub(crate) fn judge<B>(&self, response: Response<B>) -> (Response<B>, Judgement) {
         if let Some(rejection) = response.extensions().get::<Rejection>().copied() {
             return (response, Judgement::Rejected(rejection));

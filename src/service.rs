@@ -12,10 +12,11 @@ use tower_service::Service;
 
 use crate::{
     error::BoxError,
-    future::{self, Parked, ResponseFuture, Sent},
+    future::{Parked, ResponseFuture, Sent, Ticket},
+    lanes::Lanes,
     origin::Admission,
     replay::{CloneBody, Replay},
-    settings::Settings,
+    settings::Shared,
 };
 
 /// An HTTP client service that logs its requests in; made by an [`AuthLayer`](crate::AuthLayer).
@@ -41,12 +42,12 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Auth<S, R = CloneBody> /* which bound? see "If rustc says" in the docs of `Auth` */ {
     inner: S,
-    settings: Arc<Settings>,
+    settings: Arc<Lanes<Shared>>,
     policy: R,
 }
 
 impl<S, R> Auth<S, R> {
-    pub(crate) fn new(inner: S, settings: Arc<Settings>, policy: R) -> Self {
+    pub(crate) fn new(inner: S, settings: Arc<Lanes<Shared>>, policy: R) -> Self {
         Self { inner, settings, policy }
     }
 
@@ -76,7 +77,7 @@ where
         // It is this instance that was made ready, so this one goes along, and an unready clone stays.
         let clone = self.inner.clone();
         let ready = mem::replace(&mut self.inner, clone);
-        Parked::new(&self.settings, ready, self.policy.clone(), request, admission)
+        Parked::new(self.settings.mine(), ready, self.policy.clone(), request, admission)
     }
 }
 
@@ -95,11 +96,11 @@ where
         self.inner.poll_ready(cx).map_err(Into::into)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let settings = &self.settings;
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let settings = self.settings.mine();
         let admission = settings.stamp.admit(&request);
         if admission == Admission::Refused {
-            return ResponseFuture::untouched(self.inner.call(request));
+            return ResponseFuture::sending(self.inner.call(request), Ticket::Untouched);
         }
         let refresher = &settings.refresher;
         let now = refresher.now();
@@ -110,6 +111,9 @@ where
         };
         refresher.attend(issued, now);
         let sent = Sent::new(settings, admission, issued, now);
-        ResponseFuture::sent(future::send(&mut self.inner, &self.policy, request, sent, settings.max_wait, issued))
+        match Ticket::stamp(&self.inner, &self.policy, &mut request, sent, settings.max_wait, issued) {
+            Ok(ticket) => ResponseFuture::sending(self.inner.call(request), ticket),
+            Err(error) => ResponseFuture::failed(error),
+        }
     }
 }

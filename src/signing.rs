@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use secrecy::ExposeSecret;
 use sha2::Sha256;
 
-use crate::{credentials::Credentials, error::AuthError, token::AccessToken};
+use crate::{credentials::Credentials, error::AuthError, lanes::Lanes, token::AccessToken};
 
 /// Makes the headers that prove who sent a request, beside its token.
 ///
@@ -150,7 +150,7 @@ pub struct TimestampHmac {
     credentials: Credentials,
     timestamp: HeaderName,
     signature: HeaderName,
-    latest: ArcSwapOption<Second>,
+    latest: Lanes<ArcSwapOption<Second>>,
 }
 
 /// The headers of one second, made with one secret.
@@ -167,7 +167,7 @@ impl TimestampHmac {
             credentials,
             timestamp: HeaderName::from_static("x-timestamp"),
             signature: HeaderName::from_static("x-signature"),
-            latest: ArcSwapOption::empty(),
+            latest: Lanes::new(ArcSwapOption::empty),
         }
     }
 
@@ -195,7 +195,8 @@ impl Signer for TimestampHmac {
     fn sign(&self, context: &SigningContext<'_>) -> Result<SignatureHeaders, AuthError> {
         let unix = context.now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
         let rotations = self.credentials.rotations();
-        if let Some(latest) = &*self.latest.load()
+        let shared = self.latest.mine();
+        if let Some(latest) = &*shared.load()
             && latest.unix == unix
             && latest.rotations == rotations
         {
@@ -203,7 +204,7 @@ impl Signer for TimestampHmac {
         }
         let second = self.compute(unix, rotations)?;
         let headers = second.headers.clone();
-        self.latest.store(Some(Arc::new(second)));
+        shared.store(Some(Arc::new(second)));
         Ok(headers)
     }
 }

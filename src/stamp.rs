@@ -9,7 +9,7 @@ use crate::{
     origin::{Admission, Scope},
     sign_rules::{NoAuth, Sign, SignRules},
     signing::{Signer, SigningContext},
-    token::AccessToken,
+    token::Issued,
 };
 
 /// What becomes of an `Authorization` header that the caller has set.
@@ -41,6 +41,7 @@ impl Stamp {
     }
 
     /// Whether this request gets credentials.
+    #[inline]
     pub(crate) fn admit<B>(&self, request: &Request<B>) -> Admission {
         if has::<NoAuth>(request.extensions()) {
             return Admission::Refused;
@@ -53,17 +54,18 @@ impl Stamp {
     }
 
     /// Writes the credentials. Whatever had their names before is replaced.
+    #[inline]
     pub(crate) fn write<B>(
         &self,
         request: &mut Request<B>,
-        token: &AccessToken,
+        issued: &Issued,
         now: impl FnOnce() -> SystemTime,
     ) -> Result<(), AuthError> {
         let headers = request.headers_mut();
         for (name, value) in &self.headers {
             headers.insert(name.clone(), value.clone());
         }
-        headers.insert(AUTHORIZATION, token.header().clone());
+        headers.insert(AUTHORIZATION, issued.header());
         let Some((rules, signer)) = &self.signing else {
             return Ok(());
         };
@@ -73,7 +75,7 @@ impl Stamp {
             None => rules.apply(request.method(), request.uri()),
         };
         if wanted {
-            let context = SigningContext::new(request.method(), request.uri(), request.headers(), token, now());
+            let context = SigningContext::new(request.method(), request.uri(), request.headers(), &issued.token, now());
             let signature = signer.sign(&context)?;
             signature.write(request.headers_mut());
         }

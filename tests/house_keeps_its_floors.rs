@@ -6,7 +6,7 @@ use std::{fs, io, iter, path::Path};
 /// The floors of `src/`, ground first. A module imports from lower floors, or on its own floor from its own folder.
 /// The longest entry that a path begins with counts, and a re-exported name lives where it is written.
 const FLOORS: Floors<'_> = &[
-    &["clock", "dates", "error"],
+    &["clock", "dates", "error", "lanes"],
     &[
         "credentials",
         "origin",

@@ -132,7 +132,7 @@ where
                 "the kept body outgrew its limit before it was sent again",
             ));
         };
-        settings.stamp.write(&mut request, &issued.token, || refresher.clock.server_now())?;
+        settings.stamp.write(&mut request, &issued, || refresher.clock.server_now())?;
         self.sent.ordinal = issued.ordinal;
         self.sent.at = refresher.now().into();
         telemetry::sent_again();

@@ -8,6 +8,7 @@ mod ticket;
 use std::{
     fmt,
     future::Future,
+    mem,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -17,13 +18,10 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use self::{
-    healing::Healing,
-    ticket::{Answered, Flow, Ticket},
-};
+use self::{healing::Healing, ticket::Answered};
 pub(crate) use self::{
     parked::Parked,
-    ticket::{Sent, send},
+    ticket::{Sent, Ticket},
 };
 use crate::{
     error::{AuthError, BoxError, ErrorKind},
@@ -64,28 +62,18 @@ impl<S, R, B, RB> ResponseFuture<S, R, B, RB>
 where
     S: Service<Request<B>>,
 {
-    pub(crate) fn untouched(response: S::Future) -> Self {
-        Self { state: State::Sending { response, ticket: Ticket::Untouched } }
-    }
-
-    pub(crate) fn sent(sent: Result<Flow<S, R, B>, AuthError>) -> Self {
-        Self { state: State::sent(sent) }
+    #[inline]
+    pub(crate) fn sending(response: S::Future, ticket: Ticket<S, R, B>) -> Self {
+        Self { state: State::Sending { response, ticket } }
     }
 
     pub(crate) fn parked(parked: Parked<S, R, B>) -> Self {
         Self { state: State::Parked { parked: Some(Box::new(parked)) } }
     }
-}
 
-impl<S, R, B, RB> State<S, R, B, RB>
-where
-    S: Service<Request<B>>,
-{
-    fn sent(sent: Result<Flow<S, R, B>, AuthError>) -> Self {
-        match sent {
-            Ok((response, ticket)) => Self::Sending { response, ticket },
-            Err(error) => Self::Failed { error: Some(error) },
-        }
+    #[cold]
+    pub(crate) fn failed(error: AuthError) -> Self {
+        Self { state: State::Failed { error: Some(error) } }
     }
 }
 
@@ -98,34 +86,56 @@ where
 {
     type Output = Result<Response<RB>, BoxError>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.project().state;
         loop {
-            let next = match state.as_mut().project() {
-                StateProj::Sending { response, ticket } => {
-                    let response = ready!(response.poll(cx)).map_err(Into::into)?;
-                    match std::mem::replace(ticket, Ticket::Untouched).answered(response) {
-                        Answered::HandOn(response) => return Poll::Ready(Ok(response)),
-                        Answered::Heal(healing) => State::Healing { healing },
-                    }
-                }
-                StateProj::Parked { parked } => {
-                    let issued = match parked {
-                        Some(parked) => ready!(parked.poll_token(cx)),
-                        None => Err(polled_again()),
-                    };
-                    match (issued, parked.take()) {
-                        (Ok(issued), Some(parked)) => State::sent(parked.send(&issued)),
-                        (Err(error), _) => State::Failed { error: Some(error) },
-                        (Ok(_), None) => State::Failed { error: None },
-                    }
-                }
-                StateProj::Healing { healing } => return healing.as_mut().poll(cx),
-                StateProj::Failed { error } => {
-                    return Poll::Ready(Err(error.take().unwrap_or_else(polled_again).into()));
+            let StateProj::Sending { response, ticket } = state.as_mut().project() else {
+                match ready!(state.as_mut().poll_cold(cx))? {
+                    Some(response) => return Poll::Ready(Ok(response)),
+                    None => continue,
                 }
             };
-            state.set(next);
+            let response = match ready!(response.poll(cx)) {
+                Ok(response) if ticket.is_content_with(&response) => return Poll::Ready(Ok(response)),
+                Ok(response) => response,
+                Err(error) => return Poll::Ready(Err(error.into())),
+            };
+            match mem::replace(ticket, Ticket::Untouched).answered(response) {
+                Answered::HandOn(response) => return Poll::Ready(Ok(response)),
+                Answered::Heal(healing) => state.set(State::Healing { healing }),
+            }
+        }
+    }
+}
+
+impl<S, R, B, RB> State<S, R, B, RB>
+where
+    S: Service<Request<B>, Response = Response<RB>> + Clone,
+    S::Error: Into<BoxError>,
+    R: Replay<B>,
+    RB: Body,
+{
+    /// Polls whatever is not a request on its way; the response, or `None` once one is.
+    #[cold]
+    fn poll_cold(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Option<Response<RB>>, BoxError>> {
+        match self.as_mut().project() {
+            StateProj::Sending { .. } => Poll::Ready(Ok(None)),
+            StateProj::Parked { parked } => {
+                let Some(waiting) = parked else {
+                    return Poll::Ready(Err(polled_again().into()));
+                };
+                let token = ready!(waiting.poll_token(cx));
+                let sent = token.and_then(|issued| parked.take().ok_or_else(polled_again)?.send(&issued));
+                let next = match sent {
+                    Ok((response, ticket)) => Self::Sending { response, ticket },
+                    Err(error) => Self::Failed { error: Some(error) },
+                };
+                self.set(next);
+                Poll::Ready(Ok(None))
+            }
+            StateProj::Healing { healing } => healing.as_mut().poll(cx).map_ok(Some),
+            StateProj::Failed { error } => Poll::Ready(Err(error.take().unwrap_or_else(polled_again).into())),
         }
     }
 }

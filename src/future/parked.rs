@@ -13,15 +13,15 @@ use tower_service::Service;
 use crate::{
     clock::Moment,
     error::AuthError,
-    future::ticket::{self, Flow, Sent},
+    future::ticket::{Flow, Sent, Ticket},
     origin::Admission,
     replay::Replay,
-    settings::Settings,
+    settings::Shared,
     token::{Acquisition, Issued},
 };
 
 pub(crate) struct Parked<S, R, B> {
-    settings: Arc<Settings>,
+    settings: Shared,
     acquisition: Acquisition,
     since: Moment,
     /// Ready, since the request came when it was.
@@ -32,13 +32,7 @@ pub(crate) struct Parked<S, R, B> {
 }
 
 impl<S, R, B> Parked<S, R, B> {
-    pub(crate) fn new(
-        settings: &Arc<Settings>,
-        service: S,
-        policy: R,
-        request: Request<B>,
-        admission: Admission,
-    ) -> Self {
+    pub(crate) fn new(settings: &Shared, service: S, policy: R, request: Request<B>, admission: Admission) -> Self {
         let refresher = &settings.refresher;
         Self {
             settings: Arc::clone(settings),
@@ -63,6 +57,7 @@ impl<S, R, B> Parked<S, R, B> {
         let now = self.settings.refresher.now();
         let max_wait = self.settings.max_wait.map(|limit| limit.saturating_sub(self.since.until(now)));
         let sent = Sent::new(&self.settings, self.admission, issued, now);
-        ticket::send(&mut self.service, &self.policy, self.request, sent, max_wait, issued)
+        let ticket = Ticket::stamp(&self.service, &self.policy, &mut self.request, sent, max_wait, issued)?;
+        Ok((self.service.call(self.request), ticket))
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     origin::Admission,
     rejection::{Judgement, NotReplayed, Rejection},
     replay::Replay,
-    settings::Settings,
+    settings::Shared,
     telemetry,
     token::{Course, Issued},
 };
@@ -30,8 +30,8 @@ pub(crate) enum Ticket<S, R, B> {
 
 /// Which credentials a request carries, and since when.
 pub(crate) struct Sent {
-    pub(super) settings: Arc<Settings>,
-    pub(super) ordinal: u64,
+    pub(super) settings: Shared,
+    pub(super) ordinal: u32,
     pub(super) at: ShortMoment,
     /// Whether the clock may be learnt from the response.
     trusted: bool,
@@ -49,45 +49,17 @@ pub(crate) struct Kept<S, R, B> {
 }
 
 /// A request that was sent.
-pub(crate) type Flow<S, R, B> = (<S as Service<Request<B>>>::Future, Ticket<S, R, B>);
+pub(super) type Flow<S, R, B> = (<S as Service<Request<B>>>::Future, Ticket<S, R, B>);
 
-/// What comes of a response.
+/// What comes of a response that is not simply handed on.
 pub(crate) enum Answered<S: Service<Request<B>>, R, B, RB> {
     HandOn(Response<RB>),
     Heal(Pin<Box<Healing<S, R, B, RB>>>),
 }
 
-/// Stamps the request and sends it. The service must be ready.
-pub(crate) fn send<S, R, B>(
-    service: &mut S,
-    policy: &R,
-    mut request: Request<B>,
-    sent: Sent,
-    max_wait: Option<Duration>,
-    issued: &Issued,
-) -> Result<Flow<S, R, B>, AuthError>
-where
-    S: Service<Request<B>> + Clone,
-    R: Replay<B>,
-{
-    let kept = policy.replay(request.body()).map(|body| copy_with(&request, body));
-    let settings = &sent.settings;
-    settings.stamp.write(&mut request, &issued.token, || settings.refresher.clock.server_now())?;
-    let ticket = match kept {
-        None => Ticket::Once(sent),
-        Some(kept) => Ticket::Twice(Box::new(Kept {
-            sent,
-            service: service.clone(),
-            policy: policy.clone(),
-            request: Some(kept),
-            max_wait,
-        })),
-    };
-    Ok((service.call(request), ticket))
-}
-
 impl Sent {
-    pub(crate) fn new(settings: &Arc<Settings>, admission: Admission, issued: &Issued, now: Moment) -> Self {
+    #[inline]
+    pub(crate) fn new(settings: &Shared, admission: Admission, issued: &Issued, now: Moment) -> Self {
         Self {
             settings: Arc::clone(settings),
             ordinal: issued.ordinal,
@@ -121,7 +93,48 @@ where
     S: Service<Request<B>>,
     R: Replay<B>,
 {
-    /// Judges the response.
+    /// Writes the credentials into a request that is sent next, having put aside what a second try takes.
+    #[inline]
+    pub(crate) fn stamp(
+        service: &S,
+        policy: &R,
+        request: &mut Request<B>,
+        sent: Sent,
+        max_wait: Option<Duration>,
+        issued: &Issued,
+    ) -> Result<Self, AuthError>
+    where
+        S: Clone,
+    {
+        let kept = policy.replay(request.body()).map(|body| copy_with(request, body));
+        let settings = &sent.settings;
+        settings.stamp.write(request, issued, || settings.refresher.clock.server_now())?;
+        Ok(match kept {
+            None => Self::Once(sent),
+            Some(kept) => Self::Twice(Box::new(Kept {
+                sent,
+                service: service.clone(),
+                policy: policy.clone(),
+                request: Some(kept),
+                max_wait,
+            })),
+        })
+    }
+
+    /// Whether the response can be handed on as it is, as almost all can.
+    #[inline]
+    pub(super) fn is_content_with<RB>(&self, response: &Response<RB>) -> bool {
+        self.sent().is_none_or(|sent| {
+            let accepted = sent.settings.judge.accepts(response);
+            if accepted {
+                sent.settings.refresher.store.accepted(sent.ordinal);
+            }
+            accepted
+        })
+    }
+
+    /// Judges any other response.
+    #[cold]
     pub(super) fn answered<RB>(self, response: Response<RB>) -> Answered<S, R, B, RB> {
         let Some(sent) = self.sent() else {
             return Answered::HandOn(response);
@@ -136,7 +149,6 @@ where
         Answered::HandOn(response)
     }
 
-    #[cold]
     fn rejected<RB>(self, rejection: Rejection, response: Response<RB>) -> Answered<S, R, B, RB> {
         telemetry::rejected(rejection, response.status());
         let refused = self.sent().and_then(|sent| match rejection {
@@ -165,6 +177,7 @@ where
         renewed.map_or(NotReplayed::RefreshFailed, |()| NotReplayed::BodyNotReplayable)
     }
 
+    #[inline]
     fn sent(&self) -> Option<&Sent> {
         match self {
             Self::Untouched => None,

@@ -1,13 +1,14 @@
 //! An access token: secret bytes, built into a header once, wiped when the last user lets go of them.
 
 use std::{
-    fmt,
+    fmt, str,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
-use http::HeaderValue;
+use crossbeam_utils::CachePadded;
+use http::{HeaderValue, header::InvalidHeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
@@ -34,8 +35,7 @@ use crate::{
 /// ```
 #[derive(Clone)]
 pub struct AccessToken {
-    /// `Bearer <token>`, in memory that is wiped.
-    bearer: Bytes,
+    /// `Bearer <token>`, marked sensitive, in memory that is wiped.
     header: HeaderValue,
     scope: Option<Arc<str>>,
     life: Life,
@@ -69,11 +69,9 @@ impl AccessToken {
         let mut text = Zeroizing::new(String::with_capacity(SCHEME.len() + secret.len()));
         text.push_str(SCHEME);
         text.push_str(secret);
-        let bearer = Bytes::from_owner(text);
-        let mut header = HeaderValue::from_maybe_shared(bearer.clone())
+        let header = sensitive(text)
             .map_err(|_| AuthError::new(ErrorKind::Malformed, "the access token cannot be sent in a header"))?;
-        header.set_sensitive(true);
-        Ok(Self { bearer, header, scope: None, life: Life::Given(lifetime), server_date: None })
+        Ok(Self { header, scope: None, life: Life::Given(lifetime), server_date: None })
     }
 
     /// Adds the scope that the server granted (RFC 6749, section 5.1).
@@ -84,7 +82,7 @@ impl AccessToken {
 
     /// The token itself: for a signer, or for a protocol that carries it elsewhere. Keep it out of logs.
     pub fn expose_secret(&self) -> &str {
-        self.bearer.get(SCHEME.len()..).and_then(|secret| std::str::from_utf8(secret).ok()).unwrap_or_default()
+        self.text().get(SCHEME.len()..).unwrap_or_default()
     }
 
     /// How long it still lives; `None` if the server set no lifetime.
@@ -103,15 +101,18 @@ impl AccessToken {
         self.scope.as_deref()
     }
 
-    /// `Bearer <token>`, marked sensitive.
-    #[inline]
-    pub(crate) fn header(&self) -> &HeaderValue {
-        &self.header
+    /// The header's value, in memory that is shared with nothing else.
+    pub(crate) fn copy_of_header(&self) -> HeaderValue {
+        sensitive(Zeroizing::new(self.text().to_owned())).unwrap_or_else(|_| self.header.clone())
+    }
+
+    fn text(&self) -> &str {
+        str::from_utf8(self.header.as_bytes()).unwrap_or_default()
     }
 
     /// Whether the two are the same text.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        self.bearer == other.bearer
+        self.header == other.header
     }
 
     /// The time that the authorization server's answer named, if it may be trusted.
@@ -146,6 +147,21 @@ impl fmt::Debug for AccessToken {
             .field("scope", &self.scope)
             .finish_non_exhaustive()
     }
+}
+
+/// A text that is wiped, on cache lines of its own, with the number of those who share it.
+struct Text(CachePadded<Zeroizing<String>>);
+
+impl AsRef<[u8]> for Text {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+fn sensitive(text: Zeroizing<String>) -> Result<HeaderValue, InvalidHeaderValue> {
+    let mut value = HeaderValue::from_maybe_shared(Bytes::from_owner(Text(CachePadded::new(text))))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 const SCHEME: &str = "Bearer ";

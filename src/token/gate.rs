@@ -63,7 +63,7 @@ impl Gate {
         if self.renews {
             self.spacing.renewed(issued.ordinal, now);
         }
-        self.record.issued = issued.ordinal;
+        self.record.issued = issued.ordinal.into();
         self.record.last_error = None;
         self.failures_in_a_row = 0;
         self.cool_down = None;
@@ -88,7 +88,7 @@ impl Gate {
         self.fail(error);
     }
 
-    pub(super) fn did_not_heal(&mut self, ordinal: u64, accepted: bool, now: Moment) {
+    pub(super) fn did_not_heal(&mut self, ordinal: u32, accepted: bool, now: Moment) {
         self.spacing.did_not_heal(ordinal, accepted || self.retired_was_accepted, now);
     }
 }

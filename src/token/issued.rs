@@ -2,8 +2,11 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use http::HeaderValue;
+
 use crate::{
     clock::Moment,
+    lanes::Lanes,
     token::{
         AccessToken,
         schedule::Life,
@@ -16,9 +19,10 @@ use crate::{
 pub(crate) struct Issued {
     pub(crate) token: AccessToken,
     /// Counts the tokens of a layer, from 1.
-    pub(crate) ordinal: u64,
+    pub(crate) ordinal: u32,
+    headers: Lanes<HeaderValue>,
     /// The first of the tokens in a row that are the same text.
-    same_since: u64,
+    same_since: u32,
     life: Life,
     /// It had no usable moment even when it came: for those who waited, once.
     stillborn: bool,
@@ -43,9 +47,16 @@ impl Issued {
             attend_at: AtomicU64::new(life.refresh.as_nanos()),
             obtained_in: generation,
             flown_for: AtomicU64::new(generation),
+            headers: Lanes::new(|| token.copy_of_header()),
             life,
             token,
         }
+    }
+
+    /// `Bearer <token>`, marked sensitive.
+    #[inline]
+    pub(crate) fn header(&self) -> HeaderValue {
+        self.headers.mine().clone()
     }
 
     #[inline]
@@ -75,7 +86,7 @@ impl Issued {
     }
 
     /// Whether a request that carried the token with this ordinal carried the same text.
-    pub(crate) fn is_same_as(&self, ordinal: u64) -> bool {
+    pub(crate) fn is_same_as(&self, ordinal: u32) -> bool {
         self.same_since <= ordinal
     }
 

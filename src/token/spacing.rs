@@ -14,16 +14,16 @@ pub(crate) struct Spacing {
     ever_accepted: bool,
     last_rejection: Option<Moment>,
     /// The newest token that was obtained because one was rejected, and when.
-    renewal: u64,
+    renewal: u32,
     renewed_at: Option<Moment>,
     /// The newest token with which a request that was sent again got an answer of whatever kind, but no rejection.
-    answered: u64,
+    answered: u32,
     /// The newest token of which it is known whether it healed.
-    judged: u64,
+    judged: u32,
 }
 
 impl Spacing {
-    pub(crate) fn renewed(&mut self, ordinal: u64, now: Moment) {
+    pub(crate) fn renewed(&mut self, ordinal: u32, now: Moment) {
         self.renewal = ordinal;
         self.renewed_at = Some(now);
     }
@@ -45,14 +45,14 @@ impl Spacing {
     ///
     /// It is known when a rejected request was sent again with it. Where none is, as with `NoReplay`, an accepted request
     /// proves little at first: it may be another caller's.
-    pub(crate) fn is_unproven(&self, ordinal: u64, ever_accepted: bool, now: Moment) -> bool {
+    pub(crate) fn is_unproven(&self, ordinal: u32, ever_accepted: bool, now: Moment) -> bool {
         let young = self.renewed_at.is_some_and(|renewed| renewed.until(now) < YOUTH);
         let known = ever_accepted || self.answered >= ordinal;
         self.renewal == ordinal && self.judged < ordinal && (young || !known)
     }
 
     /// The request sent again with this token was rejected too. Counts once for each token.
-    pub(crate) fn did_not_heal(&mut self, ordinal: u64, ever_accepted: bool, now: Moment) {
+    pub(crate) fn did_not_heal(&mut self, ordinal: u32, ever_accepted: bool, now: Moment) {
         if ordinal <= self.judged {
             return;
         }
@@ -67,12 +67,12 @@ impl Spacing {
     }
 
     /// The request sent again with this token was not rejected, but not accepted either.
-    pub(crate) fn answered(&mut self, ordinal: u64) {
+    pub(crate) fn answered(&mut self, ordinal: u32) {
         self.answered = self.answered.max(ordinal);
     }
 
     /// The request sent again with this token was accepted.
-    pub(crate) fn healed(&mut self, ordinal: u64) {
+    pub(crate) fn healed(&mut self, ordinal: u32) {
         self.judged = self.judged.max(ordinal);
         self.end();
     }

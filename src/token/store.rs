@@ -133,7 +133,7 @@ impl Store {
     }
 
     /// A response rejected the token with this ordinal.
-    pub(crate) fn rejected(&self, ordinal: u64, now: Moment, generation: u64) -> Course {
+    pub(crate) fn rejected(&self, ordinal: u32, now: Moment, generation: u64) -> Course {
         let mut gate = self.gate();
         gate.spacing.rejected(now);
         let Some(current) = self.current.load_full().filter(|current| current.is_same_as(ordinal)) else {
@@ -164,9 +164,9 @@ impl Store {
 
     /// A request was answered with the token with this ordinal.
     #[inline]
-    pub(crate) fn accepted(&self, ordinal: u64) {
-        if self.accepted.load(Relaxed) < ordinal {
-            self.accepted.fetch_max(ordinal, Relaxed);
+    pub(crate) fn accepted(&self, ordinal: u32) {
+        if self.accepted.load(Relaxed) < u64::from(ordinal) {
+            self.accepted.fetch_max(ordinal.into(), Relaxed);
             self.gate().spacing.first_accepted();
         }
     }
@@ -257,8 +257,8 @@ impl Store {
         error.with_retry_after(Some(wait.saturating_add(self.clock_lag)))
     }
 
-    fn was_accepted(&self, ordinal: u64) -> bool {
-        self.accepted.load(Relaxed) >= ordinal
+    fn was_accepted(&self, ordinal: u32) -> bool {
+        self.accepted.load(Relaxed) >= u64::from(ordinal)
     }
 
     fn gate(&self) -> MutexGuard<'_, Gate> {
@@ -577,7 +577,7 @@ mod tests {
     }
 
     /// The token with this ordinal is rejected and renewed, and the request sent again is rejected too.
-    fn unhealed(store: &Store, ordinal: u64, next: &str, now: Moment) {
+    fn unhealed(store: &Store, ordinal: u32, next: &str, now: Moment) {
         assert_eq!(store.rejected(ordinal, now, 0), Course::Renew);
         let (_, flight) = begun(store.ask(Trigger::Rejected, now, 0));
         store.finish(&flight, token(next), now);

@@ -76,7 +76,7 @@ impl Mechanism for RetiresTheCurrent {
         &self.0
     }
 
-    fn rejected(&self, _ordinal: u64) -> Course {
+    fn rejected(&self, _ordinal: u32) -> Course {
         let mut gate = self.0.gate();
         if let Some(current) = self.0.current.load_full() {
             self.0.retire(&mut gate, &current);
@@ -94,7 +94,7 @@ impl Mechanism for ComparesOutsideOfTheLock {
         &self.0
     }
 
-    fn rejected(&self, ordinal: u64) -> Course {
+    fn rejected(&self, ordinal: u32) -> Course {
         let current = self.0.current.load_full().filter(|current| current.is_same_as(ordinal));
         if let Some(current) = current {
             self.0.retire(&mut self.0.gate(), &current);
@@ -148,7 +148,7 @@ impl Mechanism for ComparesAndThenWrites {
         &self.0
     }
 
-    fn accepted(&self, ordinal: u64) {
+    fn accepted(&self, ordinal: u32) {
         if self.0.accepted.load(Relaxed) < ordinal {
             self.0.accepted.store(ordinal, Relaxed);
         }

@@ -40,11 +40,11 @@ pub(super) trait Mechanism: Default + Send + Sync + 'static {
         self.store().after_flight(brought, START)
     }
 
-    fn rejected(&self, ordinal: u64) -> Course {
+    fn rejected(&self, ordinal: u32) -> Course {
         self.store().rejected(ordinal, START, 0)
     }
 
-    fn accepted(&self, ordinal: u64) {
+    fn accepted(&self, ordinal: u32) {
         self.store().accepted(ordinal);
     }
 
@@ -161,7 +161,7 @@ impl<M: Mechanism> World<M> {
         block_on(self.token(trigger)).unwrap()
     }
 
-    pub(super) fn reject(&self, ordinal: u64) {
+    pub(super) fn reject(&self, ordinal: u32) {
         if self.mechanism.rejected(ordinal) == Course::Renew {
             self.known.lock().unwrap().retired.insert(ordinal);
         }
