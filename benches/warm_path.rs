@@ -1,7 +1,8 @@
 //! What a warm request costs, as a ratio to a layer that inserts one prebuilt header.
 //!
 //! `cargo bench --bench warm_path`. All variants take turns within each round, so that a machine whose speed drifts slows
-//! them all; the figures are medians over the rounds.
+//! them all; the figures are medians over the rounds. `cargo bench --bench warm_path -- signed 7` runs that many rounds of one
+//! variant, for a profiler or `benches/instructions.sh`.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads a precise clock")]
 
@@ -9,6 +10,7 @@ mod support;
 
 use std::{
     convert::Infallible,
+    env,
     future::{Ready, ready},
     hint::black_box,
     pin::pin,
@@ -22,8 +24,8 @@ use support::{Report, Rounds};
 use tower::{Layer, Service, ServiceBuilder, retry::Policy, service_fn};
 use tower_http::{auth::AddAuthorizationLayer, set_header::SetRequestHeaderLayer};
 use tower_outbound_auth::{
-    AccessToken, AuthError, AuthLayer, BoxError, Credentials, FetchRequest, NoAuth, NoReplay, SignRules, TimestampHmac,
-    TokenHandle, TokenSource,
+    AccessToken, AuthError, AuthLayer, AuthLayerBuilder, BoxError, Credentials, FetchRequest, NoAuth, NoReplay,
+    SignRules, TimestampHmac, TokenSource,
 };
 
 type Body = Empty<&'static [u8]>;
@@ -72,81 +74,102 @@ fn inner() -> impl Service<Request<Body>, Response = Response<Body>, Error = Inf
     })
 }
 
-/// Nanoseconds of one call; making and dropping the request is part of it for all variants alike.
-fn time<S: Service<Request<Body>>>(service: &mut S, request: &Request<Body>) -> f64 {
-    let mut context = Context::from_waker(Waker::noop());
-    let copies: Vec<_> = (0..CALLS).map(|_| request.clone()).collect();
-    let start = Instant::now();
-    for request in copies {
-        let mut response = pin!(service.call(request));
-        if let Poll::Ready(response) = response.as_mut().poll(&mut context) {
-            drop(black_box(response));
+/// Sends requests one after the other, and tells the nanoseconds that each took, from its making until all of it is dropped.
+type Variant = Box<dyn FnMut() -> f64>;
+
+fn variant<S>(mut service: S, request: Request<Body>) -> Variant
+where
+    S: Service<Request<Body>> + 'static,
+{
+    Box::new(move || {
+        let mut context = Context::from_waker(Waker::noop());
+        let start = Instant::now();
+        for _ in 0..CALLS {
+            let mut response = pin!(service.call(request.clone()));
+            if let Poll::Ready(response) = response.as_mut().poll(&mut context) {
+                drop(black_box(response));
+            }
         }
-    }
-    start.elapsed().as_secs_f64() * 1e9 / f64::from(CALLS)
+        start.elapsed().as_secs_f64() * 1e9 / f64::from(CALLS)
+    })
 }
 
-fn warm_up(handles: [TokenHandle; 2]) -> Result<(), BoxError> {
+/// With its token at hand.
+fn warm(builder: AuthLayerBuilder) -> Result<AuthLayer, BoxError> {
+    let layer = builder.build()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-    for handle in handles {
-        runtime.block_on(handle.token())?;
-    }
-    Ok(())
+    runtime.block_on(layer.handle().token())?;
+    Ok(layer)
 }
 
-fn main() -> Result<(), BoxError> {
-    let bearer = AuthLayer::builder(Fixed).origin("https://api.example.com").build()?;
+fn variants() -> Result<[Variant; NAMES.len()], BoxError> {
+    let bearer = warm(AuthLayer::builder(Fixed).origin("https://api.example.com"))?;
     let hmac = TimestampHmac::sha256(Credentials::new("id", "secret"));
-    let bearer_and_signature =
-        AuthLayer::builder(Fixed).origin("https://api.example.com").sign(SignRules::all(), hmac).build()?;
-    warm_up([bearer.handle(), bearer_and_signature.handle()])?;
+    let signed = warm(AuthLayer::builder(Fixed).origin("https://api.example.com").sign(SignRules::all(), hmac))?;
 
     let header = || AddAuthorizationLayer::bearer(&"t".repeat(800)).as_sensitive(true);
     let set =
         |name| SetRequestHeaderLayer::overriding(HeaderName::from_static(name), HeaderValue::from_static("0123456789"));
-    let mut bare = inner();
-    let mut one = header().layer(inner());
-    let mut three =
-        ServiceBuilder::new().layer(header()).layer(set("x-timestamp")).layer(set("x-signature")).service(inner());
-    let mut copying = ServiceBuilder::new().retry(KeepCopy).layer(header()).service(inner());
-    let mut no_replay = bearer.clone().replay(NoReplay).layer(inner());
-    let mut clone_body = bearer.layer(inner());
-    let mut signed = bearer_and_signature.replay(NoReplay).layer(inner());
+    let three = ServiceBuilder::new().layer(header()).layer(set("x-timestamp")).layer(set("x-signature"));
+    let copying = ServiceBuilder::new().retry(KeepCopy).layer(header());
+    let once = bearer.clone().replay(NoReplay);
 
-    let (mut elsewhere, mut opted_out, mut bare_again) = (no_replay.clone(), no_replay.clone(), inner());
     let (request, mut open) = (request(), request());
     open.extensions_mut().insert(NoAuth);
-    let mut other = request.clone();
-    *other.uri_mut() = http::Uri::from_static("https://other.example.com/v1/reports/types?day=1");
+    let mut elsewhere = request.clone();
+    *elsewhere.uri_mut() = http::Uri::from_static("https://other.example.com/v1/reports/types?day=1");
+    Ok([
+        variant(inner(), request.clone()),
+        variant(header().layer(inner()), request.clone()),
+        variant(three.service(inner()), request.clone()),
+        variant(copying.service(inner()), request.clone()),
+        variant(once.layer(inner()), request.clone()),
+        variant(bearer.layer(inner()), request.clone()),
+        variant(signed.clone().replay(NoReplay).layer(inner()), request.clone()),
+        variant(signed.layer(inner()), request),
+        variant(once.layer(inner()), elsewhere),
+        variant(once.layer(inner()), open.clone()),
+        variant(inner(), open),
+    ])
+}
 
-    let rounds = Rounds::run(
-        ROUNDS,
-        [
-            &mut || time(&mut bare, &request),
-            &mut || time(&mut one, &request),
-            &mut || time(&mut three, &request),
-            &mut || time(&mut copying, &request),
-            &mut || time(&mut no_replay, &request),
-            &mut || time(&mut clone_body, &request),
-            &mut || time(&mut signed, &request),
-            &mut || time(&mut elsewhere, &other),
-            &mut || time(&mut opted_out, &open),
-            &mut || time(&mut bare_again, &open),
-        ],
-    );
+fn main() -> Result<(), BoxError> {
+    let mut variants = variants()?;
+    let wanted: Vec<String> = env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    if let [name, rounds] = wanted.as_slice() {
+        let variant = NAMES.iter().zip(&mut variants).find(|(known, _)| *known == name);
+        let (_, send) = variant.ok_or_else(|| format!("{name} is none of {NAMES:?}"))?;
+        (0..rounds.parse()?).for_each(|_| _ = send());
+        return Ok(());
+    }
+    let rounds = Rounds::run(ROUNDS, variants);
     let mut report = Report::new("warm_path");
-    for (row, of, to) in [
-        ("bearer and NoReplay ÷ one static header", 4, 1),
-        ("bearer and signature and NoReplay ÷ three static headers", 6, 2),
-        ("bearer and CloneBody ÷ a retry layer that clones over a static header", 5, 3),
-        ("out of scope ÷ the bare service", 7, 0),
-        ("NoAuth ÷ the bare service", 8, 9),
+    for (what, of, to) in [
+        ("bearer", 4, 1),
+        ("bearer and signature", 6, 2),
+        ("bearer and CloneBody", 5, 3),
+        ("out of scope", 8, 0),
+        ("NoAuth", 9, 10),
     ] {
+        let row = format!("{what} ÷ {}", NAMES.get(to).copied().unwrap_or_default());
         report.row("warm path", row, [("ratio", rounds.ratio(of, to)), ("ns", rounds.median(of))]);
     }
     report.finish()?;
     Ok(())
 }
 
-const CALLS: u32 = 2_000;
-const ROUNDS: u32 = 401;
+const NAMES: [&str; 11] = [
+    "bare",
+    "static",
+    "three-static",
+    "cloning-retry",
+    "bearer",
+    "bearer-clone-body",
+    "signed",
+    "signed-clone-body",
+    "out-of-scope",
+    "no-auth",
+    "bare-with-extension",
+];
+const CALLS: u32 = 500;
+const ROUNDS: u32 = 1_001;

@@ -11,7 +11,7 @@ pub(crate) struct Rounds<const N: usize> {
 
 impl<const N: usize> Rounds<N> {
     /// All variants take turns within each round, so that a machine whose speed drifts slows them all.
-    pub(crate) fn run(rounds: u32, mut variants: [&mut dyn FnMut() -> f64; N]) -> Self {
+    pub(crate) fn run(rounds: u32, mut variants: [impl FnMut() -> f64; N]) -> Self {
         Self { rounds: (0..rounds).map(|_| variants.each_mut().map(|variant| variant())).collect() }
     }
 
