@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "not every benchmark uses all of it")]
 
+pub(crate) mod stand_ins;
+
 use std::{env, fmt::Display, fs, io, path::Path};
 
 /// Times by round and variant, in any one unit.

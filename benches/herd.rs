@@ -1,0 +1,256 @@
+//! A herd of callers without a token: how long until everybody goes on, as a ratio to what is written by hand.
+//!
+//! `cargo bench --bench herd`. In the first table all callers are parked before the token comes, and the time is that from
+//! the token to the last of them: of callers who want the token, and of requests, which put it into a header and go on. In
+//! the second the token takes 50 ms, and the time is that from the first call to the last answer. The variants take turns
+//! within each round, so that a machine whose speed drifts slows them all; the figures are medians.
+
+#![expect(clippy::disallowed_methods, reason = "a benchmark reads a precise clock")]
+
+mod support;
+
+use std::{
+    future::pending,
+    hint::black_box,
+    pin::Pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use http::{HeaderValue, header::AUTHORIZATION};
+use support::{
+    Report, Rounds,
+    stand_ins::{Api, ORIGIN, fixed_header, request},
+};
+use tokio::{
+    runtime::{Builder, Runtime},
+    sync::{OnceCell, oneshot, watch},
+    task::{JoinSet, yield_now},
+    time::sleep,
+};
+use tower::{Layer, ServiceExt};
+use tower_outbound_auth::{AccessToken, AuthError, AuthLayer, BoxError, FetchRequest, TokenSource};
+
+/// Gives its token when told so.
+struct OnCommand(watch::Receiver<bool>);
+
+impl TokenSource for OnCommand {
+    fn fetch<'a>(
+        &'a self,
+        _request: FetchRequest<'a>,
+    ) -> Pin<Box<dyn Future<Output = Result<AccessToken, AuthError>> + Send + 'a>> {
+        let mut command = self.0.clone();
+        Box::pin(async move {
+            drop(command.wait_for(|given| *given).await);
+            AccessToken::new("t".repeat(TOKEN), Some(Duration::from_secs(3600)))
+        })
+    }
+}
+
+/// Takes its time.
+struct Slow;
+
+impl TokenSource for Slow {
+    fn fetch<'a>(
+        &'a self,
+        _request: FetchRequest<'a>,
+    ) -> Pin<Box<dyn Future<Output = Result<AccessToken, AuthError>> + Send + 'a>> {
+        Box::pin(async {
+            sleep(LATENCY).await;
+            AccessToken::new("t".repeat(TOKEN), Some(Duration::from_secs(3600)))
+        })
+    }
+}
+
+/// Milliseconds from the command until the last of these callers goes on. None of them ends before: to take down a task is
+/// no part of it.
+async fn release<C>(command: watch::Sender<bool>, callers: u32, caller: impl Fn() -> C) -> f64
+where
+    C: Future<Output = ()> + Send + 'static,
+{
+    let (mut waiting, left) = (JoinSet::new(), Arc::new(AtomicU32::new(callers)));
+    let (last, released) = oneshot::channel();
+    let (last, parked) = (Arc::new(Mutex::new(Some(last))), Arc::new(AtomicU32::new(0)));
+    for _ in 0..callers {
+        let (caller, left, last, parked) = (caller(), Arc::clone(&left), Arc::clone(&last), Arc::clone(&parked));
+        waiting.spawn(async move {
+            parked.fetch_add(1, Relaxed);
+            caller.await;
+            if left.fetch_sub(1, Relaxed) == 1
+                && let Some(last) = last.lock().ok().and_then(|mut last| last.take())
+            {
+                let _ = last.send(Instant::now());
+            }
+            pending::<()>().await;
+        });
+    }
+    // Until everybody has had a turn, which the runtime gives to some dozens at a time; then the flight.
+    while parked.load(Relaxed) < callers {
+        yield_now().await;
+    }
+    for _ in 0..3 {
+        yield_now().await;
+    }
+    let start = Instant::now();
+    command.send_replace(true);
+    released.await.map_or(f64::NAN, |end| end.duration_since(start).as_secs_f64() * 1e3)
+}
+
+async fn bare_watch(callers: u32) -> f64 {
+    let (command, given) = watch::channel(false);
+    let caller = || {
+        let mut given = given.clone();
+        async move {
+            drop(given.wait_for(|given| *given).await);
+        }
+    };
+    release(command, callers, caller).await
+}
+
+async fn requests_by_watch(callers: u32) -> f64 {
+    let (command, given) = watch::channel(false);
+    let client = fixed_header(TOKEN).layer(Api);
+    let caller = || {
+        let (mut given, client, request) = (given.clone(), client.clone(), request(0));
+        async move {
+            drop(given.wait_for(|given| *given).await);
+            drop(black_box(client.oneshot(request).await));
+        }
+    };
+    release(command, callers, caller).await
+}
+
+async fn tokens(callers: u32) -> Result<f64, AuthError> {
+    let (command, given) = watch::channel(false);
+    let handle = AuthLayer::builder(OnCommand(given)).origin(ORIGIN).build()?.handle();
+    let caller = || {
+        let handle = handle.clone();
+        async move { drop(black_box(handle.token().await)) }
+    };
+    Ok(release(command, callers, caller).await)
+}
+
+async fn requests(callers: u32) -> Result<f64, AuthError> {
+    let (command, given) = watch::channel(false);
+    let client = AuthLayer::builder(OnCommand(given)).origin(ORIGIN).build()?.layer(Api);
+    let caller = || {
+        let answer = client.clone().oneshot(request(0));
+        async move { drop(black_box(answer.await)) }
+    };
+    Ok(release(command, callers, caller).await)
+}
+
+/// Milliseconds from the first of these calls until the last has its answer.
+async fn herd<C>(caller: impl Fn() -> C) -> f64
+where
+    C: Future<Output = ()> + Send + 'static,
+{
+    let start = Instant::now();
+    let mut callers: JoinSet<()> = (0..HERD).map(|_| caller()).collect();
+    while callers.join_next().await.is_some() {}
+    start.elapsed().as_secs_f64() * 1e3
+}
+
+/// The least that works: whoever comes first asks, and the others wait for what it gets.
+async fn herd_by_cell() -> f64 {
+    let token = Arc::new(OnceCell::new());
+    herd(|| {
+        let (token, mut request) = (Arc::clone(&token), request(0));
+        async move {
+            let header: &HeaderValue = token.get_or_init(slow_header).await;
+            request.headers_mut().insert(AUTHORIZATION, header.clone());
+            drop(black_box(Api.oneshot(request).await));
+        }
+    })
+    .await
+}
+
+/// A task asks, and everybody waits for what it publishes.
+async fn herd_by_watch() -> f64 {
+    let (publish, token) = watch::channel(None);
+    tokio::spawn(async move { publish.send_replace(Some(slow_header().await)) });
+    herd(|| {
+        let (mut token, mut request) = (token.clone(), request(0));
+        async move {
+            let header = token.wait_for(Option::is_some).await.ok().and_then(|header| header.clone());
+            if let Some(header) = header {
+                request.headers_mut().insert(AUTHORIZATION, header);
+                drop(black_box(Api.oneshot(request).await));
+            }
+        }
+    })
+    .await
+}
+
+async fn herd_by_layer() -> Result<f64, AuthError> {
+    let client = AuthLayer::builder(Slow).origin(ORIGIN).build()?.layer(Api);
+    Ok(herd(|| {
+        let answer = client.clone().oneshot(request(0));
+        async move { drop(black_box(answer.await)) }
+    })
+    .await)
+}
+
+async fn slow_header() -> HeaderValue {
+    sleep(LATENCY).await;
+    let mut header =
+        HeaderValue::try_from(format!("Bearer {}", "t".repeat(TOKEN))).unwrap_or(HeaderValue::from_static(""));
+    header.set_sensitive(true);
+    header
+}
+
+fn releases(runtime: &Runtime, report: &mut Report) -> Result<(), AuthError> {
+    for callers in [1, 10, 100, 1_000, 10_000, 50_000] {
+        let round = || {
+            runtime.block_on(async {
+                let by_watch = (bare_watch(callers).await, requests_by_watch(callers).await);
+                Ok::<_, AuthError>([by_watch.0, by_watch.1, tokens(callers).await?, requests(callers).await?])
+            })
+        };
+        let count = (100_000 / callers).clamp(15, 2_001);
+        let rounds = Rounds::new((0..count).map(|_| round()).collect::<Result<_, _>>()?);
+        report.row(
+            "all parked, then a token",
+            format!("{callers} callers"),
+            [
+                ("requests ms", rounds.median(3)),
+                ("ns per caller", rounds.median(3) * 1e6 / f64::from(callers)),
+                ("requests ÷ watch", rounds.ratio(3, 1)),
+                ("tokens ÷ watch", rounds.ratio(2, 0)),
+            ],
+        );
+    }
+    Ok(())
+}
+
+fn herds(runtime: &Runtime, threads: u32, report: &mut Report) -> Result<(), AuthError> {
+    let round = || {
+        let [cell, watch] = [runtime.block_on(herd_by_cell()), runtime.block_on(herd_by_watch())];
+        Ok([cell, watch, runtime.block_on(herd_by_layer())?])
+    };
+    let rounds = Rounds::new((0..HERDS).map(|_| round()).collect::<Result<_, AuthError>>()?);
+    report.row(
+        "a token that takes 50 ms",
+        format!("{HERD} callers on threads: {threads}"),
+        [("ms", rounds.median(2)), ("÷ OnceCell", rounds.ratio(2, 0)), ("÷ watch", rounds.ratio(2, 1))],
+    );
+    Ok(())
+}
+
+fn main() -> Result<(), BoxError> {
+    let mut report = Report::new("herd");
+    let one = Builder::new_current_thread().enable_time().build()?;
+    releases(&one, &mut report)?;
+    herds(&one, 1, &mut report)?;
+    herds(&Builder::new_multi_thread().worker_threads(2).enable_time().build()?, 2, &mut report)?;
+    report.finish()?;
+    Ok(())
+}
+
+const TOKEN: usize = 800;
+const LATENCY: Duration = Duration::from_millis(50);
+const HERD: u32 = 10_000;
+const HERDS: u32 = 41;
