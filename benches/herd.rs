@@ -65,25 +65,41 @@ impl TokenSource for Slow {
     }
 }
 
+/// Tells when the last of some callers goes on.
+struct Finish {
+    left: AtomicU32,
+    last: Mutex<Option<oneshot::Sender<Instant>>>,
+}
+
+impl Finish {
+    fn of(callers: u32) -> (Arc<Self>, oneshot::Receiver<Instant>) {
+        let (last, finished) = oneshot::channel();
+        (Arc::new(Self { left: AtomicU32::new(callers), last: Mutex::new(Some(last)) }), finished)
+    }
+
+    fn passed(&self) {
+        if self.left.fetch_sub(1, Relaxed) == 1
+            && let Some(last) = self.last.lock().ok().and_then(|mut last| last.take())
+        {
+            let _ = last.send(Instant::now());
+        }
+    }
+}
+
 /// Milliseconds from the command until the last of these callers goes on. None of them ends before: to take down a task is
 /// no part of it.
 async fn release<C>(command: watch::Sender<bool>, callers: u32, caller: impl Fn() -> C) -> f64
 where
     C: Future<Output = ()> + Send + 'static,
 {
-    let (mut waiting, left) = (JoinSet::new(), Arc::new(AtomicU32::new(callers)));
-    let (last, released) = oneshot::channel();
-    let (last, parked) = (Arc::new(Mutex::new(Some(last))), Arc::new(AtomicU32::new(0)));
+    let (mut waiting, parked) = (JoinSet::new(), Arc::new(AtomicU32::new(0)));
+    let (finish, finished) = Finish::of(callers);
     for _ in 0..callers {
-        let (caller, left, last, parked) = (caller(), Arc::clone(&left), Arc::clone(&last), Arc::clone(&parked));
+        let (caller, finish, parked) = (caller(), Arc::clone(&finish), Arc::clone(&parked));
         waiting.spawn(async move {
             parked.fetch_add(1, Relaxed);
             caller.await;
-            if left.fetch_sub(1, Relaxed) == 1
-                && let Some(last) = last.lock().ok().and_then(|mut last| last.take())
-            {
-                let _ = last.send(Instant::now());
-            }
+            finish.passed();
             pending::<()>().await;
         });
     }
@@ -96,7 +112,11 @@ where
     }
     let start = Instant::now();
     command.send_replace(true);
-    released.await.map_or(f64::NAN, |end| end.duration_since(start).as_secs_f64() * 1e3)
+    milliseconds(start, finished.await.ok())
+}
+
+fn milliseconds(start: Instant, end: Option<Instant>) -> f64 {
+    end.map_or(f64::NAN, |end| end.duration_since(start).as_secs_f64() * 1e3)
 }
 
 async fn bare_watch(callers: u32) -> f64 {
@@ -148,10 +168,16 @@ async fn herd<C>(caller: impl Fn() -> C) -> f64
 where
     C: Future<Output = ()> + Send + 'static,
 {
+    let (finish, finished) = Finish::of(HERD);
     let start = Instant::now();
-    let mut callers: JoinSet<()> = (0..HERD).map(|_| caller()).collect();
-    while callers.join_next().await.is_some() {}
-    start.elapsed().as_secs_f64() * 1e3
+    for _ in 0..HERD {
+        let (caller, finish) = (caller(), Arc::clone(&finish));
+        tokio::spawn(async move {
+            caller.await;
+            finish.passed();
+        });
+    }
+    milliseconds(start, finished.await.ok())
 }
 
 /// The least that works: whoever comes first asks, and the others wait for what it gets.
