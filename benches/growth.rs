@@ -1,0 +1,110 @@
+//! How the cost of a warm request grows with what it carries, and with the layers beside its own.
+//!
+//! `cargo bench --bench growth`. Nanoseconds of one call, as a ratio to a layer that inserts one prebuilt header, in the
+//! same round; making the request is no part of it, dropping it is. All sizes and variants take turns within each round;
+//! the figures are medians.
+
+#![expect(clippy::disallowed_methods, reason = "a benchmark reads a precise clock")]
+
+mod support;
+
+use std::time::Instant;
+
+use http::Request;
+use support::{
+    Report, Rounds,
+    stand_ins::{Api, Body, bearer, call, fixed_header, request, signing},
+};
+use tower::{Layer, Service};
+use tower_outbound_auth::BoxError;
+
+/// One size: the same requests through a static header, a bearer, and a bearer with a signature.
+struct Size<H, B> {
+    request: Request<Body>,
+    header: Vec<H>,
+    bearer: Vec<B>,
+    signing: Vec<B>,
+    rounds: Vec<[f64; 3]>,
+}
+
+/// With this many headers in the request, bytes of token, and layers that take turns.
+fn size(
+    headers: u32,
+    token: u32,
+    layers: u32,
+) -> Result<Size<impl Service<Request<Body>>, impl Service<Request<Body>>>, BoxError> {
+    let token = usize::try_from(token)?;
+    Ok(Size {
+        request: request(headers),
+        header: (0..layers).map(|_| fixed_header(token).layer(Api)).collect(),
+        bearer: (0..layers).map(|_| Ok(bearer(token)?.layer(Api))).collect::<Result<_, BoxError>>()?,
+        signing: (0..layers).map(|_| Ok(signing(token)?.layer(Api))).collect::<Result<_, BoxError>>()?,
+        rounds: Vec::new(),
+    })
+}
+
+impl<H: Service<Request<Body>>, B: Service<Request<Body>>> Size<H, B> {
+    fn round(&mut self) {
+        let header = time(&mut self.header, &self.request);
+        let bearer = time(&mut self.bearer, &self.request);
+        self.rounds.push([header, bearer, time(&mut self.signing, &self.request)]);
+    }
+
+    fn report(self, report: &mut Report, table: &str, row: u32) {
+        let rounds = Rounds::new(self.rounds);
+        report.row(
+            table,
+            row,
+            [
+                ("static ns", rounds.median(0)),
+                ("bearer ns", rounds.median(1)),
+                ("bearer ÷ static", rounds.ratio(1, 0)),
+                ("signed ns", rounds.median(2)),
+                ("signed ÷ static", rounds.ratio(2, 0)),
+            ],
+        );
+    }
+}
+
+/// Nanoseconds of one call, if the services take turns.
+fn time<S: Service<Request<Body>>>(services: &mut [S], request: &Request<Body>) -> f64 {
+    let mut copies = vec![request.clone(); services.len().max(CALLS)].into_iter();
+    let mut calls = 0;
+    let start = Instant::now();
+    while copies.len() > 0 {
+        for (service, request) in services.iter_mut().zip(&mut copies) {
+            call(service, request);
+            calls += 1;
+        }
+    }
+    start.elapsed().as_secs_f64() * 1e9 / f64::from(calls)
+}
+
+fn main() -> Result<(), BoxError> {
+    let mut sizes = Vec::new();
+    for headers in [0, 1, 2, 4, 8, 16, 32, 64] {
+        sizes.push(("headers in the request", headers, size(headers, TOKEN, 1)?));
+    }
+    for token in [100, 1024, 4 * 1024, 16 * 1024] {
+        sizes.push(("bytes of token", token, size(HEADERS, token, 1)?));
+    }
+    for layers in [1, 10, 100, 1_000] {
+        sizes.push(("layers that take turns", layers, size(HEADERS, TOKEN, layers)?));
+    }
+    for _ in 0..ROUNDS {
+        for (_, _, size) in &mut sizes {
+            size.round();
+        }
+    }
+    let mut report = Report::new("growth");
+    for (table, row, size) in sizes {
+        size.report(&mut report, table, row);
+    }
+    report.finish()?;
+    Ok(())
+}
+
+const HEADERS: u32 = 8;
+const TOKEN: u32 = 800;
+const CALLS: usize = 200;
+const ROUNDS: u32 = 401;
