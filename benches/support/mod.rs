@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "not every benchmark uses all of it")]
 
+pub(crate) mod sockets;
 pub(crate) mod stand_ins;
 
 use std::{env, fmt::Display, fs, io, path::Path};

@@ -1,0 +1,176 @@
+//! What a new token does to the requests that are on their way: nothing that the slowest of them would notice.
+//!
+//! `cargo bench --bench rotation`. First warm requests without a network, with a new token every 100 ms; then 1,000 requests
+//! a second over HTTP/1.1 on this machine, and one new token from an endpoint that takes 50 ms. Periods with and without a
+//! new token take turns; the figures are medians over them, ratios within each round.
+
+#![expect(clippy::disallowed_methods, reason = "a benchmark reads a precise clock, and takes place in real time")]
+
+mod support;
+
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use http::Uri;
+use support::{
+    Report, Rounds, quantile,
+    sockets::{Client, client, exchange, serve},
+    stand_ins::{Api, ORIGIN, call, request},
+};
+use tokio::{
+    runtime::Builder,
+    task::{JoinSet, yield_now},
+    time::{interval, sleep},
+};
+use tower::Layer;
+use tower_outbound_auth::{
+    AccessToken, Auth, AuthError, AuthLayer, BoxError, ClientCredentials, Credentials, FetchRequest, NoReplay,
+    TokenSource,
+};
+
+/// Has another token at hand whenever its generation grows: the next request then sends for it, as it would for one that
+/// is old enough.
+#[derive(Clone, Default)]
+struct Renewing(Arc<AtomicU64>);
+
+impl TokenSource for Renewing {
+    fn fetch<'a>(
+        &'a self,
+        _request: FetchRequest<'a>,
+    ) -> Pin<Box<dyn Future<Output = Result<AccessToken, AuthError>> + Send + 'a>> {
+        let token = format!("{:0800}", self.generation());
+        Box::pin(async { AccessToken::new(token, Some(Duration::from_secs(3600))) })
+    }
+
+    fn generation(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// Three quantiles of a period without and of one with a new token, in each round; and how many tokens there were in all.
+type Measured = (Vec<[[f64; 3]; 2]>, u64);
+
+/// Sends warm requests for a while, and notes the nanoseconds of each.
+async fn send(mut client: Auth<Api, NoReplay>, mut samples: Vec<u32>) -> Vec<u32> {
+    let request = request(HEADERS);
+    let end = Instant::now() + PERIOD;
+    samples.clear();
+    while Instant::now() < end {
+        for _ in 0..64 {
+            let request = request.clone();
+            let start = Instant::now();
+            call(&mut client, request);
+            samples.push(u32::try_from(start.elapsed().as_nanos()).unwrap_or(u32::MAX));
+        }
+        yield_now().await;
+    }
+    samples
+}
+
+/// p50, p99 and p99.9 of a period with this many new tokens.
+async fn period(client: &Auth<Api, NoReplay>, source: &Renewing, tokens: u32, room: &mut Vec<Vec<u32>>) -> [f64; 3] {
+    let mut senders: JoinSet<_> = room.drain(..).map(|samples| send(client.clone(), samples)).collect();
+    for _ in 0..tokens {
+        sleep(PERIOD / tokens).await;
+        source.0.fetch_add(1, Relaxed);
+    }
+    while let Some(samples) = senders.join_next().await {
+        room.extend(samples);
+    }
+    let mut all: Vec<_> = room.iter().flatten().copied().collect();
+    all.sort_unstable();
+    let at = |per_mille: usize| all.get(all.len() * per_mille / 1_000).copied().map_or(f64::NAN, f64::from);
+    [at(500), at(990), at(999)]
+}
+
+async fn without_a_network() -> Result<Measured, BoxError> {
+    let source = Renewing::default();
+    let layer = AuthLayer::builder(source.clone()).origin(ORIGIN).build()?.replay(NoReplay);
+    layer.handle().token().await?;
+    let client = layer.layer(Api);
+    // Written to once, so that no sample waits for its page.
+    let mut room = vec![vec![0; 4 << 20]; SENDERS];
+    let mut rounds = Vec::new();
+    for _ in 0..ROUNDS {
+        let without = period(&client, &source, 0, &mut room).await;
+        rounds.push([without, period(&client, &source, TOKENS, &mut room).await]);
+    }
+    Ok((rounds, layer.handle().status().issued))
+}
+
+/// Sends 1,000 requests a second for a while, whatever becomes of them: p50, p99 and the slowest, in microseconds.
+async fn over_sockets(client: &Auth<Client>, uri: &Uri, half_way: impl FnOnce()) -> Result<[f64; 3], BoxError> {
+    let (mut half_way, mut sent) = (Some(half_way), JoinSet::new());
+    let mut ticks = interval(Duration::from_millis(1));
+    for number in 0..REQUESTS {
+        ticks.tick().await;
+        if number == REQUESTS / 2
+            && let Some(half_way) = half_way.take()
+        {
+            half_way();
+        }
+        let (client, uri) = (client.clone(), uri.clone());
+        sent.spawn(async move {
+            let start = Instant::now();
+            exchange(client, uri).await.map(|()| start.elapsed().as_secs_f64() * 1e6)
+        });
+    }
+    let samples = sent.join_all().await.into_iter().collect::<Result<Vec<_>, _>>()?;
+    Ok([0.5, 0.99, 1.0].map(|part| quantile(samples.iter().copied(), part)))
+}
+
+async fn one_refresh() -> Result<Measured, BoxError> {
+    let address = serve()?;
+    let credentials = Credentials::new("id", "secret");
+    let source = ClientCredentials::builder(&format!("http://{address}/token"), credentials.clone())
+        .transport(client(false))
+        .build()?;
+    let layer = AuthLayer::builder(source).origin(&format!("http://{address}")).build()?;
+    layer.handle().token().await?;
+    let (client, uri) = (layer.layer(client(false)), format!("http://{address}/reports").parse()?);
+    let mut rounds = Vec::new();
+    for _ in 0..ROUNDS_OVER_SOCKETS {
+        let without = over_sockets(&client, &uri, || ()).await?;
+        rounds.push([without, over_sockets(&client, &uri, || credentials.rotate("secret")).await?]);
+    }
+    Ok((rounds, layer.handle().status().issued))
+}
+
+fn report(report: &mut Report, table: &str, (periods, tokens): Measured, rows: [&str; 3]) {
+    let parts: [fn(&[f64; 3]) -> f64; 3] = [|[first, _, _]| *first, |[_, second, _]| *second, |[_, _, third]| *third];
+    for (row, part) in rows.into_iter().zip(parts) {
+        let rounds = Rounds::new(periods.iter().map(|period| period.each_ref().map(part)).collect());
+        let columns = [("without", rounds.median(0)), ("with", rounds.median(1)), ("ratio", rounds.ratio(1, 0))];
+        report.row(table, row, columns);
+    }
+    let [tokens, rounds] =
+        [tokens.saturating_sub(1), periods.len() as u64].map(|n| u32::try_from(n).map_or(f64::NAN, f64::from));
+    report.row(table, "new tokens in a period", [("with", tokens / rounds)]);
+}
+
+fn main() -> Result<(), BoxError> {
+    let mut results = Report::new("rotation");
+    let runtime = Builder::new_multi_thread().worker_threads(SENDERS).enable_all().build()?;
+    let measured = runtime.block_on(without_a_network())?;
+    report(&mut results, "a token each 100 ms", measured, ["p50 ns", "p99 ns", "p99.9 ns"]);
+
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let measured = runtime.block_on(one_refresh())?;
+    report(&mut results, "one refresh at 1000/s", measured, ["p50 µs", "p99 µs", "slowest µs"]);
+    results.finish()?;
+    Ok(())
+}
+
+const HEADERS: u32 = 8;
+const SENDERS: usize = 2;
+const PERIOD: Duration = Duration::from_millis(500);
+const TOKENS: u32 = 5;
+const ROUNDS: u32 = 21;
+const REQUESTS: u32 = 400;
+const ROUNDS_OVER_SOCKETS: u32 = 31;
