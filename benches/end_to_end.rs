@@ -1,0 +1,97 @@
+//! What is left of a client's throughput with the layer over it.
+//!
+//! `cargo bench --bench end_to_end`. Requests a second over HTTP/1.1 and HTTP/2 on this machine: hyper-util's client, kept
+//! connections, small bodies, a fixed number of callers who each send one request after the other. The variants share the
+//! client's connections and take turns within each round; the figures are medians.
+//!
+//! A token takes its bytes on the wire. Over HTTP/2 they are compressed anew with each request, since `h2` keeps no value of
+//! `Authorization` in its table: this is no work of the layer's, and the static header shows how much it is.
+
+#![expect(clippy::disallowed_methods, reason = "a benchmark reads a precise clock")]
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{Request, Response, Uri};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use support::{
+    Report, Rounds,
+    sockets::{client, exchange, serve},
+    stand_ins::{AtHand, fixed_header},
+};
+use tokio::{runtime::Builder, task::JoinSet};
+use tower::{Layer, Service};
+use tower_outbound_auth::{AuthLayer, BoxError, Credentials, SignRules, TimestampHmac};
+
+/// Requests a second of a short period.
+async fn period<S>(client: &S, uri: &Uri) -> Result<f64, BoxError>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<Incoming>, Error: Into<BoxError>, Future: Send>
+        + Clone
+        + Send
+        + 'static,
+{
+    let start = Instant::now();
+    let callers = (0..CALLERS).map(|_| {
+        let (client, uri) = (client.clone(), uri.clone());
+        async move {
+            let mut answers = 0;
+            while start.elapsed() < PERIOD {
+                exchange(client.clone(), uri.clone()).await?;
+                answers += 1;
+            }
+            Ok::<_, BoxError>(answers)
+        }
+    });
+    let answers = callers.collect::<JoinSet<_>>().join_all().await;
+    let elapsed = start.elapsed().as_secs_f64();
+    Ok(answers.into_iter().sum::<Result<u32, _>>().map(f64::from)? / elapsed)
+}
+
+async fn measure(http2: bool) -> Result<Rounds<4>, BoxError> {
+    let address = serve()?;
+    let (origin, uri) = (format!("http://{address}"), format!("http://{address}/reports").parse()?);
+    let bare = client(http2);
+    let header = fixed_header(TOKEN).layer(bare.clone());
+    let bearer = AuthLayer::builder(AtHand(TOKEN)).origin(&origin).build()?;
+    let hmac = TimestampHmac::sha256(Credentials::new("id", "secret"));
+    let signed = AuthLayer::builder(AtHand(TOKEN)).origin(&origin).sign(SignRules::all(), hmac).build()?;
+    for layer in [&bearer, &signed] {
+        layer.handle().token().await?;
+    }
+    let (bearer, signed) = (bearer.layer(bare.clone()), signed.layer(bare.clone()));
+    let mut rounds = Vec::new();
+    for _ in 0..ROUNDS {
+        let [bare, header] = [period(&bare, &uri).await?, period(&header, &uri).await?];
+        let [bearer, signed] = [period(&bearer, &uri).await?, period(&signed, &uri).await?];
+        rounds.push([bare, header, bearer, signed]);
+    }
+    Ok(Rounds::new(rounds))
+}
+
+fn main() -> Result<(), BoxError> {
+    let mut report = Report::new("end_to_end");
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    for (table, http2) in [("HTTP/1.1", false), ("HTTP/2", true)] {
+        let rounds = runtime.block_on(measure(http2))?;
+        for (variant, row) in VARIANTS.into_iter().enumerate() {
+            let speed = ("requests/s", rounds.median(variant));
+            report.row(
+                table,
+                row,
+                [speed, ("÷ bare", rounds.ratio(variant, 0)), ("÷ static", rounds.ratio(variant, 1))],
+            );
+        }
+    }
+    report.finish()?;
+    Ok(())
+}
+
+const VARIANTS: [&str; 4] = ["bare client", "a static header", "bearer", "bearer and signature"];
+const TOKEN: usize = 800;
+const CALLERS: u32 = 32;
+const PERIOD: Duration = Duration::from_millis(100);
+const ROUNDS: u32 = 61;
