@@ -24,7 +24,7 @@ use support::{
 };
 use tokio::{runtime::Builder, task::JoinSet};
 use tower::{Layer, Service};
-use tower_outbound_auth::{AuthLayer, BoxError, Credentials, SignRules, TimestampHmac};
+use tower_outbound_auth::{AuthLayer, BoxError, Credentials, NoReplay, SignRules, TimestampHmac};
 
 /// Requests a second of a short period.
 async fn period<S>(client: &S, uri: &Uri) -> Result<f64, BoxError>
@@ -51,7 +51,7 @@ where
     Ok(answers.into_iter().sum::<Result<u32, _>>().map(f64::from)? / elapsed)
 }
 
-async fn measure(http2: bool) -> Result<Rounds<4>, BoxError> {
+async fn measure(http2: bool) -> Result<Rounds<5>, BoxError> {
     let address = serve()?;
     let (origin, uri) = (format!("http://{address}"), format!("http://{address}/reports").parse()?);
     let bare = client(http2);
@@ -62,12 +62,13 @@ async fn measure(http2: bool) -> Result<Rounds<4>, BoxError> {
     for layer in [&bearer, &signed] {
         layer.handle().token().await?;
     }
+    let no_replay = bearer.clone().replay(NoReplay).layer(bare.clone());
     let (bearer, signed) = (bearer.layer(bare.clone()), signed.layer(bare.clone()));
     let mut rounds = Vec::new();
     for _ in 0..ROUNDS {
         let [bare, header] = [period(&bare, &uri).await?, period(&header, &uri).await?];
-        let [bearer, signed] = [period(&bearer, &uri).await?, period(&signed, &uri).await?];
-        rounds.push([bare, header, bearer, signed]);
+        let [no_replay, bearer] = [period(&no_replay, &uri).await?, period(&bearer, &uri).await?];
+        rounds.push([bare, header, no_replay, bearer, period(&signed, &uri).await?]);
     }
     Ok(Rounds::new(rounds))
 }
@@ -90,8 +91,14 @@ fn main() -> Result<(), BoxError> {
     Ok(())
 }
 
-const VARIANTS: [&str; 4] = ["bare client", "a static header", "bearer", "bearer and signature"];
+const VARIANTS: [&str; 5] = [
+    "bare client",
+    "a static header",
+    "bearer and NoReplay",
+    "bearer and CloneBody",
+    "bearer and signature and CloneBody",
+];
 const TOKEN: usize = 800;
 const CALLERS: u32 = 32;
 const PERIOD: Duration = Duration::from_millis(100);
-const ROUNDS: u32 = 61;
+const ROUNDS: u32 = 51;
