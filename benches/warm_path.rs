@@ -8,38 +8,16 @@
 
 mod support;
 
-use std::{
-    convert::Infallible,
-    env,
-    future::{Ready, ready},
-    hint::black_box,
-    pin::pin,
-    task::{Context, Poll, Waker},
-    time::{Duration, Instant},
+use std::{env, future::Ready, time::Instant};
+
+use http::{HeaderName, HeaderValue, Request, Uri};
+use support::{
+    Report, Rounds,
+    stand_ins::{Api, Body, bearer, call, fixed_header, request, signing},
 };
-
-use http::{HeaderName, HeaderValue, Request, Response};
-use http_body_util::Empty;
-use support::{Report, Rounds};
-use tower::{Layer, Service, ServiceBuilder, retry::Policy, service_fn};
-use tower_http::{auth::AddAuthorizationLayer, set_header::SetRequestHeaderLayer};
-use tower_outbound_auth::{
-    AccessToken, AuthError, AuthLayer, AuthLayerBuilder, BoxError, Credentials, FetchRequest, NoAuth, NoReplay,
-    SignRules, TimestampHmac, TokenSource,
-};
-
-type Body = Empty<&'static [u8]>;
-
-struct Fixed;
-
-impl TokenSource for Fixed {
-    fn fetch<'a>(
-        &'a self,
-        _request: FetchRequest<'a>,
-    ) -> std::pin::Pin<Box<dyn Future<Output = Result<AccessToken, AuthError>> + Send + 'a>> {
-        Box::pin(ready(AccessToken::new("t".repeat(800), Some(Duration::from_secs(3600)))))
-    }
-}
+use tower::{Layer, Service, ServiceBuilder, retry::Policy};
+use tower_http::set_header::SetRequestHeaderLayer;
+use tower_outbound_auth::{BoxError, CloneBody, NoAuth};
 
 /// Retries nothing, but keeps a copy, as a retry layer does.
 #[derive(Clone)]
@@ -57,23 +35,6 @@ impl<R, E> Policy<Request<Body>, R, E> for KeepCopy {
     }
 }
 
-fn request() -> Request<Body> {
-    let mut request = Request::new(Empty::new());
-    *request.uri_mut() = http::Uri::from_static("https://api.example.com/v1/reports/types?day=1");
-    for number in 0..8 {
-        let name = HeaderName::try_from(format!("x-present-{number}")).unwrap_or(HeaderName::from_static("x-present"));
-        request.headers_mut().insert(name, HeaderValue::from_static("some value of usual length"));
-    }
-    request
-}
-
-fn inner() -> impl Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone {
-    service_fn(|request: Request<Body>| {
-        black_box(request.headers().len());
-        ready(Ok(Response::new(Empty::new())))
-    })
-}
-
 /// Sends requests one after the other, and tells the nanoseconds that each took, from its making until all of it is dropped.
 type Variant = Box<dyn FnMut() -> f64>;
 
@@ -82,54 +43,37 @@ where
     S: Service<Request<Body>> + 'static,
 {
     Box::new(move || {
-        let mut context = Context::from_waker(Waker::noop());
         let start = Instant::now();
         for _ in 0..CALLS {
-            let mut response = pin!(service.call(request.clone()));
-            if let Poll::Ready(response) = response.as_mut().poll(&mut context) {
-                drop(black_box(response));
-            }
+            call(&mut service, request.clone());
         }
         start.elapsed().as_secs_f64() * 1e9 / f64::from(CALLS)
     })
 }
 
-/// With its token at hand.
-fn warm(builder: AuthLayerBuilder) -> Result<AuthLayer, BoxError> {
-    let layer = builder.build()?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-    runtime.block_on(layer.handle().token())?;
-    Ok(layer)
-}
-
 fn variants() -> Result<[Variant; NAMES.len()], BoxError> {
-    let bearer = warm(AuthLayer::builder(Fixed).origin("https://api.example.com"))?;
-    let hmac = TimestampHmac::sha256(Credentials::new("id", "secret"));
-    let signed = warm(AuthLayer::builder(Fixed).origin("https://api.example.com").sign(SignRules::all(), hmac))?;
-
-    let header = || AddAuthorizationLayer::bearer(&"t".repeat(800)).as_sensitive(true);
+    let (header, bearer, signed) = (fixed_header(TOKEN), bearer(TOKEN)?, signing(TOKEN)?);
     let set =
         |name| SetRequestHeaderLayer::overriding(HeaderName::from_static(name), HeaderValue::from_static("0123456789"));
-    let three = ServiceBuilder::new().layer(header()).layer(set("x-timestamp")).layer(set("x-signature"));
-    let copying = ServiceBuilder::new().retry(KeepCopy).layer(header());
-    let once = bearer.clone().replay(NoReplay);
+    let three = ServiceBuilder::new().layer(header.clone()).layer(set("x-timestamp")).layer(set("x-signature"));
+    let copying = ServiceBuilder::new().retry(KeepCopy).layer(header.clone());
 
-    let (request, mut open) = (request(), request());
+    let usual = request(HEADERS);
+    let (mut open, mut elsewhere) = (usual.clone(), usual.clone());
     open.extensions_mut().insert(NoAuth);
-    let mut elsewhere = request.clone();
-    *elsewhere.uri_mut() = http::Uri::from_static("https://other.example.com/v1/reports/types?day=1");
+    *elsewhere.uri_mut() = Uri::from_static("https://other.example.com/v1/reports/types?day=1");
     Ok([
-        variant(inner(), request.clone()),
-        variant(header().layer(inner()), request.clone()),
-        variant(three.service(inner()), request.clone()),
-        variant(copying.service(inner()), request.clone()),
-        variant(once.layer(inner()), request.clone()),
-        variant(bearer.layer(inner()), request.clone()),
-        variant(signed.clone().replay(NoReplay).layer(inner()), request.clone()),
-        variant(signed.layer(inner()), request),
-        variant(once.layer(inner()), elsewhere),
-        variant(once.layer(inner()), open.clone()),
-        variant(inner(), open),
+        variant(Api, usual.clone()),
+        variant(header.layer(Api), usual.clone()),
+        variant(three.service(Api), usual.clone()),
+        variant(copying.service(Api), usual.clone()),
+        variant(bearer.layer(Api), usual.clone()),
+        variant(bearer.clone().replay(CloneBody).layer(Api), usual.clone()),
+        variant(signed.layer(Api), usual.clone()),
+        variant(signed.replay(CloneBody).layer(Api), usual),
+        variant(bearer.layer(Api), elsewhere),
+        variant(bearer.layer(Api), open.clone()),
+        variant(Api, open),
     ])
 }
 
@@ -171,5 +115,7 @@ const NAMES: [&str; 11] = [
     "no-auth",
     "bare-with-extension",
 ];
+const HEADERS: u32 = 8;
+const TOKEN: usize = 800;
 const CALLS: u32 = 500;
 const ROUNDS: u32 = 1_001;

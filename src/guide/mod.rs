@@ -7,11 +7,13 @@
 //! | [`bodies`] | Which bodies can be sent again, under which policy? |
 //! | [`errors_and_retries`] | What comes out when there is no token, and what is worth another try? |
 //! | [`timeouts`] | Who waits for a token, for how long, and who pays when it comes late? |
+//! | [`cost`] | What does a request pay for its login, and what grows with what? |
 //!
 //! The pages are for readers alone: a build of the crate has no such module. Their code runs with the tests.
 
 // A new page is a file here, a row above and a line below.
 pub mod bodies;
+pub mod cost;
 pub mod errors_and_retries;
 pub mod stack_order;
 pub mod timeouts;

@@ -1,0 +1,111 @@
+#!/usr/bin/env python3
+"""Runs every benchmark and writes benches/results/: a table and, where one helps, a picture for each.
+
+    benches/results.py                     all of them; some 15 minutes on a quiet machine, built once
+    benches/results.py warm_path peers     these
+    benches/results.py --draw              only the pictures, from the tables that are there
+"""
+
+import csv
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benches/results"
+BENCHES = ["warm_path", "scaling", "growth", "memory", "herd", "rotation", "end_to_end", "peers"]
+# How memory happens to lie moves a figure by some percent: the median over as many processes.
+PROCESSES = {"warm_path": 9}
+OURS = "this crate"
+
+
+def command(name):
+    if name == "peers":
+        return ["cargo", "run", "--locked", "--release", "--manifest-path", "benches/peers/Cargo.toml"]
+    return ["cargo", "bench", "--locked", "--bench", name]
+
+
+def read(path):
+    with open(path, newline="") as file:
+        return {(row["table"], row["row"], row["column"]): float(row["value"]) for row in csv.DictReader(file)}
+
+
+def run(name):
+    runs = []
+    for _ in range(PROCESSES.get(name, 1)):
+        with tempfile.TemporaryDirectory() as folder:
+            subprocess.run(command(name), cwd=ROOT, env={**os.environ, "BENCH_RESULTS": folder}, check=True)
+            runs.append(read(Path(folder) / f"{name}.csv"))
+    with open(RESULTS / f"{name}.csv", "w", newline="") as file:
+        out = csv.writer(file, lineterminator="\n")
+        out.writerow(["table", "row", "column", "value"])
+        for key in runs[0]:
+            out.writerow([*key, f"{statistics.median(run[key] for run in runs):.4f}"])
+
+
+def rows(name, table, column):
+    """The rows of a table, with the value of one column."""
+    return [(row, value) for (t, row, c), value in read(RESULTS / f"{name}.csv").items() if (t, c) == (table, column)]
+
+
+def bars(file, title, unit, groups):
+    """Horizontal bars; a group is a name and the values of its bars, each with a label."""
+    longest = max(value for _, values in groups for _, value in values)
+    lines, y = [], 64
+    for name, values in groups:
+        ours = OURS in name
+        style = ' font-weight="bold"' if ours else ""
+        lines.append(f'<text x="290" y="{y + 8 * len(values) + 4}" text-anchor="end"{style}>{escape(name)}</text>')
+        for number, (label, value) in enumerate(values):
+            width = max(440 * value / longest, 1)
+            colour = ("#1f6feb", "#79b0ff", "#b6d4ff")[number % 3] if ours else ("#8b949e", "#b1b8c0", "#d0d5da")[number % 3]
+            top = y + 16 * number
+            lines.append(f'<rect x="300" y="{top}" width="{width:.1f}" height="13" fill="{colour}"/>')
+            text = escape(f"{value:.3g} {label}".strip())
+            lines.append(f'<text x="{306 + width:.1f}" y="{top + 11}">{text}</text>')
+        y += 16 * len(values) + 10
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="860" height="{y + 10}" viewBox="0 0 860 {y + 10}" '
+        f'font-family="sans-serif" font-size="13" role="img"><title>{escape(title)}</title>'
+        f'<rect width="860" height="{y + 10}" fill="#ffffff"/>'
+        f'<text x="20" y="26" font-size="16" font-weight="bold">{escape(title)}</text>'
+        f'<text x="20" y="46" fill="#57606a">{escape(unit)}</text>'
+    )
+    (RESULTS / file).write_text(head + "\n" + "\n".join(lines) + "\n</svg>\n")
+
+
+def draw():
+    warm = sorted(rows("peers", "warm", "ratio"), key=lambda row: row[1])
+    allocations = dict(rows("peers", "warm", "allocations"))
+    groups = [(name, [(f"· {allocations[name]:.0f} allocations", ratio)]) for name, ratio in warm]
+    bars("cost.svg", "One warm request", "time, in that of a layer that inserts one static header; less is better", groups)
+
+    herd = sorted(((name, ms) for name, ms in rows("peers", "herd", "ms")), key=lambda row: row[1])
+    requests = dict(rows("peers", "herd", "token requests"))
+    groups = [(name, [(f"ms · {requests[name]:.0f} token requests", ms)]) for name, ms in herd]
+    bars("herd.svg", "10,000 callers without a token", "until the last one has it, with a token endpoint that takes 50 ms", groups)
+
+    columns = ["p50 ms", "p99.9 ms", "max ms"]
+    expiry = [dict(rows("peers", "expiry", column)) for column in columns]
+    names = sorted(expiry[0], key=lambda name: expiry[2][name])
+    groups = [(name, [(column, values[name]) for column, values in zip(columns, expiry)]) for name in names]
+    bars("expiry.svg", "Latency while tokens end", "1,000 requests a second, tokens of 2 s, a token endpoint that takes 50 ms", groups)
+
+
+def main():
+    wanted = sys.argv[1:]
+    RESULTS.mkdir(exist_ok=True)
+    for name in wanted or BENCHES:
+        if name in BENCHES:
+            run(name)
+        elif name != "--draw":
+            sys.exit(f"{name} is none of {', '.join(BENCHES)}")
+    draw()
+
+
+if __name__ == "__main__":
+    main()
