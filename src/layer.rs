@@ -8,7 +8,6 @@ use tower_layer::Layer;
 use crate::{
     clock::{Clock, Timepiece},
     error::AuthError,
-    lanes::Lanes,
     origin::Origin,
     rejection::{Judge, Rejection},
     replay::CloneBody,
@@ -40,7 +39,7 @@ use crate::{
 /// ```
 #[derive(Clone, Debug)]
 pub struct AuthLayer<R = CloneBody> /* a layer is no service: `auth.layer(client)` makes one */ {
-    settings: Arc<Lanes<Shared>>,
+    settings: Arc<Shared>,
     policy: R,
 }
 
@@ -62,7 +61,7 @@ impl AuthLayer {
 impl<R> AuthLayer<R> {
     /// The token of this layer, to be looked at, waited for, forced or rejected from beside it.
     pub fn handle(&self) -> TokenHandle {
-        TokenHandle::new(&self.settings.mine().refresher)
+        TokenHandle::new(&self.settings.refresher)
     }
 
     /// Changes how a rejected request is sent again, which takes a second body; see [`Replay`](crate::Replay).
@@ -184,13 +183,9 @@ impl AuthLayerBuilder {
         self.stamp.check()?;
         self.refresh.check()?;
         let refresher = Refresher::new(self.source, self.refresh, Timepiece::new(self.clock));
-        let settings = Settings {
-            stamp: Arc::new(self.stamp),
-            judge: self.judge,
-            refresher: Arc::new(refresher),
-            max_wait: self.max_wait,
-        };
-        Ok(AuthLayer { settings: Arc::new(settings.shared()), policy: CloneBody })
+        let settings =
+            Settings { stamp: self.stamp, judge: self.judge, refresher: Arc::new(refresher), max_wait: self.max_wait };
+        Ok(AuthLayer { settings: Arc::new(Shared::new(settings)), policy: CloneBody })
     }
 }
 

@@ -13,7 +13,6 @@ use tower_service::Service;
 use crate::{
     error::BoxError,
     future::{Parked, ResponseFuture, Sent, Ticket},
-    lanes::Lanes,
     origin::Admission,
     replay::{CloneBody, Replay},
     settings::Shared,
@@ -42,12 +41,12 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Auth<S, R = CloneBody> /* which bound? see "If rustc says" in the docs of `Auth` */ {
     inner: S,
-    settings: Arc<Lanes<Shared>>,
+    settings: Arc<Shared>,
     policy: R,
 }
 
 impl<S, R> Auth<S, R> {
-    pub(crate) fn new(inner: S, settings: Arc<Lanes<Shared>>, policy: R) -> Self {
+    pub(crate) fn new(inner: S, settings: Arc<Shared>, policy: R) -> Self {
         Self { inner, settings, policy }
     }
 
@@ -77,7 +76,7 @@ where
         // It is this instance that was made ready, so this one goes along, and an unready clone stays.
         let clone = self.inner.clone();
         let ready = mem::replace(&mut self.inner, clone);
-        Parked::new(self.settings.mine(), ready, self.policy.clone(), request, admission)
+        Parked::new(self.settings.hold(), ready, self.policy.clone(), request, admission)
     }
 }
 
@@ -97,7 +96,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let settings = self.settings.mine();
+        let settings = &self.settings;
         let admission = settings.stamp.admit(&request);
         if admission == Admission::Refused {
             return ResponseFuture::sending(self.inner.call(request), Ticket::Untouched);
@@ -110,7 +109,7 @@ where
             return ResponseFuture::parked(self.park(request, admission));
         };
         refresher.attend(issued, now);
-        let sent = Sent::new(settings, admission, issued, now);
+        let sent = Sent::new(settings.hold(), admission, issued, now);
         match Ticket::stamp(&self.inner, &self.policy, &mut request, sent, settings.max_wait, issued) {
             Ok(ticket) => ResponseFuture::sending(self.inner.call(request), ticket),
             Err(error) => ResponseFuture::failed(error),

@@ -1,24 +1,47 @@
 //! What a layer was built with, shared by everything that is made from it.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Deref, sync::Arc, time::Duration};
 
 use crossbeam_utils::CachePadded;
 
 use crate::{lanes::Lanes, rejection::Judge, stamp::Stamp, token::Refresher};
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Settings {
-    pub(crate) stamp: Arc<Stamp>,
+    pub(crate) stamp: Stamp,
     pub(crate) judge: Judge,
     pub(crate) refresher: Arc<Refresher>,
     pub(crate) max_wait: Option<Duration>,
 }
 
-/// What each request holds on to: its thread's copy, with a count of its own.
-pub(crate) type Shared = Arc<CachePadded<Settings>>;
+/// The settings, and what requests hold on to them by.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    settings: Arc<Settings>,
+    holds: Lanes<Hold>,
+}
 
-impl Settings {
-    pub(crate) fn shared(self) -> Lanes<Shared> {
-        Lanes::new(|| Arc::new(CachePadded::new(self.clone())))
+/// A thread's way to the settings, counted on a cache line of its own.
+pub(crate) type Hold = Arc<CachePadded<Arc<Settings>>>;
+
+impl Shared {
+    pub(crate) fn new(settings: Settings) -> Self {
+        let settings = Arc::new(settings);
+        let holds = Lanes::new(|| Arc::new(CachePadded::new(Arc::clone(&settings))));
+        Self { settings, holds }
+    }
+
+    #[inline]
+    pub(crate) fn hold(&self) -> Hold {
+        Arc::clone(self.holds.mine())
+    }
+}
+
+impl Deref for Shared {
+    type Target = Settings;
+
+    #[inline]
+    fn deref(&self) -> &Settings {
+        &self.settings
     }
 }

@@ -16,12 +16,12 @@ use crate::{
     future::ticket::{Flow, Sent, Ticket},
     origin::Admission,
     replay::Replay,
-    settings::Shared,
+    settings::Hold,
     token::{Acquisition, Issued},
 };
 
 pub(crate) struct Parked<S, R, B> {
-    settings: Shared,
+    settings: Hold,
     acquisition: Acquisition,
     since: Moment,
     /// Ready, since the request came when it was.
@@ -32,12 +32,12 @@ pub(crate) struct Parked<S, R, B> {
 }
 
 impl<S, R, B> Parked<S, R, B> {
-    pub(crate) fn new(settings: &Shared, service: S, policy: R, request: Request<B>, admission: Admission) -> Self {
+    pub(crate) fn new(settings: Hold, service: S, policy: R, request: Request<B>, admission: Admission) -> Self {
         let refresher = &settings.refresher;
         Self {
-            settings: Arc::clone(settings),
             acquisition: Acquisition::of_any(refresher, settings.max_wait),
             since: refresher.now(),
+            settings,
             service,
             policy,
             request,
@@ -56,7 +56,7 @@ impl<S, R, B> Parked<S, R, B> {
     {
         let now = self.settings.refresher.now();
         let max_wait = self.settings.max_wait.map(|limit| limit.saturating_sub(self.since.until(now)));
-        let sent = Sent::new(&self.settings, self.admission, issued, now);
+        let sent = Sent::new(Arc::clone(&self.settings), self.admission, issued, now);
         let ticket = Ticket::stamp(&self.service, &self.policy, &mut self.request, sent, max_wait, issued)?;
         Ok((self.service.call(self.request), ticket))
     }

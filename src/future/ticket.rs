@@ -1,6 +1,6 @@
 //! What a request leaves behind when it is sent, so that its response can be judged and a rejection healed.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{pin::Pin, time::Duration};
 
 use http::{Request, Response};
 use tower_service::Service;
@@ -13,7 +13,7 @@ use crate::{
     origin::Admission,
     rejection::{Judgement, NotReplayed, Rejection},
     replay::Replay,
-    settings::Shared,
+    settings::Hold,
     telemetry,
     token::{Course, Issued},
 };
@@ -30,7 +30,7 @@ pub(crate) enum Ticket<S, R, B> {
 
 /// Which credentials a request carries, and since when.
 pub(crate) struct Sent {
-    pub(super) settings: Shared,
+    pub(super) settings: Hold,
     pub(super) ordinal: u32,
     pub(super) at: ShortMoment,
     /// Whether the clock may be learnt from the response.
@@ -59,13 +59,8 @@ pub(crate) enum Answered<S: Service<Request<B>>, R, B, RB> {
 
 impl Sent {
     #[inline]
-    pub(crate) fn new(settings: &Shared, admission: Admission, issued: &Issued, now: Moment) -> Self {
-        Self {
-            settings: Arc::clone(settings),
-            ordinal: issued.ordinal,
-            at: now.into(),
-            trusted: admission == Admission::Trusted,
-        }
+    pub(crate) fn new(settings: Hold, admission: Admission, issued: &Issued, now: Moment) -> Self {
+        Self { settings, ordinal: issued.ordinal, at: now.into(), trusted: admission == Admission::Trusted }
     }
 
     /// Retires the token if that may be done now; if not, why not.
