@@ -86,21 +86,15 @@ impl Credentials {
         self.shared.secret.load_full()
     }
 
-    /// Refuses what no authorization server can be meant to receive (RFC 6749, appendix A.1 and A.2, but with any
-    /// character beyond ASCII allowed, which servers do hand out).
-    pub(crate) fn check(&self) -> Result<(), AuthError> {
-        let secret = self.secret();
-        for (name, value) in [("id", self.client_id()), ("secret", secret.expose_secret())] {
-            if value.is_empty() {
-                return Err(AuthError::config(format!("the client {name} is empty")));
-            }
-            if value.chars().any(char::is_control) {
-                return Err(AuthError::config(format!(
-                    "the client {name} holds a control character; was it read from a file with its line end?"
-                )));
-            }
-        }
-        Ok(())
+    /// Refuses what no authorization server can be meant to receive (RFC 6749, appendix A.1, but with any character
+    /// beyond ASCII allowed, which servers do hand out).
+    pub(crate) fn check_id(&self) -> Result<(), AuthError> {
+        check("id", self.client_id())
+    }
+
+    /// The same for the secret (appendix A.2).
+    pub(crate) fn check_secret(&self) -> Result<(), AuthError> {
+        check("secret", self.secret().expose_secret())
     }
 }
 
@@ -108,6 +102,18 @@ impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Credentials").field("client_id", &self.shared.client_id).finish_non_exhaustive()
     }
+}
+
+fn check(name: &str, value: &str) -> Result<(), AuthError> {
+    if value.is_empty() {
+        return Err(AuthError::config(format!("the client {name} is empty")));
+    }
+    if value.chars().any(char::is_control) {
+        return Err(AuthError::config(format!(
+            "the client {name} holds a control character; was it read from a file with its line end?"
+        )));
+    }
+    Ok(())
 }
 
 fn variable(name: &str) -> Result<String, AuthError> {

@@ -80,7 +80,7 @@
 //!
 //! | feature | default | gives |
 //! |---|---|---|
-//! | `client` | yes | the ready-made HTTPS transport for token requests |
+//! | `client` | yes | the ready-made HTTPS transport for token requests, and [`oauth::Transport`] for a private CA, mutual TLS, a proxy |
 //! | `tracing` | yes | a span for each token flight, events for rejections |
 //! | `sandbox` | no | an in-process PayNet-compatible server for tests |
 
@@ -95,7 +95,7 @@ mod future;
 pub mod guide;
 mod lanes;
 mod layer;
-mod oauth;
+pub mod oauth;
 mod origin;
 pub mod paynet;
 mod rejection;
@@ -118,7 +118,10 @@ pub use self::{
     error::{AuthError, BoxError, ErrorKind},
     future::ResponseFuture,
     layer::{AuthLayer, AuthLayerBuilder},
-    oauth::{ClientAuth, ClientCredentials, ClientCredentialsBuilder},
+    oauth::{
+        builder::{ClientAuth, ClientCredentialsBuilder},
+        client_credentials::ClientCredentials,
+    },
     rejection::{NotReplayed, Rejection},
     replay::{CloneBody, EmptyBody, NoReplay, Replay, ReplayBody},
     service::Auth,

@@ -47,7 +47,7 @@ impl Origin {
     }
 
     /// The origin of an absolute `http` or `https` URI.
-    fn of(uri: &Uri) -> Option<Self> {
+    pub(crate) fn of(uri: &Uri) -> Option<Self> {
         let https = is_https(uri)?;
         let authority = uri.authority()?;
         let port = port(authority, https)?;
@@ -73,6 +73,18 @@ impl Origin {
             || memchr::memchr2(b':', b'@', text.as_bytes()).is_some()
                 && authority.host().eq_ignore_ascii_case(&self.host)
                 && port(authority, self.https) == Some(self.port)
+    }
+}
+
+/// For the ready-made transport.
+#[cfg(feature = "client")]
+impl Origin {
+    pub(crate) fn is_this_machine(&self) -> bool {
+        is_loopback(&self.host)
+    }
+
+    pub(crate) fn host_and_port(&self) -> String {
+        format!("{}:{}", self.host, self.port)
     }
 }
 

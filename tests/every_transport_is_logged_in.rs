@@ -2,6 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "a counterpart in a test may panic")]
 #![expect(clippy::disallowed_methods, reason = "real sockets need real time, as the limit of a test that hangs")]
 
+#[path = "every_transport_is_logged_in/authority.rs"]
+mod authority;
+#[cfg(feature = "client")]
+#[path = "every_transport_is_logged_in/connect_proxy.rs"]
+mod connect_proxy;
 #[path = "every_transport_is_logged_in/connection.rs"]
 mod connection;
 #[path = "every_transport_is_logged_in/grpc.rs"]
@@ -10,8 +15,14 @@ mod grpc;
 mod grpc_service;
 #[path = "every_transport_is_logged_in/pooled.rs"]
 mod pooled;
+#[cfg(feature = "client")]
+#[path = "every_transport_is_logged_in/proxied.rs"]
+mod proxied;
 #[path = "every_transport_is_logged_in/proxy.rs"]
 mod proxy;
+#[cfg(feature = "client")]
+#[path = "every_transport_is_logged_in/ready_made.rs"]
+mod ready_made;
 #[path = "every_transport_is_logged_in/reqwests.rs"]
 mod reqwests;
 #[path = "every_transport_is_logged_in/server.rs"]

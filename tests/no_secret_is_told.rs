@@ -287,6 +287,30 @@ async fn the_http_client_tells_nothing_either() {
     ears.check();
 }
 
+#[cfg(feature = "client")]
+#[tokio::test]
+async fn nothing_is_told_of_what_the_proxy_is_told() {
+    use tokio::{io::AsyncReadExt, net::TcpListener};
+    use tower_outbound_auth::oauth::Transport;
+    let ears = Ears::of_all_threads();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let builder = Transport::builder().proxy(&url).proxy_credentials("user", SECRET);
+    ears.tell(&builder);
+    let transport = builder.build().unwrap();
+    ears.tell(&transport);
+    let source = source(token_number).transport(transport).build().unwrap();
+    ears.tell(&source);
+    let proxy = tokio::spawn(async move {
+        let mut head = vec![0; 4096];
+        let read = listener.accept().await.unwrap().0.read(&mut head).await.unwrap();
+        String::from_utf8_lossy(&head[..read]).into_owned()
+    });
+    ears.tell_error(&fetch(&source).await.unwrap_err());
+    assert!(proxy.await.unwrap().contains(&STANDARD.encode(format!("user:{SECRET}"))), "it is told to the proxy");
+    ears.check();
+}
+
 #[test]
 fn a_secret_is_found_in_every_form() {
     let encoded: String = form_urlencoded::byte_serialize(SECRET.as_bytes()).collect();

@@ -155,6 +155,26 @@ assert_not_impl_any!(Auth<Inner<Rc<u8>>>: Send);
 assert_impl_all!(Auth<Rc<Cell<u8>>>: Clone, Debug);
 assert_impl_all!(AuthLayer: Layer<Rc<Cell<u8>>>, Layer<&'static str>);
 
+#[cfg(feature = "client")]
+mod transport {
+    use tower_outbound_auth::oauth::{Transport, TransportBuilder};
+
+    use super::*;
+
+    assert_shared! {
+        Transport: Clone;
+        TransportBuilder: Clone, Default;
+    }
+
+    // Any body of `Bytes`, be it `Sync` or not; what comes back is `Sync`, as some frameworks want bodies.
+    type Unsync = http_body_util::combinators::UnsyncBoxBody<Bytes, std::fmt::Error>;
+    type Received = http_body_util::combinators::BoxBody<Bytes, BoxError>;
+    assert_impl_all!(Transport: Service<Request<Body>, Response = Response<Received>, Error = BoxError>);
+    assert_impl_all!(Transport: Service<Request<Unsync>>, Service<Request<String>>);
+    assert_impl_all!(<Transport as Service<Request<Body>>>::Future: Send);
+    assert_impl_all!(Auth<Transport>: Service<Request<Body>, Response = Response<Received>>, Clone, Send, Sync);
+}
+
 #[cfg(feature = "sandbox")]
 mod sandbox {
     use tower_outbound_auth::sandbox::{Fault, RejectionStyle, Sandbox, SandboxBuilder, Stats};

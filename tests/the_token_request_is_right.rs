@@ -72,6 +72,25 @@ async fn o1_basic_without_encoding_sends_id_and_secret_as_they_are() {
 }
 
 #[tokio::test]
+async fn o1_a_client_known_by_its_certificate_sends_its_id_alone() {
+    for secret in ["", "s3cret", "not sent\n"] {
+        let credentials = Credentials::new("id/1", secret);
+        let request =
+            request(ClientCredentials::builder(TOKEN_URL, credentials).client_auth(ClientAuth::Certificate)).await;
+        assert_eq!(request.body(), "grant_type=client_credentials&client_id=id%2F1");
+        assert_eq!(request.headers().len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn o5_the_reason_of_a_refusal_is_kept_where_there_is_no_secret_that_it_could_repeat() {
+    let (_, transport) = endpoint(|_| Ok(reply(401, &[], json!({ "error": "invalid_client" }).to_string())));
+    let builder = ClientCredentials::builder(TOKEN_URL, Credentials::new("id", "")).transport(transport);
+    let error = fetch(&builder.client_auth(ClientAuth::Certificate).build().unwrap()).await.unwrap_err();
+    assert_eq!(error.oauth_error(), Some("invalid_client"));
+}
+
+#[tokio::test]
 async fn o1_what_else_is_asked_for_follows_in_a_fixed_order() {
     let settings = |builder: ClientCredentialsBuilder| {
         builder

@@ -1,6 +1,6 @@
 //! The settings of a token request, checked before the first is sent.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response, Uri};
@@ -9,7 +9,7 @@ use http_body_util::Full;
 use tower_service::Service;
 
 use super::{
-    ClientCredentials, Inner,
+    client_credentials::{ClientCredentials, Inner},
     exchange::{Exchange, Through},
 };
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
     origin::Origin,
 };
 
-/// How the client proves itself to the token endpoint (RFC 6749, section 2.3.1).
+/// How the client proves itself to the token endpoint (RFC 6749, section 2.3).
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ClientAuth {
@@ -30,6 +30,19 @@ pub enum ClientAuth {
     Basic,
     /// `Authorization: Basic` without the encoding, for servers that do not undo it.
     BasicUnencoded,
+    /// The client's certificate alone: `tls_client_auth` and `self_signed_tls_client_auth` (RFC 8705, section 2).
+    ///
+    /// The form has the id, and no secret is sent: one that is empty will do. The certificate is the transport's, see
+    /// [`identity`](crate::oauth::TransportBuilder::identity).
+    Certificate,
+}
+
+impl ClientAuth {
+    /// Refuses credentials that this method cannot send.
+    pub(super) fn check(self, credentials: &Credentials) -> Result<(), AuthError> {
+        credentials.check_id()?;
+        if self == Self::Certificate { Ok(()) } else { credentials.check_secret() }
+    }
 }
 
 /// Settings of a [`ClientCredentials`] to be.
@@ -107,9 +120,10 @@ impl ClientCredentialsBuilder {
         self
     }
 
-    /// Sends token requests through this service instead of the ready-made client: for a proxy, a private CA, a test.
+    /// Sends token requests through this service instead of the ready-made client: an
+    /// [`oauth::Transport`](crate::oauth::Transport) for a private CA, mutual TLS or a proxy, or any service in a test.
     ///
-    /// It must not follow redirects, and must not be the service that the layer wraps: that would wait for itself.
+    /// It must not follow redirects, and must not be one that the layer has wrapped: that would wait for itself.
     pub fn transport<S, B>(mut self, service: S) -> Self
     where
         S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + Sync + 'static, // else a `service_fn`
@@ -132,7 +146,7 @@ impl ClientCredentialsBuilder {
     /// transport without the feature `client`.
     pub fn build(self) -> Result<ClientCredentials, AuthError> {
         let (token_url, trusted) = self.check_url()?;
-        self.credentials.check()?;
+        self.client_auth.check(&self.credentials)?;
         if self.client_auth == ClientAuth::BasicUnencoded && self.credentials.client_id().contains(':') {
             return Err(AuthError::config(
                 "a client id with a colon cannot be sent by BasicUnencoded: use Basic or Body",
@@ -141,19 +155,22 @@ impl ClientCredentialsBuilder {
         let params = self.params()?;
         let exchange = match self.exchange {
             Some(exchange) => exchange,
+            None if self.client_auth == ClientAuth::Certificate => {
+                return Err(AuthError::config(
+                    "ClientAuth::Certificate takes a transport() with the certificate: an oauth::Transport with identity()",
+                ));
+            }
             None => ready_made()?,
         };
-        Ok(ClientCredentials {
-            inner: Arc::new(Inner {
-                token_url,
-                credentials: self.credentials,
-                client_auth: self.client_auth,
-                params,
-                timeout: self.timeout,
-                exchange,
-                trusted,
-            }),
-        })
+        Ok(ClientCredentials::of(Inner {
+            token_url,
+            credentials: self.credentials,
+            client_auth: self.client_auth,
+            params,
+            timeout: self.timeout,
+            exchange,
+            trusted,
+        }))
     }
 
     fn check_url(&self) -> Result<(Uri, bool), AuthError> {
@@ -202,7 +219,7 @@ impl fmt::Debug for ClientCredentialsBuilder {
 
 #[cfg(feature = "client")]
 fn ready_made() -> Result<Box<dyn Exchange>, AuthError> {
-    Ok(Box::new(Through(super::transport::client()?)))
+    Ok(Box::new(Through(super::Transport::builder().build()?)))
 }
 
 #[cfg(not(feature = "client"))]

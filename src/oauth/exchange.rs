@@ -9,6 +9,8 @@ use http_body_util::{BodyExt, Full};
 use tower_service::Service;
 use zeroize::Zeroizing;
 
+#[cfg(feature = "client")]
+use super::trouble::what_happened;
 use crate::error::{AuthError, BoxError, ErrorKind};
 
 /// An answer, read to its end; without its body if that was too long.
@@ -80,8 +82,13 @@ fn unavailable(error: impl Into<BoxError>) -> AuthError {
     let error = error.into();
     match AuthError::find(error.as_ref()) {
         Some(found) => found.clone(),
-        None => AuthError::new(ErrorKind::Unavailable, "the authorization server cannot be reached").with_source(error),
+        None => AuthError::new(ErrorKind::Unavailable, what_happened(&*error)).with_source(error),
     }
+}
+
+#[cfg(not(feature = "client"))]
+fn what_happened(_error: &(dyn std::error::Error + 'static)) -> &'static str {
+    "the authorization server cannot be reached"
 }
 
 const LONGEST: usize = 64 * 1024;

@@ -59,7 +59,7 @@ pub use self::{
 use crate::{
     credentials::Credentials,
     error::AuthError,
-    oauth::{ClientCredentials, ClientCredentialsBuilder},
+    oauth::{builder::ClientCredentialsBuilder, client_credentials::ClientCredentials},
     origin::Origin,
     sign_rules::SignRules,
     signing,

@@ -3,7 +3,10 @@
 use std::{
     io,
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -30,6 +33,7 @@ use crate::support::Issuer;
 pub(crate) struct Server {
     pub(crate) issuer: Issuer,
     seen: Arc<Mutex<Vec<Seen>>>,
+    connections: Arc<AtomicUsize>,
 }
 
 /// An API request as it arrived.
@@ -45,7 +49,7 @@ impl Server {
     pub(crate) fn new() -> Self {
         let issuer = Issuer::new();
         issuer.set(|settings| settings.latency = Duration::ZERO);
-        Self { issuer, seen: Arc::default() }
+        Self { issuer, seen: Arc::default(), connections: Arc::default() }
     }
 
     /// Serves on a free port of this machine until the test's runtime ends.
@@ -65,6 +69,7 @@ impl Server {
 
     /// One connection, which speaks HTTP/1.1 or HTTP/2 as its client does.
     pub(crate) async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        self.connections.fetch_add(1, Ordering::Relaxed);
         let answer = service_fn(move |request| self.clone().answer(request));
         let builder = auto::Builder::new(TokioExecutor::new());
         // An error is the client's affair: what it did not get, its test misses.
@@ -111,6 +116,12 @@ impl Server {
     /// The hosts that requests were meant for.
     pub(crate) fn hosts(&self) -> Vec<Option<String>> {
         self.seen.lock().unwrap().iter().map(|seen| seen.host.clone()).collect()
+    }
+
+    /// How many clients, or how often one, connected.
+    #[cfg(feature = "client")]
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
     }
 
     /// A layer that logs in here. The tests run in real time, so it keeps the default clock.

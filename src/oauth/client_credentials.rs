@@ -1,0 +1,157 @@
+//! The token request (RFC 6749, section 4.4) as a source of tokens.
+
+use std::{fmt, pin::Pin, sync::Arc, time::Duration};
+
+use http::{
+    HeaderValue, Method, Request, Uri,
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE},
+};
+use http_body_util::Full;
+use secrecy::ExposeSecret;
+
+use super::{
+    builder::{ClientAuth, ClientCredentialsBuilder},
+    exchange::Exchange,
+    wire,
+};
+use crate::{
+    clock::{self, Stopwatch},
+    credentials::Credentials,
+    dates,
+    error::{AuthError, ErrorKind},
+    token::{AccessToken, FetchRequest, TokenSource},
+};
+
+/// Tokens by the OAuth 2.0 client-credentials grant (RFC 6749, section 4.4).
+///
+/// One `POST` for each token, over `https` (or plain `http` to this machine), without following a redirect. Clones share
+/// everything.
+///
+/// # Example
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_outbound_auth::{AuthError, ClientAuth, ClientCredentials, Credentials};
+///
+/// # #[cfg(feature = "client")]
+/// fn source() -> Result<ClientCredentials, AuthError> {
+///     let credentials = Credentials::from_env("CLIENT_ID", "CLIENT_SECRET")?;
+///     ClientCredentials::builder("https://login.example.com/oauth/token", credentials)
+///         .client_auth(ClientAuth::Basic)
+///         .scope("reports:read")
+///         .timeout(Duration::from_secs(5))
+///         .build()
+/// }
+/// ```
+#[derive(Clone)]
+pub struct ClientCredentials {
+    inner: Arc<Inner>,
+}
+
+/// The settings, checked.
+pub(super) struct Inner {
+    pub(super) token_url: Uri,
+    pub(super) credentials: Credentials,
+    pub(super) client_auth: ClientAuth,
+    /// What the form holds besides grant and credentials.
+    pub(super) params: Vec<(String, String)>,
+    pub(super) timeout: Duration,
+    pub(super) exchange: Box<dyn Exchange>,
+    /// Whether the clock may be learnt from the answer.
+    pub(super) trusted: bool,
+}
+
+impl ClientCredentials {
+    /// Starts a source that asks for tokens at this URL.
+    pub fn builder(token_url: &str, credentials: Credentials) -> ClientCredentialsBuilder {
+        ClientCredentialsBuilder::new(token_url, credentials)
+    }
+
+    pub(super) fn of(inner: Inner) -> Self {
+        Self { inner: Arc::new(inner) }
+    }
+
+    async fn ask(&self) -> Result<AccessToken, AuthError> {
+        let inner = &*self.inner;
+        let asked = Stopwatch::start();
+        let exchange = inner.exchange.exchange(inner.request()?);
+        let mut answer = clock::within(inner.timeout, exchange)
+            .await
+            .ok_or_else(|| AuthError::new(ErrorKind::Timeout, "the authorization server did not answer in time"))??;
+        if let Some(body) = answer.body.as_deref_mut() {
+            wire::unescape_slashes(body);
+        }
+        let (head, body) = (&answer.head, answer.body.as_ref().map(|body| body.as_slice()));
+        let read = wire::read(head.status, &head.headers, body, clock::system_now());
+        let token = read.map_err(|error| inner.without_echo(error))?;
+        // The server may have made it at any time since it was asked.
+        let token = token.aged_by(asked.elapsed());
+        let date = if inner.trusted { dates::date(&head.headers) } else { None };
+        Ok(token.with_server_date(date))
+    }
+}
+
+impl Inner {
+    fn request(&self) -> Result<Request<Full<bytes::Bytes>>, AuthError> {
+        self.client_auth.check(&self.credentials)?;
+        let id = self.credentials.client_id();
+        let secret = self.credentials.secret();
+        let secret = secret.expose_secret();
+        let (basic, in_body) = match self.client_auth {
+            ClientAuth::Body => (None, &[("client_id", id), ("client_secret", secret)][..]),
+            ClientAuth::Basic => (Some(wire::basic(id, secret, true)?), &[][..]),
+            ClientAuth::BasicUnencoded => (Some(wire::basic(id, secret, false)?), &[][..]),
+            ClientAuth::Certificate => (None, &[("client_id", id)][..]),
+        };
+        let grant = [("grant_type", "client_credentials")];
+        let in_body = in_body.iter().copied();
+        let params = self.params.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let form = wire::form(grant.into_iter().chain(in_body).chain(params));
+
+        let mut request = Request::new(Full::new(form));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.token_url.clone();
+        let headers = request.headers_mut();
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+        if let Some(basic) = basic {
+            headers.insert(AUTHORIZATION, basic);
+        }
+        Ok(request)
+    }
+
+    /// A server that repeats the secret in its error code gets no audience.
+    fn without_echo(&self, error: AuthError) -> AuthError {
+        let secret = self.credentials.secret();
+        let secret = secret.expose_secret();
+        // An empty one is in every text.
+        let echoes = !secret.is_empty() && error.oauth_error().is_some_and(|code| code.contains(secret));
+        if echoes { error.without_oauth_error() } else { error }
+    }
+}
+
+impl TokenSource for ClientCredentials {
+    fn fetch<'a>(
+        &'a self,
+        _request: FetchRequest<'a>,
+    ) -> Pin<Box<dyn Future<Output = Result<AccessToken, AuthError>> + Send + 'a>> {
+        Box::pin(self.ask())
+    }
+
+    fn generation(&self) -> u64 {
+        self.inner.credentials.rotations()
+    }
+}
+
+impl fmt::Debug for ClientCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner { token_url, credentials, client_auth, params, timeout, .. } = &*self.inner;
+        f.debug_struct("ClientCredentials")
+            .field("token_endpoint", &token_url.host())
+            .field("credentials", credentials)
+            .field("client_auth", client_auth)
+            .field("params", &params.iter().map(|(name, _)| name).collect::<Vec<_>>())
+            .field("timeout", timeout)
+            .finish_non_exhaustive()
+    }
+}
