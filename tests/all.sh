@@ -54,6 +54,13 @@ model() {
     cargo test --locked --all-features --lib --target-dir "${CARGO_TARGET_DIR:-target}/$1" model::
 }
 
+# have COMMAND PACKAGE: installs the Debian package of a command that is missing.
+have() {
+  command -v "$1" >/dev/null || { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "$2"; }
+}
+
+instructions() { have valgrind valgrind && benches/instructions.sh --check; }
+
 fuzz() { cargo run --locked --quiet --release --manifest-path tests/fuzz/Cargo.toml -- "$@"; }
 
 have_deny() {
@@ -99,6 +106,8 @@ done
 step "fuzz targets: format" cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
 step "fuzz targets: clippy" cargo clippy --locked --manifest-path tests/fuzz/Cargo.toml --all-targets -- -D warnings
 step "fuzz targets: corpus, and 20,000 random inputs each" fuzz --inputs 20000
+
+step "instructions of a warm request, within their budgets" instructions
 
 step "docs, as docs.rs builds them" docs
 

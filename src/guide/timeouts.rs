@@ -63,7 +63,7 @@
 //! # What waiting costs
 //!
 //! A request that waits holds at most 512 bytes over its own size, which a test holds it to. Callers that give up wake nobody,
-//! and the token wakes each of the others once. `cargo bench --bench cold_path` compares how long it takes until the last of
+//! and the token wakes each of the others once. `cargo bench --bench herd` compares how long it takes until the last of
 //! them goes on with the same requests behind a bare `tokio::sync::watch`, in one run:
 //!
 //! | requests that wait | ratio |
