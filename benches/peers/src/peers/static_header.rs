@@ -1,0 +1,12 @@
+//! The limit of what can be: tower-http's layer, which inserts one header made beforehand.
+
+use tower::Layer;
+use tower_http::auth::AddAuthorizationLayer;
+use tower_outbound_auth::BoxError;
+
+use crate::api::{Api, Client};
+
+/// Its token never ends.
+pub(crate) fn client() -> impl Client {
+    AddAuthorizationLayer::bearer(&"t".repeat(800)).as_sensitive(true).layer(Api::<BoxError>::lenient())
+}
