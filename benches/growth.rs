@@ -8,12 +8,12 @@
 
 mod support;
 
-use std::time::Instant;
+use std::{iter::repeat_with, time::Instant};
 
 use http::Request;
 use support::{
     Report, Rounds,
-    stand_ins::{Api, Body, bearer, call, fixed_header, request, signing},
+    stand_ins::{Api, Body, bearer, call, fixed_header, fresh, request, signing},
 };
 use tower::{Layer, Service};
 use tower_outbound_auth::BoxError;
@@ -68,7 +68,7 @@ impl<H: Service<Request<Body>>, B: Service<Request<Body>>> Size<H, B> {
 
 /// Nanoseconds of one call, if the services take turns.
 fn time<S: Service<Request<Body>>>(services: &mut [S], request: &Request<Body>) -> f64 {
-    let mut copies = vec![request.clone(); services.len().max(CALLS)].into_iter();
+    let mut copies = repeat_with(|| fresh(request)).take(services.len().max(CALLS)).collect::<Vec<_>>().into_iter();
     let mut calls = 0;
     let start = Instant::now();
     while copies.len() > 0 {

@@ -3,7 +3,7 @@
 # writes that table anew. Two runs of different length are subtracted, so that what a process costs falls out.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-readonly BUDGETS=benches/budgets.md PERCENT=3 FEW=2 MANY=22 CALLS=500
+readonly BUDGETS=benches/budgets.md PERCENT=3 FEW=5 MANY=55 CALLS=200
 readonly VARIANTS=(
   "bare|made, given to a service that answers at once, and dropped"
   "static|with one static header, by tower-http's \`AddAuthorizationLayer\`"

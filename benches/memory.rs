@@ -18,7 +18,7 @@ use allocation_counter::{AllocationInfo, measure};
 use http::Request;
 use support::{
     Report,
-    stand_ins::{Api, AtHand, Body, ORIGIN, bearer, call, fixed_header, request, signing},
+    stand_ins::{Api, AtHand, Body, ORIGIN, bearer, call, fixed_header, fresh, request, signing},
 };
 use tokio::{runtime::Builder, time::advance};
 use tower::{Layer, Service};
@@ -142,7 +142,7 @@ fn requests(report: &mut Report) -> Result<(), BoxError> {
 /// Of one call, in the middle of many: the signature of a second is made once.
 fn allocations<S: Service<Request<Body>>>(service: &mut S, request: &Request<Body>) -> f64 {
     let counts = (0..101).map(|_| {
-        let request = request.clone();
+        let request = fresh(request);
         u32::try_from(measure(|| call(service, request)).count_total).map_or(f64::NAN, f64::from)
     });
     support::median(counts)

@@ -17,7 +17,7 @@ from xml.sax.saxutils import escape
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benches/results"
-BENCHES = ["warm_path", "scaling", "growth", "memory", "herd", "rotation", "end_to_end", "peers"]
+BENCHES = ["warm_path", "parts", "scaling", "growth", "memory", "herd", "rotation", "end_to_end", "peers"]
 # How memory happens to lie moves a figure by some percent: the median over as many processes.
 PROCESSES = {"warm_path": 9}
 OURS = "this crate"

@@ -21,7 +21,7 @@ use http::Uri;
 use support::{
     Report, Rounds, quantile,
     sockets::{Client, client, exchange, serve},
-    stand_ins::{Api, ORIGIN, call, request},
+    stand_ins::{Api, ORIGIN, call, fresh, request},
 };
 use tokio::{
     runtime::Builder,
@@ -63,7 +63,7 @@ async fn send(mut client: Auth<Api, NoReplay>, mut samples: Vec<u32>) -> Vec<u32
     samples.clear();
     while Instant::now() < end {
         for _ in 0..64 {
-            let request = request.clone();
+            let request = fresh(&request);
             let start = Instant::now();
             call(&mut client, request);
             samples.push(u32::try_from(start.elapsed().as_nanos()).unwrap_or(u32::MAX));

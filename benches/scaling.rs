@@ -21,7 +21,7 @@ use std::{
 use http::Request;
 use support::{
     Report, Rounds,
-    stand_ins::{Api, Body, bearer, call, fixed_header, request, signing},
+    stand_ins::{Api, Body, bearer, call, fixed_header, fresh, request, signing},
 };
 use tower::{Layer, Service};
 use tower_outbound_auth::BoxError;
@@ -54,14 +54,14 @@ where
 /// As a client does that belongs to one task.
 fn shared<S: Service<Request<Body>>>(service: &mut S, request: &Request<Body>) {
     for _ in 0..CALLS {
-        call(service, request.clone());
+        call(service, fresh(request));
     }
 }
 
 /// As `ServiceExt::oneshot` makes everybody do.
 fn cloned<S: Service<Request<Body>> + Clone>(service: &mut S, request: &Request<Body>) {
     for _ in 0..CALLS {
-        call(&mut service.clone(), request.clone());
+        call(&mut service.clone(), fresh(request));
     }
 }
 

@@ -5,15 +5,16 @@
 //! variant, for a profiler or `benches/instructions.sh`.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads a precise clock")]
+#![expect(clippy::cast_precision_loss, reason = "a count of calls")]
 
 mod support;
 
-use std::{env, future::Ready, time::Instant};
+use std::{env, future::Ready, iter::repeat_with, time::Instant};
 
 use http::{HeaderName, HeaderValue, Request, Uri};
 use support::{
     Report, Rounds,
-    stand_ins::{Api, Body, bearer, call, fixed_header, request, signing},
+    stand_ins::{Api, Body, bearer, call, fixed_header, fresh, request, signing},
 };
 use tower::{Layer, Service, ServiceBuilder, retry::Policy};
 use tower_http::set_header::SetRequestHeaderLayer;
@@ -35,50 +36,63 @@ impl<R, E> Policy<Request<Body>, R, E> for KeepCopy {
     }
 }
 
-/// Sends requests one after the other, and tells the nanoseconds that each took, from its making until all of it is dropped.
+/// Sends requests one after the other, and tells the nanoseconds that each took until all of it was dropped.
 type Variant = Box<dyn FnMut() -> f64>;
 
-fn variant<S>(mut service: S, request: Request<Body>) -> Variant
+/// Whether to make a request is part of what is measured.
+#[derive(Clone, Copy, PartialEq)]
+enum Making {
+    Before,
+    Measured,
+}
+
+fn variant<S>(making: Making, mut service: S, request: Request<Body>) -> Variant
 where
     S: Service<Request<Body>> + 'static,
 {
     Box::new(move || {
+        let made: Vec<_> =
+            repeat_with(|| fresh(&request)).take(if making == Making::Before { CALLS } else { 0 }).collect();
         let start = Instant::now();
-        for _ in 0..CALLS {
-            call(&mut service, request.clone());
+        for request in made.into_iter().chain(repeat_with(|| fresh(&request))).take(CALLS) {
+            call(&mut service, request);
         }
-        start.elapsed().as_secs_f64() * 1e9 / f64::from(CALLS)
+        start.elapsed().as_secs_f64() * 1e9 / CALLS as f64
     })
 }
 
-fn variants() -> Result<[Variant; NAMES.len()], BoxError> {
+fn variants(making: Making) -> Result<[Variant; NAMES.len()], BoxError> {
     let (header, bearer, signed) = (fixed_header(TOKEN), bearer(TOKEN)?, signing(TOKEN)?);
     let set =
         |name| SetRequestHeaderLayer::overriding(HeaderName::from_static(name), HeaderValue::from_static("0123456789"));
     let three = ServiceBuilder::new().layer(header.clone()).layer(set("x-timestamp")).layer(set("x-signature"));
     let copying = ServiceBuilder::new().retry(KeepCopy).layer(header.clone());
 
+    // The least that a layer does which boxes the inner service's error.
+    let boxing = ServiceBuilder::new().map_err(BoxError::from);
+
     let usual = request(HEADERS);
     let (mut open, mut elsewhere) = (usual.clone(), usual.clone());
     open.extensions_mut().insert(NoAuth);
     *elsewhere.uri_mut() = Uri::from_static("https://other.example.com/v1/reports/types?day=1");
     Ok([
-        variant(Api, usual.clone()),
-        variant(header.layer(Api), usual.clone()),
-        variant(three.service(Api), usual.clone()),
-        variant(copying.service(Api), usual.clone()),
-        variant(bearer.layer(Api), usual.clone()),
-        variant(bearer.clone().replay(CloneBody).layer(Api), usual.clone()),
-        variant(signed.layer(Api), usual.clone()),
-        variant(signed.replay(CloneBody).layer(Api), usual),
-        variant(bearer.layer(Api), elsewhere),
-        variant(bearer.layer(Api), open.clone()),
-        variant(Api, open),
+        variant(making, Api, usual.clone()),
+        variant(making, header.layer(Api), usual.clone()),
+        variant(making, three.service(Api), usual.clone()),
+        variant(making, copying.service(Api), usual.clone()),
+        variant(making, bearer.layer(Api), usual.clone()),
+        variant(making, bearer.clone().replay(CloneBody).layer(Api), usual.clone()),
+        variant(making, signed.layer(Api), usual.clone()),
+        variant(making, signed.replay(CloneBody).layer(Api), usual.clone()),
+        variant(making, bearer.layer(Api), elsewhere),
+        variant(making, bearer.layer(Api), open.clone()),
+        variant(making, Api, open),
+        variant(making, boxing.service(Api), usual),
     ])
 }
 
 fn main() -> Result<(), BoxError> {
-    let mut variants = variants()?;
+    let mut variants = variants(Making::Measured)?;
     let wanted: Vec<String> = env::args().skip(1).filter(|argument| argument != "--bench").collect();
     if let [name, rounds] = wanted.as_slice() {
         let variant = NAMES.iter().zip(&mut variants).find(|(known, _)| *known == name);
@@ -86,23 +100,30 @@ fn main() -> Result<(), BoxError> {
         (0..rounds.parse()?).for_each(|_| _ = send());
         return Ok(());
     }
-    let rounds = Rounds::run(ROUNDS, variants);
     let mut report = Report::new("warm_path");
+    measure("from its making to its end", variants, &mut report);
+    measure("call alone", self::variants(Making::Before)?, &mut report);
+    report.finish()?;
+    Ok(())
+}
+
+fn measure(table: &str, variants: [Variant; NAMES.len()], report: &mut Report) {
+    let rounds = Rounds::run(ROUNDS, variants);
     for (what, of, to) in [
         ("bearer", 4, 1),
         ("bearer and signature", 6, 2),
         ("bearer and CloneBody", 5, 3),
         ("out of scope", 8, 0),
         ("NoAuth", 9, 10),
+        ("MapErr", 11, 0),
     ] {
         let row = format!("{what} ÷ {}", NAMES.get(to).copied().unwrap_or_default());
-        report.row("warm path", row, [("ratio", rounds.ratio(of, to)), ("ns", rounds.median(of))]);
+        let [ns, to_ns] = [of, to].map(|variant| rounds.median(variant));
+        report.row(table, row, [("ratio", rounds.ratio(of, to)), ("ns", ns), ("more ns", ns - to_ns)]);
     }
-    report.finish()?;
-    Ok(())
 }
 
-const NAMES: [&str; 11] = [
+const NAMES: [&str; 12] = [
     "bare",
     "static",
     "three-static",
@@ -114,8 +135,9 @@ const NAMES: [&str; 11] = [
     "out-of-scope",
     "no-auth",
     "bare-with-extension",
+    "map-err",
 ];
 const HEADERS: u32 = 8;
 const TOKEN: usize = 800;
-const CALLS: u32 = 500;
-const ROUNDS: u32 = 1_001;
+const CALLS: usize = 200;
+const ROUNDS: u32 = 2_001;

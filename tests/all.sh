@@ -95,6 +95,8 @@ for name in quickstart reports retry_timeout custom_source reqwest tonic proxy s
 done
 step "example sandbox" example sandbox -- --check
 
+step "side by side: this crate's goal" python3 benches/side_by_side/run.py tower-outbound-auth
+
 step "a plain model agrees on 5,000 histories" env PROPTEST_CASES=5000 \
   cargo test --locked --all-features --test a_plain_model_agrees the_layer
 step "chaos over sockets, 10 s" env CHAOS_SECONDS=10 \

@@ -1,5 +1,7 @@
 //! Rounds in which all variants take turns, ratios of medians, and a table that can become a file.
 
+#![allow(dead_code, reason = "not every benchmark uses all of it")]
+
 use std::{env, fmt::Display, fs, io, path::Path};
 
 /// Times by round and variant, in any one unit.

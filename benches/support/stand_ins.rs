@@ -2,7 +2,7 @@
 
 use std::{
     convert::Infallible,
-    future::{Ready, ready},
+    future::ready,
     hint::black_box,
     pin::{Pin, pin},
     task::{Context, Poll, Waker},
@@ -35,14 +35,14 @@ impl TokenSource for AtHand {
     }
 }
 
-/// Answers at once, whatever it is asked.
+/// Answers at once, whatever it is asked, in a box as the futures of hyper-util's client are.
 #[derive(Clone, Copy)]
 pub(crate) struct Api;
 
 impl Service<Request<Body>> for Api {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Ready<Result<Response<Body>, Infallible>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
     fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
@@ -50,7 +50,7 @@ impl Service<Request<Body>> for Api {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         black_box(request.headers().len());
-        ready(Ok(Response::new(Body::new())))
+        Box::pin(ready(Ok(Response::new(Body::new()))))
     }
 }
 
@@ -82,6 +82,18 @@ pub(crate) fn request(headers: u32) -> Request<Body> {
     for number in 0..headers {
         let name = HeaderName::try_from(format!("x-present-{number}")).unwrap_or(HeaderName::from_static("x-present"));
         request.headers_mut().insert(name, HeaderValue::from_static("some value of usual length"));
+    }
+    request
+}
+
+/// A request like this one, made header by header as a client makes it, so that there is room for some more.
+pub(crate) fn fresh(like: &Request<Body>) -> Request<Body> {
+    let mut request = Request::new(Body::new());
+    *request.uri_mut() = like.uri().clone();
+    *request.extensions_mut() = like.extensions().clone();
+    request.headers_mut().reserve(like.headers().len() + 3);
+    for (name, value) in like.headers() {
+        request.headers_mut().insert(name.clone(), value.clone());
     }
     request
 }

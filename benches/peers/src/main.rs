@@ -8,7 +8,7 @@ mod endpoint;
 mod expiry;
 mod herd;
 mod peers;
-#[path = "../../support/mod.rs"]
+#[path = "../../support/report.rs"]
 mod support;
 mod warm;
 mod world;
