@@ -9,7 +9,7 @@
 
 mod support;
 
-use std::{env, future::Ready, iter::repeat_with, time::Instant};
+use std::{env, future::Ready, hint::black_box, iter::repeat_with, time::Instant};
 
 use http::{HeaderName, HeaderValue, Request, Uri};
 use support::{
@@ -61,6 +61,15 @@ where
     })
 }
 
+/// Makes them, and drops them.
+fn nothing(request: Request<Body>) -> Variant {
+    Box::new(move || {
+        let start = Instant::now();
+        (0..CALLS).for_each(|_| drop(black_box(fresh(&request))));
+        start.elapsed().as_secs_f64() * 1e9 / CALLS as f64
+    })
+}
+
 fn variants(making: Making) -> Result<[Variant; NAMES.len()], BoxError> {
     let (header, bearer, signed) = (fixed_header(TOKEN), bearer(TOKEN)?, signing(TOKEN)?);
     let set =
@@ -87,7 +96,8 @@ fn variants(making: Making) -> Result<[Variant; NAMES.len()], BoxError> {
         variant(making, bearer.layer(Api), elsewhere),
         variant(making, bearer.layer(Api), open.clone()),
         variant(making, Api, open),
-        variant(making, boxing.service(Api), usual),
+        variant(making, boxing.service(Api), usual.clone()),
+        nothing(usual),
     ])
 }
 
@@ -123,7 +133,7 @@ fn measure(table: &str, variants: [Variant; NAMES.len()], report: &mut Report) {
     }
 }
 
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 13] = [
     "bare",
     "static",
     "three-static",
@@ -136,6 +146,7 @@ const NAMES: [&str; 12] = [
     "no-auth",
     "bare-with-extension",
     "map-err",
+    "making",
 ];
 const HEADERS: u32 = 8;
 const TOKEN: usize = 800;
