@@ -4,8 +4,8 @@
 //!
 //! With a usable token at hand, a call reads one clock, loads the token from an `ArcSwap`, inserts headers that were built
 //! before, and calls the inner service. It takes no lock, makes no task, no timer and no box, and allocates nothing but what
-//! inserting the headers does. Instructions, counted by callgrind with eight headers present already, a token of 800 bytes
-//! and an inner service that does nothing; to make the request and to drop all of it is part of each figure:
+//! inserting the headers does. Instructions of a call from the handing over of the request to the dropping of the response,
+//! counted by callgrind with eight headers present already, a token of 800 bytes and an inner service that does nothing:
 //!
 #![doc = include_str!("../../benches/budgets.md")]
 //!
