@@ -6,20 +6,24 @@
     benches/results.py --draw              only the pictures, from the tables that are there
 """
 
+import collections
 import csv
+import json
 import os
+import re
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from xml.sax.saxutils import escape
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benches/results"
-BENCHES = ["warm_path", "parts", "scaling", "growth", "memory", "herd", "rotation", "end_to_end", "peers"]
+BENCHES = ["warm_path", "parts", "scaling", "growth", "memory", "herd", "rotation", "end_to_end", "peers", "build"]
 # How memory happens to lie moves a figure by some percent: the median over as many processes.
-PROCESSES = {"warm_path": 9}
+PROCESSES = {"warm_path": 7}
 OURS = "this crate"
 
 
@@ -34,17 +38,37 @@ def read(path):
         return {(row["table"], row["row"], row["column"]): float(row["value"]) for row in csv.DictReader(file)}
 
 
+def build():
+    """Seconds that each crate takes of a cold release build with default features, and all of them together."""
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = ["cargo", "build", "--locked", "--release", "--timings", "--target-dir", folder]
+        begin = time.monotonic()
+        subprocess.run(arguments, cwd=ROOT, check=True)
+        took = time.monotonic() - begin
+        page = (Path(folder) / "cargo-timings/cargo-timing.html").read_text()
+    units = json.loads(re.search(r"UNIT_DATA = (\[.*?\n?\]);", page, re.DOTALL)[1])
+    crates = collections.Counter()
+    for unit in units:
+        crates[unit["name"]] += unit["duration"]
+    table = [["build", "all", "crates", len(crates)], ["build", "all", "seconds", f"{took:.1f}"]]
+    table += [["crates", name, "seconds", f"{seconds:.1f}"] for name, seconds in crates.most_common()]
+    write("build", table)
+
+
+def write(name, table):
+    with open(RESULTS / f"{name}.csv", "w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([["table", "row", "column", "value"], *table])
+
+
 def run(name):
+    if name == "build":
+        return build()
     runs = []
     for _ in range(PROCESSES.get(name, 1)):
         with tempfile.TemporaryDirectory() as folder:
             subprocess.run(command(name), cwd=ROOT, env={**os.environ, "BENCH_RESULTS": folder}, check=True)
             runs.append(read(Path(folder) / f"{name}.csv"))
-    with open(RESULTS / f"{name}.csv", "w", newline="") as file:
-        out = csv.writer(file, lineterminator="\n")
-        out.writerow(["table", "row", "column", "value"])
-        for key in runs[0]:
-            out.writerow([*key, f"{statistics.median(run[key] for run in runs):.4f}"])
+    write(name, [[*key, f"{statistics.median(run[key] for run in runs):.4f}"] for key in runs[0]])
 
 
 def rows(name, table, column):
@@ -104,7 +128,8 @@ def main():
             run(name)
         elif name != "--draw":
             sys.exit(f"{name} is none of {', '.join(BENCHES)}")
-    draw()
+    if not wanted or {"peers", "--draw"} & set(wanted):
+        draw()
 
 
 if __name__ == "__main__":

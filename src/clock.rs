@@ -108,10 +108,13 @@ impl Timepiece {
 
     /// The server's time, as far as it was learnt.
     pub(crate) fn server_now(&self) -> SystemTime {
-        let offset = self.offset.load(Ordering::Relaxed);
+        let (offset, now) = (self.offset.load(Ordering::Relaxed), self.wall());
         let shift = Duration::from_millis(offset.unsigned_abs());
-        let now = self.wall();
-        let shifted = if offset < 0 { now.checked_sub(shift) } else { now.checked_add(shift) };
+        let shifted = match offset {
+            0 => return now,
+            ..0 => now.checked_sub(shift),
+            1.. => now.checked_add(shift),
+        };
         shifted.unwrap_or(now)
     }
 

@@ -3,7 +3,10 @@
 use std::{
     iter,
     num::NonZero,
-    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    sync::{
+        LazyLock,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     thread,
 };
 
@@ -16,7 +19,7 @@ pub(crate) struct Lanes<T> {
 
 impl<T> Lanes<T> {
     pub(crate) fn new(mut copy: impl FnMut() -> T) -> Self {
-        Self { first: copy(), rest: iter::repeat_with(copy).take(count() - 1).collect() }
+        Self { first: copy(), rest: iter::repeat_with(copy).take(*COUNT - 1).collect() }
     }
 
     /// The copy of the thread that asks, always the same one.
@@ -27,10 +30,9 @@ impl<T> Lanes<T> {
     }
 }
 
-/// A power of two, so that the last lane's number is a mask.
-fn count() -> usize {
-    thread::available_parallelism().map_or(1, NonZero::get).next_power_of_two().min(MOST)
-}
+/// A power of two, so that the last lane's number is a mask. To find it out reads files, some 50 µs.
+static COUNT: LazyLock<usize> =
+    LazyLock::new(|| thread::available_parallelism().map_or(1, NonZero::get).next_power_of_two().min(MOST));
 
 thread_local! {
     static LANE: usize = NEXT.fetch_add(1, Relaxed);
@@ -54,9 +56,9 @@ mod tests {
         let mine = lanes.mine();
         assert_eq!(lanes.mine(), mine);
         let of_another = || thread::scope(|threads| *threads.spawn(|| lanes.mine()).join().unwrap());
-        let all: BTreeSet<_> = iter::repeat_with(of_another).take(4 * count()).collect();
+        let all: BTreeSet<_> = iter::repeat_with(of_another).take(4 * *COUNT).collect();
         // Other tests may start threads too, and so take a number in between.
-        assert!(all.len() > count() / 2, "{all:?}");
-        assert_eq!(lanes.rest.len() + 1, count());
+        assert!(all.len() > *COUNT / 2, "{all:?}");
+        assert_eq!(lanes.rest.len() + 1, *COUNT);
     }
 }

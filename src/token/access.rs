@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 use crate::{
     clock::{Moment, Timepiece},
     error::{AuthError, ErrorKind},
+    lanes::Lanes,
 };
 
 /// An access token, and how long it lives.
@@ -101,9 +102,11 @@ impl AccessToken {
         self.scope.as_deref()
     }
 
-    /// The header's value, in memory that is shared with nothing else.
-    pub(crate) fn copy_of_header(&self) -> HeaderValue {
-        sensitive(Zeroizing::new(self.text().to_owned())).unwrap_or_else(|_| self.header.clone())
+    /// The header's value, `Bearer <token>`: this one, and copies in memory that is shared with nothing else.
+    pub(crate) fn header_for_each_lane(&self) -> Lanes<HeaderValue> {
+        let mut this = Some(self.header.clone());
+        let copy = || sensitive(Zeroizing::new(self.text().to_owned())).unwrap_or_else(|_| self.header.clone());
+        Lanes::new(|| this.take().unwrap_or_else(copy))
     }
 
     fn text(&self) -> &str {

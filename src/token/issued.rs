@@ -47,7 +47,7 @@ impl Issued {
             attend_at: AtomicU64::new(life.refresh.as_nanos()),
             obtained_in: generation,
             flown_for: AtomicU64::new(generation),
-            headers: Lanes::new(|| token.copy_of_header()),
+            headers: token.header_for_each_lane(),
             life,
             token,
         }
