@@ -239,7 +239,7 @@ fn releases(runtime: &Runtime, report: &mut Report) -> Result<(), AuthError> {
         let count = (100_000 / callers).clamp(15, 2_001);
         let rounds = Rounds::new((0..count).map(|_| round()).collect::<Result<_, _>>()?);
         report.row(
-            "all parked, then a token",
+            "all parked and then a token",
             format!("{callers} callers"),
             [
                 ("requests ms", rounds.median(3)),

@@ -9,6 +9,7 @@
 import collections
 import csv
 import json
+import math
 import os
 import re
 import statistics
@@ -23,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benches/results"
 BENCHES = ["warm_path", "parts", "scaling", "growth", "memory", "herd", "rotation", "end_to_end", "peers", "build"]
 # How memory happens to lie moves a figure by some percent: the median over as many processes.
-PROCESSES = {"warm_path": 7}
+PROCESSES = {"warm_path": 5}
 OURS = "this crate"
 
 
@@ -76,20 +77,20 @@ def rows(name, table, column):
     return [(row, value) for (t, row, c), value in read(RESULTS / f"{name}.csv").items() if (t, c) == (table, column)]
 
 
-def bars(file, title, unit, groups):
+def bars(file, title, unit, groups, scale=lambda value: value):
     """Horizontal bars; a group is a name and the values of its bars, each with a label."""
-    longest = max(value for _, values in groups for _, value in values)
+    longest = max(scale(value) for _, values in groups for _, value in values)
     lines, y = [], 64
     for name, values in groups:
         ours = OURS in name
         style = ' font-weight="bold"' if ours else ""
         lines.append(f'<text x="290" y="{y + 8 * len(values) + 4}" text-anchor="end"{style}>{escape(name)}</text>')
         for number, (label, value) in enumerate(values):
-            width = max(440 * value / longest, 1)
+            width = max(360 * scale(value) / longest, 1)
             colour = ("#1f6feb", "#79b0ff", "#b6d4ff")[number % 3] if ours else ("#8b949e", "#b1b8c0", "#d0d5da")[number % 3]
             top = y + 16 * number
             lines.append(f'<rect x="300" y="{top}" width="{width:.1f}" height="13" fill="{colour}"/>')
-            text = escape(f"{value:.3g} {label}".strip())
+            text = escape(f"{value:,.0f}" if value >= 1000 else f"{value:.3g}") + " " + escape(label)
             lines.append(f'<text x="{306 + width:.1f}" y="{top + 11}">{text}</text>')
         y += 16 * len(values) + 10
     head = (
@@ -110,14 +111,16 @@ def draw():
 
     herd = sorted(((name, ms) for name, ms in rows("peers", "herd", "ms")), key=lambda row: row[1])
     requests = dict(rows("peers", "herd", "token requests"))
-    groups = [(name, [(f"ms · {requests[name]:.0f} token requests", ms)]) for name, ms in herd]
+    groups = [(name, [(f"ms · token requests: {requests[name]:.0f}", ms)]) for name, ms in herd]
     bars("herd.svg", "10,000 callers without a token", "until the last one has it, with a token endpoint that takes 50 ms", groups)
 
-    columns = ["p50 ms", "p99.9 ms", "max ms"]
-    expiry = [dict(rows("peers", "expiry", column)) for column in columns]
-    names = sorted(expiry[0], key=lambda name: expiry[2][name])
-    groups = [(name, [(column, values[name]) for column, values in zip(columns, expiry)]) for name in names]
-    bars("expiry.svg", "Latency while tokens end", "1,000 requests a second, tokens of 2 s, a token endpoint that takes 50 ms", groups)
+    p99, longest, failed = (dict(rows("peers", "expiry", column)) for column in ("p99 ms", "max ms", "failed"))
+    groups = [
+        (name + (f"; {failed[name]:.0f} failed" if failed[name] else ""), [("ms p99", p99[name]), ("ms longest", longest[name])])
+        for name in sorted(p99, key=lambda name: (failed[name], longest[name]))
+    ]
+    unit = "5,000 requests, 1,000 a second; a token endpoint that takes 50 ms; tokens that live as long as named; logarithmic"
+    bars("expiry.svg", "Latency while tokens end", unit, groups, lambda value: math.log10(value / 0.01))
 
 
 def main():

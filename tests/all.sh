@@ -61,6 +61,12 @@ have() {
 
 instructions() { have valgrind valgrind && benches/instructions.sh --check; }
 
+# An authorization server of others, on Node.js.
+oidc() {
+  have node nodejs && have npm npm && have openssl openssl && npm ci --prefix tests/oidc --no-audit --no-fund &&
+    timeout 300 cargo test --locked --all-features --test oidc_provider_agrees -- --ignored
+}
+
 fuzz() { cargo run --locked --quiet --release --manifest-path tests/fuzz/Cargo.toml -- "$@"; }
 
 have_deny() {
@@ -95,6 +101,7 @@ for name in quickstart reports retry_timeout custom_source reqwest tonic proxy s
 done
 step "example sandbox" example sandbox -- --check
 
+step "oidc-provider agrees" oidc
 step "side by side: this crate's goal" python3 benches/side_by_side/run.py tower-outbound-auth
 
 step "a plain model agrees on 5,000 histories" env PROPTEST_CASES=5000 \
