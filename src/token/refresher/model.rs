@@ -234,7 +234,9 @@ fn t14_a_rotation_during_a_flight_is_not_forgotten() {
         join_tasks();
         let current = token(Acquisition::of_any(&refresher, None));
         join_tasks();
-        assert!(!current.needs_attention(refresher.now(), 1) || refresher.store.record().issued > current.ordinal);
+        assert!(
+            !current.needs_attention(refresher.now(), 1) || refresher.store.record().issued > current.ordinal.into()
+        );
         let requests = source.requests.load(SeqCst);
         end(&source, refresher, requests, 0);
     });

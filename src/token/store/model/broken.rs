@@ -149,8 +149,8 @@ impl Mechanism for ComparesAndThenWrites {
     }
 
     fn accepted(&self, ordinal: u32) {
-        if self.0.accepted.load(Relaxed) < ordinal {
-            self.0.accepted.store(ordinal, Relaxed);
+        if self.0.accepted.load(Relaxed) < u64::from(ordinal) {
+            self.0.accepted.store(ordinal.into(), Relaxed);
         }
     }
 }

@@ -163,7 +163,7 @@ impl<M: Mechanism> World<M> {
 
     pub(super) fn reject(&self, ordinal: u32) {
         if self.mechanism.rejected(ordinal) == Course::Renew {
-            self.known.lock().unwrap().retired.insert(ordinal);
+            self.known.lock().unwrap().retired.insert(ordinal.into());
         }
     }
 
