@@ -1,0 +1,80 @@
+//! A call of the API, cut off at each of its first 2,048 bytes on either side, on a connection that was used before.
+
+use std::time::Duration;
+
+use tower_outbound_auth::{BoxError, TokenState, oauth::Transport};
+
+use crate::{
+    TestResult, check, each,
+    proxy::{Fault, Kind, Proxy, Side},
+    server,
+    user::{OK, User, is_of_transport},
+};
+
+#[tokio::test]
+async fn a_call_that_is_cut_off_at_any_byte_fails_with_the_transports_error_and_is_sent_once() -> TestResult {
+    let server = server::listen().await?;
+    let transport = Transport::builder().idle_timeout(A_MINUTE).build()?;
+    let first = first_exchange(&transport, "/one").await?;
+    each(every_cut(first), |fault| {
+        let transport = transport.clone();
+        async move {
+            let proxy = Proxy::before(server, &[Some(fault)]).await?;
+            let user = User::new(&proxy, &transport)?;
+            check(user.call("/one").await? == OK, "the first call")?;
+            let error = user.call("/two").await.err().ok_or("an answer all the same")?;
+            check(is_of_transport(&error), &error)?;
+            check(proxy.count("POST /two") <= 1 && proxy.connections() == 1, proxy.count("POST /two"))?;
+            // A connection that breaks says nothing of the token.
+            check(user.issuer.requests() == 1 && user.state() == TokenState::Fresh, user.issuer.requests())?;
+            if fault.at % 8 == 0 {
+                check(user.call("/three").await? == OK && proxy.connections() == 2, "the third call")?;
+            }
+            Ok(())
+        }
+    })
+    .await
+}
+
+/// Each call races the end of the connection before. It may lose, and fail; a request that was written is not written again.
+#[tokio::test]
+async fn a_call_on_a_connection_that_is_just_being_closed_is_sent_once() -> TestResult {
+    let server = server::listen().await?;
+    let transport = Transport::builder().idle_timeout(A_MINUTE).build()?;
+    each(0..200, |pause| {
+        let transport = transport.clone();
+        async move {
+            let proxy = Proxy::before(server, &[]).await?;
+            let user = User::new(&proxy, &transport)?;
+            check(user.call(server::LAST).await? == OK, "the first call")?;
+            for _ in 0..pause % 20 {
+                tokio::task::yield_now().await;
+            }
+            match user.call("/two").await {
+                Ok(answer) => check(answer == OK, answer)?,
+                Err(error) => check(is_of_transport(&error), &error)?,
+            }
+            check(proxy.count("POST /two") <= 1, proxy.count("POST /two"))
+        }
+    })
+    .await
+}
+
+/// A reset at each byte after a first exchange, and a silent end at some.
+fn every_cut(first: [usize; 2]) -> impl Iterator<Item = Fault> {
+    let of = |side, first, kind, step| {
+        (first..first + 2_048).step_by(step * crate::step()).map(move |at| Fault { side, at, kind })
+    };
+    let [request, answer] = first;
+    let resets = of(Side::Request, request, Kind::Reset, 1).chain(of(Side::Answer, answer, Kind::Reset, 1));
+    resets.chain(of(Side::Request, request, Kind::Close, 7)).chain(of(Side::Answer, answer, Kind::Close, 7))
+}
+
+/// How many bytes of a request and of an answer a first call takes.
+pub(crate) async fn first_exchange(transport: &Transport, path: &str) -> Result<[usize; 2], BoxError> {
+    let proxy = Proxy::before(server::listen().await?, &[]).await?;
+    User::new(&proxy, transport)?.call(path).await?;
+    Ok([proxy.bytes(Side::Request), proxy.bytes(Side::Answer)])
+}
+
+const A_MINUTE: Duration = Duration::from_secs(60);
