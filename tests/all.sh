@@ -67,6 +67,11 @@ oidc() {
     timeout 300 cargo test --locked --all-features --test oidc_provider_agrees -- --ignored
 }
 
+proxies() {
+  have nginx nginx-light && have tinyproxy tinyproxy-bin && have openssl openssl &&
+    timeout 300 cargo test --locked --all-features --test proxies_of_others_agree -- --ignored
+}
+
 fuzz() { cargo run --locked --quiet --release --manifest-path tests/fuzz/Cargo.toml -- "$@"; }
 
 have_deny() {
@@ -102,6 +107,7 @@ done
 step "example sandbox" example sandbox -- --check
 
 step "oidc-provider agrees" oidc
+step "nginx and tinyproxy let it through" proxies
 step "side by side: this crate's goal" python3 benches/side_by_side/run.py tower-outbound-auth
 
 step "a plain model agrees on 5,000 histories" env PROPTEST_CASES=5000 \

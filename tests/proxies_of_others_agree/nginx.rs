@@ -1,6 +1,6 @@
 //! nginx as a reverse proxy that ends TLS, with a certificate of a private authority.
 
-use std::{fs, io, net::SocketAddr, path::Path};
+use std::{fs, io, net::SocketAddr, path::Path, thread, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
@@ -39,6 +39,8 @@ impl Nginx {
 
     /// The status of each answer of its own or of the backend, for one path.
     pub(crate) fn answered(&self, path: &str) -> Vec<String> {
+        // It writes a line after the answer has gone.
+        thread::sleep(Duration::from_millis(100));
         let log = self.daemon.read("access.log");
         log.lines().filter_map(|line| line.strip_prefix(path)?.strip_prefix(' ')).map(str::to_owned).collect()
     }
