@@ -72,6 +72,8 @@ proxies() {
     timeout 300 cargo test --locked --all-features --test proxies_of_others_agree -- --ignored
 }
 
+vendor() { have curl curl && have openssl openssl && have gzip gzip && timeout 600 python3 tests/vendor/run.py; }
+
 fuzz() { cargo run --locked --quiet --release --manifest-path tests/fuzz/Cargo.toml -- "$@"; }
 
 have_deny() {
@@ -108,6 +110,7 @@ step "example sandbox" example sandbox -- --check
 
 step "oidc-provider agrees" oidc
 step "nginx and tinyproxy let it through" proxies
+step "the vendor's flow, by Python and curl" vendor
 step "side by side: this crate's goal" python3 benches/side_by_side/run.py tower-outbound-auth
 
 step "a plain model agrees on 5,000 histories" env PROPTEST_CASES=5000 \
