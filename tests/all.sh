@@ -76,6 +76,16 @@ vendor() { have curl curl && have openssl openssl && have gzip gzip && timeout 6
 
 fuzz() { cargo run --locked --quiet --release --manifest-path tests/fuzz/Cargo.toml -- "$@"; }
 
+# What takes a machine with IPv6. Without it, that is said, and counted neither way.
+ipv6() {
+  if grep -q '^00000000000000000000000000000001 ' /proc/net/if_inet6 2>/dev/null; then
+    step "a token host on IPv6 alone" \
+      cargo test --locked --all-features --test a_troubled_machine_harms_nobody -- --ignored ipv6
+  else
+    row "-" "-" "a token host on IPv6 alone: not run, there is no IPv6 here"
+  fi
+}
+
 have_deny() {
   [ "$(cargo deny --version 2>/dev/null)" = "cargo-deny $DENY_VERSION" ] ||
     cargo install --locked --version "$DENY_VERSION" cargo-deny
@@ -109,6 +119,7 @@ done
 step "example sandbox" example sandbox -- --check
 
 step "oidc-provider agrees" oidc
+ipv6
 step "nginx and tinyproxy let it through" proxies
 step "the vendor's flow, by Python and curl" vendor
 step "side by side: this crate's goal" python3 benches/side_by_side/run.py tower-outbound-auth
