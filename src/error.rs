@@ -39,6 +39,7 @@ struct Inner {
     source: Option<Arc<dyn Error + Send + Sync>>,
     retry_after: Option<Duration>,
     oauth_error: Option<Box<str>>,
+    help: Option<&'static str>,
 }
 
 /// What sort of trouble an [`AuthError`] tells of.
@@ -73,6 +74,7 @@ impl AuthError {
                 source: None,
                 retry_after: None,
                 oauth_error: None,
+                help: None,
             }),
         }
     }
@@ -133,6 +135,11 @@ impl AuthError {
         self.change(|inner| inner.oauth_error = None)
     }
 
+    /// Adds what to try, as the end of the line.
+    pub(crate) fn with_help(self, help: &'static str) -> Self {
+        self.change(|inner| inner.help = Some(help))
+    }
+
     fn change(mut self, change: impl FnOnce(&mut Inner)) -> Self {
         change(Arc::make_mut(&mut self.inner));
         self
@@ -142,8 +149,11 @@ impl AuthError {
 impl fmt::Display for AuthError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.inner.message)?;
-        match &self.inner.oauth_error {
-            Some(code) => write!(f, ": {code}"),
+        if let Some(code) = &self.inner.oauth_error {
+            write!(f, ": {code}")?;
+        }
+        match self.inner.help {
+            Some(help) => write!(f, "; {help}"),
             None => Ok(()),
         }
     }
@@ -151,11 +161,12 @@ impl fmt::Display for AuthError {
 
 impl fmt::Debug for AuthError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { kind, message, source, retry_after, oauth_error } = &*self.inner;
+        let Inner { kind, message, source, retry_after, oauth_error, help } = &*self.inner;
         f.debug_struct("AuthError")
             .field("kind", kind)
             .field("message", message)
             .field("oauth_error", oauth_error)
+            .field("help", help)
             .field("retry_after", retry_after)
             .field("source", source)
             .finish()

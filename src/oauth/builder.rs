@@ -27,6 +27,9 @@ pub enum ClientAuth {
     #[default]
     Body,
     /// `Authorization: Basic`, id and secret form-encoded first, as the RFC has it: `client_secret_basic`.
+    ///
+    /// Where that changes the id or the secret, a refusal says that the server [may want](crate::guide::servers) the other
+    /// one.
     Basic,
     /// `Authorization: Basic` without the encoding, for servers that do not undo it.
     BasicUnencoded,

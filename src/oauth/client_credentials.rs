@@ -3,7 +3,7 @@
 use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 
 use http::{
-    HeaderValue, Method, Request, Uri,
+    HeaderValue, Method, Request, StatusCode, Uri,
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE},
 };
 use http_body_util::Full;
@@ -83,7 +83,7 @@ impl ClientCredentials {
         }
         let (head, body) = (&answer.head, answer.body.as_ref().map(|body| body.as_slice()));
         let read = wire::read(head.status, &head.headers, body, clock::system_now());
-        let token = read.map_err(|error| inner.without_echo(error))?;
+        let token = read.map_err(|error| inner.without_echo(inner.with_help(head.status, error)))?;
         // The server may have made it at any time since it was asked.
         let token = token.aged_by(asked.elapsed());
         let date = if inner.trusted { dates::date(&head.headers) } else { None };
@@ -118,6 +118,26 @@ impl Inner {
             headers.insert(AUTHORIZATION, basic);
         }
         Ok(request)
+    }
+
+    /// A client that is not known by one kind of Basic may be known by the other, where that sends something else.
+    fn with_help(&self, status: StatusCode, error: AuthError) -> AuthError {
+        let (id, secret) = (self.credentials.client_id(), self.credentials.secret());
+        let help = match self.client_auth {
+            // One with a colon cannot be sent as it is.
+            ClientAuth::Basic if !id.contains(':') => {
+                "if id and secret are right, try ClientAuth::BasicUnencoded or Body"
+            }
+            ClientAuth::BasicUnencoded => "if id and secret are right, try ClientAuth::Basic or Body",
+            _ => return error,
+        };
+        // Some answer 401 or 403 and nothing else, some 401 with a code of their own.
+        let is_unknown = match (status, error.oauth_error()) {
+            (StatusCode::UNAUTHORIZED, _) | (StatusCode::FORBIDDEN, None) => true,
+            (_, code) => matches!(code, Some("invalid_client" | "unauthorized_client")),
+        };
+        let differs = || wire::is_encoded(id) || wire::is_encoded(secret.expose_secret());
+        if error.kind() == ErrorKind::Denied && is_unknown && differs() { error.with_help(help) } else { error }
     }
 
     /// A server that repeats the secret in its error code gets no audience.

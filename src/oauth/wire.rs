@@ -50,6 +50,11 @@ pub(crate) fn basic(id: &str, secret: &str, encoded: bool) -> Result<HeaderValue
     Ok(header)
 }
 
+/// Whether form-encoding changes this text.
+pub(crate) fn is_encoded(text: &str) -> bool {
+    form_urlencoded::byte_serialize(text.as_bytes()).any(|part| part.starts_with(['%', '+']))
+}
+
 /// Undoes the one escape that tokens come with, `\/`, in place. A string without escapes is read from where it stands;
 /// one with them would be put together in memory that nobody wipes.
 pub(crate) fn unescape_slashes(body: &mut Vec<u8>) {

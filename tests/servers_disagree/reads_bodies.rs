@@ -1,0 +1,26 @@
+//! For an API that says in a body that the token is none: to be copied into an application, and changed there.
+
+use bytes::Bytes;
+use http::{Response, header::CONTENT_TYPE};
+use http_body::Body;
+use http_body_util::{BodyExt, Either, Full};
+use serde_json::Value;
+use tower_outbound_auth::{BoxError, Rejection};
+
+/// Leaves a `Rejection` with an answer whose JSON says that the token is none. Others pass unread.
+pub(crate) async fn read_json<B>(response: Response<B>) -> Result<Response<Either<Full<Bytes>, B>>, BoxError>
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    let (mut head, body) = response.into_parts();
+    let is_json = head.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+    if !is_json {
+        return Ok(Response::from_parts(head, Either::Right(body)));
+    }
+    let body = body.collect().await.map_err(Into::into)?.to_bytes();
+    let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
+    if answer["error"] == "token_revoked" || answer["error"]["code"] == 190 {
+        head.extensions.insert(Rejection::Token);
+    }
+    Ok(Response::from_parts(head, Either::Left(Full::new(body))))
+}
