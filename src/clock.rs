@@ -2,7 +2,7 @@
 
 use std::{
     future::Future,
-    sync::atomic::{AtomicI64, Ordering},
+    sync::atomic::{AtomicBool, AtomicI64, Ordering},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -73,6 +73,8 @@ pub(crate) struct Timepiece {
     source: Source,
     /// The server's clock minus ours, in milliseconds.
     offset: AtomicI64,
+    /// Whether it is the API's, who judges signatures.
+    by_api: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -87,7 +89,7 @@ impl Timepiece {
             Clock::Coarse => Source::Coarse(coarse::Clocks::new()),
             Clock::Tokio => Source::Tokio { start: precise_now(), wall: system_now() },
         };
-        Self { source, offset: AtomicI64::new(0) }
+        Self { source, offset: AtomicI64::new(0), by_api: AtomicBool::new(false) }
     }
 
     #[inline]
@@ -118,10 +120,21 @@ impl Timepiece {
         shifted.unwrap_or(now)
     }
 
-    /// Learns the server's clock from the `Date` of an answer, which names the moment between `sent` and now.
-    ///
-    /// An offset under 2 s may be the resolution of `Date` and the way of the answer, and counts as none.
+    /// Takes the token endpoint's clock for the API's, until that has told its own: the two may differ.
+    pub(crate) fn guess(&self, date: SystemTime, sent: Moment) {
+        if !self.by_api.load(Ordering::Relaxed) {
+            self.note(date, sent);
+        }
+    }
+
+    /// Learns the API's clock from the `Date` of an answer, which names the moment between `sent` and now.
     pub(crate) fn learn(&self, date: SystemTime, sent: Moment) {
+        self.by_api.store(true, Ordering::Relaxed);
+        self.note(date, sent);
+    }
+
+    /// An offset under 2 s may be the resolution of `Date` and the way of the answer, and counts as none.
+    fn note(&self, date: SystemTime, sent: Moment) {
         let half_way = sent.until(self.now()) / 2;
         let midpoint = unix_millis(self.wall()).saturating_sub(millis(half_way));
         let offset = unix_millis(date).saturating_sub(midpoint);

@@ -179,7 +179,7 @@ impl Refresher {
             let error = match self.source.fetch(request).await {
                 Ok(token) => {
                     if let Some(date) = token.server_date() {
-                        self.clock.learn(date, sent);
+                        self.clock.guess(date, sent);
                     }
                     return Ok(token);
                 }

@@ -6,10 +6,9 @@ use tower_outbound_auth::sandbox::{Fault, Sandbox, Trouble};
 
 use crate::user::{Protocol, TestResult, User};
 
-/// Both sides teach the one clock of the layer (R8), so that each new token puts it wrong again for the API: one more
-/// request, signed anew, for each token. No call fails for it.
+/// The token endpoint's clock is a guess, good until the API has told its own.
 #[tokio::test(flavor = "multi_thread")]
-async fn r8_two_servers_whose_clocks_differ_cost_one_more_request_for_each_token() -> TestResult {
+async fn r8_two_servers_whose_clocks_differ_cost_one_more_request_once() -> TestResult {
     for direction in [1, -1] {
         let user = user(direction).await?;
         for tokens in 1..=4 {
@@ -18,7 +17,7 @@ async fn r8_two_servers_whose_clocks_differ_cost_one_more_request_for_each_token
             }
             let stats = user.sandbox.stats();
             assert_eq!((stats.token_requests, stats.accepted), (tokens, 5 * tokens));
-            assert_eq!(stats.api_requests - stats.accepted, tokens, "{stats:?}");
+            assert_eq!(stats.api_requests - stats.accepted, 1, "{stats:?}");
             user.handle.refresh().await?;
         }
     }
