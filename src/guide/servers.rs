@@ -55,13 +55,12 @@
 //!
 //! ```
 #![doc = include_str!("../../tests/servers_disagree/mends_grants.rs")]
-//! # use axum::body::Body;
 //! # use tower::{ServiceBuilder, service_fn};
 //! # use tower_outbound_auth::{AuthError, ClientCredentials, Credentials};
 //! # fn source(credentials: Credentials) -> Result<ClientCredentials, AuthError> {
-//! # let http = service_fn(|_: http::Request<Full<Bytes>>| async { Ok::<_, BoxError>(Response::new(Body::empty())) });
+//! # let http = service_fn(|_: http::Request<Full<Bytes>>| async { Ok::<_, BoxError>(Response::new(Full::<Bytes>::default())) });
 //!
-//! let transport = ServiceBuilder::new().and_then(mend::<Body>).service(http);
+//! let transport = ServiceBuilder::new().and_then(mend).service(http);
 //! let source = ClientCredentials::builder("https://login.example.com/token", credentials).transport(transport).build()?;
 //! # Ok(source) }
 //! ```
@@ -94,13 +93,12 @@
 //!
 //! ```
 #![doc = include_str!("../../tests/servers_disagree/reads_bodies.rs")]
-//! # use axum::body::Body as AnyBody;
-//! # use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
+//! # use tower::{ServiceBuilder, ServiceExt, service_fn};
 //! # use tower_outbound_auth::AuthLayer;
 //! # fn stack(auth: AuthLayer) {
-//! # let http = service_fn(|_: http::Request<Full<Bytes>>| async { Ok::<_, BoxError>(Response::new(AnyBody::empty())) });
+//! # let http = service_fn(|_: http::Request<Full<Bytes>>| async { Ok::<_, BoxError>(Response::new(Full::<Bytes>::default())) });
 //!
-//! let client = ServiceBuilder::new().layer(auth).and_then(read_json::<AnyBody>).service(http);
+//! let client = ServiceBuilder::new().layer(auth).and_then(read_json).service(http);
 //! # drop(client.oneshot(http::Request::new(Full::default())));
 //! # }
 //! ```
