@@ -30,7 +30,7 @@ use crate::{
 /// assert_eq!(handle.status().state, TokenState::Missing);
 ///
 /// let token = handle.token().await?;
-/// assert_eq!(token.expires_in(), Some(Duration::from_secs(600)));
+/// assert!(token.expires_in() <= Some(Duration::from_secs(600)));
 /// assert_eq!(handle.status().state, TokenState::Fresh);
 /// # Ok(()) }
 /// ```
