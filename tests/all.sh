@@ -119,6 +119,8 @@ done
 step "example sandbox" example sandbox -- --check
 
 step "oidc-provider agrees" oidc
+step "connections cut off at every byte" env CUT_STEP=1 \
+  cargo test --locked --all-features --test a_cut_connection_harms_nobody
 ipv6
 step "nginx and tinyproxy let it through" proxies
 step "the vendor's flow, by Python and curl" vendor
