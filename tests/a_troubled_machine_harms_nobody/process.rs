@@ -51,11 +51,14 @@ impl Process {
 
     /// Stops it for some time. A process of its own sees to it that it goes on, even if this one ends meanwhile.
     pub(crate) fn stop_for(&self, time: Duration) -> io::Result<Child> {
-        let script = "kill -STOP \"$0\"; echo; sleep \"$1\"; kill -CONT \"$0\"";
+        // One thread takes the signal and stops the others, which go on until it does.
+        let script = "kill -STOP \"$0\"
+            while cat /proc/\"$0\"/task/*/stat 2>/dev/null | grep -qv ') [TZX] '; do sleep 0.01; done
+            echo; sleep \"$1\"; kill -CONT \"$0\"";
         let mut command = Command::new("sh");
         command.args(["-c", script, &self.child.id().to_string(), &time.as_secs_f64().to_string()]);
         let mut stopping = command.stdout(Stdio::piped()).spawn()?;
-        // It has been stopped once there is a line.
+        // All of it has been stopped once there is a line.
         BufReader::new(stopping.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?).read_line(&mut String::new())?;
         Ok(stopping)
     }
