@@ -159,6 +159,29 @@ async fn r8_a_timestamp_that_is_rejected_again_is_the_callers() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn r8_the_offset_is_learnt_from_the_answer_to_the_second_request_too() {
+    let (_, issuer, layer) = hour_ahead();
+    let (seen, api) = answering(|count, request| async move {
+        match count {
+            1 => answer(StatusCode::UNAUTHORIZED),
+            2 => too_far_off(&request, 3_600).await,
+            _ => answer(StatusCode::OK),
+        }
+    });
+    let client = layer.layer(api);
+    let first = Instant::now();
+    let response = client.clone().oneshot(request()).await.unwrap();
+    assert_eq!(response.extensions().get(), Some(&NotReplayed::RejectedAgain));
+    client.oneshot(request()).await.unwrap();
+    let sent = seen.requests();
+    // Two token requests came before the second.
+    let passed = i64::try_from(first.elapsed().as_millis()).unwrap() - 100;
+    let shift = time(sent[2].headers()) - time(sent[1].headers()) - passed;
+    assert!(close(shift, 3_599_500), "{shift}");
+    assert_eq!((sent.len(), issuer.requests()), (3, 2));
+}
+
+#[tokio::test(start_paused = true)]
 async fn r8_with_no_replay_the_offset_is_learnt_for_the_next_request() {
     let (_, issuer, layer) = hour_ahead();
     let (seen, api) = answering(|count, request| async move {
