@@ -18,8 +18,13 @@ readonly VARIANTS=(
   "no-auth|with \`NoAuth\` in its extensions, which are made and dropped"
 )
 
+# What comes with the other benchmarks and tests, is long to optimise, and takes no part in these calls.
+readonly APART=(axum axum-core h2 hyper hyper-rustls hyper-util idna proptest rcgen regex-automata regex-syntax reqwest
+  rustls rustls-webpki tokio-rustls tokio-util tonic tracing-subscriber url)
+
 build() {
-  cargo bench --locked --bench warm_path --no-run --message-format=json |
+  local settings=("${APART[@]/#/--config=profile.bench.package.}")
+  cargo "${settings[@]/%/.opt-level=0}" bench --locked --bench warm_path --no-run --message-format=json |
     python3 -c 'import json, sys
 for line in sys.stdin:
     artifact = json.loads(line)

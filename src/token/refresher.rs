@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-#[cfg(all(test, any(auth_loom, auth_shuttle)))]
+#[cfg(all(test, auth_model))]
 mod model;
 
 /// The token of one layer and of everything that was made from it.

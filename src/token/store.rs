@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-#[cfg(all(test, any(auth_loom, auth_shuttle)))]
+#[cfg(all(test, auth_model))]
 mod model;
 
 /// What the store says to somebody who wants a token.

@@ -1,17 +1,17 @@
 //! What the token's state is shared with between threads: the real thing, or a model checker's.
 //!
-//! Under `--cfg auth_loom` or `--cfg auth_shuttle` this crate's own unit tests get locks, atomics and tasks of loom or
-//! shuttle, which try in what orders threads may come to them. Nothing else ever sees those.
+//! Under `--cfg auth_model` this crate's own unit tests get locks, atomics and tasks of loom or shuttle, which try in what
+//! orders threads may come to them. Nothing else ever sees those.
 
-#[cfg(all(test, any(auth_loom, auth_shuttle)))]
+#[cfg(all(test, auth_model))]
 pub(super) mod model;
 
-#[cfg(all(test, any(auth_loom, auth_shuttle)))]
+#[cfg(all(test, auth_model))]
 pub(super) use self::model::{AtomicBool, AtomicU64, Guard, Mutex, MutexGuard, Swap, spawn};
-#[cfg(not(all(test, any(auth_loom, auth_shuttle))))]
+#[cfg(not(all(test, auth_model)))]
 pub(super) use self::real::*;
 
-#[cfg(not(all(test, any(auth_loom, auth_shuttle))))]
+#[cfg(not(all(test, auth_model)))]
 mod real {
     pub(crate) use std::sync::{
         Mutex, MutexGuard,

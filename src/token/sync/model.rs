@@ -12,7 +12,7 @@ use std::{
 
 use tokio::runtime::{Builder, Handle};
 
-#[cfg(auth_loom)]
+#[cfg(auth_model = "loom")]
 pub(crate) use loom::{
     future::block_on,
     sync::{
@@ -21,7 +21,7 @@ pub(crate) use loom::{
     },
     thread::{self, JoinHandle},
 };
-#[cfg(not(auth_loom))]
+#[cfg(not(auth_model = "loom"))]
 pub(crate) use shuttle::{
     future::block_on,
     sync::{
@@ -84,9 +84,9 @@ pub(crate) fn die() {
 /// Runs a future as a task of its own.
 pub(crate) fn spawn(_runtime: &Handle, future: impl Future<Output = ()> + Send + 'static) {
     let future = Mortal(Some(Box::pin(future)));
-    #[cfg(auth_loom)]
+    #[cfg(auth_model = "loom")]
     let task = thread::spawn(|| block_on(future));
-    #[cfg(not(auth_loom))]
+    #[cfg(not(auth_model = "loom"))]
     let task = shuttle::future::spawn(future);
     TASKS.with_borrow_mut(|tasks| tasks.push(task));
 }
@@ -95,16 +95,16 @@ pub(crate) fn spawn(_runtime: &Handle, future: impl Future<Output = ()> + Send +
 pub(crate) fn join_tasks() {
     let next = || TASKS.with_borrow_mut(Vec::pop);
     while let Some(task) = next() {
-        #[cfg(auth_loom)]
+        #[cfg(auth_model = "loom")]
         task.join().unwrap();
-        #[cfg(not(auth_loom))]
+        #[cfg(not(auth_model = "loom"))]
         block_on(task).unwrap();
     }
 }
 
-#[cfg(auth_loom)]
+#[cfg(auth_model = "loom")]
 type Task = JoinHandle<()>;
-#[cfg(not(auth_loom))]
+#[cfg(not(auth_model = "loom"))]
 type Task = shuttle::future::JoinHandle<()>;
 
 struct Mortal(Option<Pin<Box<dyn Future<Output = ()> + Send>>>);
@@ -127,7 +127,7 @@ impl Future for Mortal {
 /// Tries the scenario in every order of its threads' steps, as far as a few forced switches lead.
 ///
 /// Time stands still, and no timer ever fires.
-#[cfg(auth_loom)]
+#[cfg(auth_model = "loom")]
 pub(crate) fn check(scenario: impl Fn() + Send + Sync + 'static) {
     use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -147,7 +147,7 @@ pub(crate) fn check(scenario: impl Fn() + Send + Sync + 'static) {
 /// Tries the scenario in random orders of its threads' steps.
 ///
 /// Time stands still, and no timer ever fires.
-#[cfg(not(auth_loom))]
+#[cfg(not(auth_model = "loom"))]
 pub(crate) fn check(scenario: impl Fn() + Send + Sync + 'static) {
     let schedules = std::env::var("AUTH_SCHEDULES").ok().and_then(|number| number.parse().ok());
     in_a_stopped_runtime(|| shuttle::check_random(scenario, schedules.unwrap_or(SCHEDULES)));
@@ -160,7 +160,7 @@ fn in_a_stopped_runtime(check: impl FnOnce()) {
     check();
 }
 
-#[cfg(auth_loom)]
+#[cfg(auth_model = "loom")]
 const PREEMPTIONS: usize = 2;
-#[cfg(not(auth_loom))]
+#[cfg(not(auth_model = "loom"))]
 const SCHEDULES: usize = 100_000;
