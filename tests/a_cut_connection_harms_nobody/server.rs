@@ -1,11 +1,12 @@
 //! Token endpoint and API in one, with requests and answers of some more than 2 kB, byte for byte the same each time.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use memchr::memmem;
 use tokio::{
     io::{self, AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    time::sleep,
 };
 
 /// How an answer's end is known.
@@ -57,6 +58,9 @@ async fn serve(mut stream: TcpStream) -> io::Result<()> {
         }
         received.drain(..whole);
         stream.write_all(answer(&head).as_bytes()).await?;
+        if head.contains(LAST) {
+            sleep(LINGERS).await;
+        }
         if head.contains(Framing::Close.path()) || head.contains(LAST) {
             return stream.shutdown().await;
         }
@@ -100,6 +104,7 @@ pub(crate) const SIZE: usize = 2_048;
 pub(crate) const REVOKED: &str = "/revoked";
 /// A path at which it refuses every token.
 pub(crate) const NEVER: &str = "/never";
-/// A path after which the API hangs up without a word.
+/// A path after which the API hangs up without a word, a little later.
 pub(crate) const LAST: &str = "/last";
+pub(crate) const LINGERS: Duration = Duration::from_millis(20);
 const FIRST_TOKEN: &str = "Bearer token-1\r\n";
