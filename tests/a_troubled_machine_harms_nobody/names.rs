@@ -114,7 +114,14 @@ async fn a_name_of_the_api_that_is_not_found_fails_the_call_and_says_nothing_of_
 #[ignore = "takes a machine with IPv6"]
 async fn a_token_server_on_ipv6_alone_is_reached() -> TestResult {
     let server = Server::new(Duration::from_secs(3_600), Duration::ZERO);
-    let address = server.listen("[::1]:0").await?;
+    let (v4, v6) = (IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST));
+    // Its port on IPv4 is taken, by who refuses connections until it listens.
+    let (address, taken) = loop {
+        let (address, socket) = (server.listen("[::1]:0").await?, TcpSocket::new_v4()?);
+        if socket.bind((v4, address.port()).into()).is_ok() {
+            break (address, socket);
+        }
+    };
     // By its address, over the ready-made transport.
     let (origin, credentials) = (format!("http://{address}"), Credentials::new("client", "secret"));
     let by_address = ClientCredentials::builder(&format!("{origin}/token"), credentials).build()?;
@@ -122,7 +129,6 @@ async fn a_token_server_on_ipv6_alone_is_reached() -> TestResult {
     let request = Request::get(format!("{origin}/api")).body(Full::<Bytes>::default())?;
     assert_eq!(client.oneshot(request).await?.status(), StatusCode::OK);
     // By a name, whose other address refuses connections, or lets none come about.
-    let (v4, v6) = (IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST));
     let ask = async |addresses: &[IpAddr]| {
         let resolver = Resolver::new(Lookup::Gives(addresses.to_vec()));
         let source = source("login.example.com", address.port(), &resolver)?;
@@ -131,11 +137,9 @@ async fn a_token_server_on_ipv6_alone_is_reached() -> TestResult {
     for addresses in [&[v6][..], &[v4, v6], &[v6, v4]] {
         ask(addresses).await??;
     }
-    let error = ask(&[v4]).await?.err().ok_or("somebody else listens on this port")?;
+    let error = ask(&[v4]).await?.err().ok_or("a token all the same")?;
     assert_eq!(error.kind(), ErrorKind::Unavailable);
-    let socket = TcpSocket::new_v4()?;
-    socket.bind((v4, address.port()).into())?;
-    let (full, mut queue) = (socket.listen(0)?, Vec::new());
+    let (full, mut queue) = (taken.listen(0)?, Vec::new());
     while let Ok(stream) = timeout(Duration::from_millis(500), tokio::net::TcpStream::connect(full.local_addr()?)).await
     {
         queue.push(stream?);

@@ -74,7 +74,7 @@ async fn fifty_calls(user: User) -> Result<usize, BoxError> {
             Ok(answer) => assert_eq!(answer.status, 200),
             Err(error) => {
                 let error = error.downcast::<legacy::Error>()?;
-                assert!(format!("{error:?}").contains("GoAway"), "{error:?}");
+                assert!(format!("{error:?}").contains("GoAway(b\"\", NO_ERROR, Remote)"), "{error:?}");
                 failed += 1;
             }
         }
