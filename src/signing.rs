@@ -124,10 +124,8 @@ impl SignatureHeaders {
         self.headers.iter().rfind(|(other, _)| other == name).map(|(_, value)| value)
     }
 
-    pub(crate) fn write(&self, headers: &mut HeaderMap) {
-        for (name, value) in self.headers.iter() {
-            headers.insert(name.clone(), value.clone());
-        }
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &(HeaderName, HeaderValue)> {
+        self.headers.iter()
     }
 }
 
@@ -242,7 +240,9 @@ mod tests {
         assert_eq!(signature.get(&name), Some(&HeaderValue::from_static("3")));
         assert_eq!(signature.get(&other), Some(&HeaderValue::from_static("2")));
         let mut request = HeaderMap::new();
-        signature.write(&mut request);
+        for (name, value) in signature.iter() {
+            request.insert(name.clone(), value.clone());
+        }
         assert_eq!((request.len(), request.get(&name)), (2, signature.get(&name)));
     }
 }

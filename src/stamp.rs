@@ -2,7 +2,7 @@
 
 use std::{fmt, time::SystemTime};
 
-use http::{Extensions, HeaderName, HeaderValue, Request, header::AUTHORIZATION};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, header::AUTHORIZATION};
 
 use crate::{
     error::AuthError,
@@ -63,9 +63,9 @@ impl Stamp {
     ) -> Result<(), AuthError> {
         let headers = request.headers_mut();
         for (name, value) in &self.headers {
-            headers.insert(name.clone(), value.clone());
+            put(headers, name.clone(), value.clone())?;
         }
-        headers.insert(AUTHORIZATION, issued.header());
+        put(headers, AUTHORIZATION, issued.header())?;
         let Some((rules, signer)) = &self.signing else {
             return Ok(());
         };
@@ -77,7 +77,9 @@ impl Stamp {
         if wanted {
             let context = SigningContext::new(request.method(), request.uri(), request.headers(), &issued.token, now());
             let signature = signer.sign(&context)?;
-            signature.write(request.headers_mut());
+            for (name, value) in signature.iter() {
+                put(request.headers_mut(), name.clone(), value.clone())?;
+            }
         }
         Ok(())
     }
@@ -91,6 +93,15 @@ impl fmt::Debug for Stamp {
             .field("headers", &self.headers.iter().map(|(name, _)| name).collect::<Vec<_>>())
             .field("sign", &self.signing.as_ref().map(|(rules, _)| rules))
             .finish()
+    }
+}
+
+/// `HeaderMap` has its limit, some ten thousand names, and panics unless it is asked to try.
+#[inline]
+fn put(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) -> Result<(), AuthError> {
+    match headers.try_insert(name, value) {
+        Ok(_replaced) => Ok(()),
+        Err(_) => Err(AuthError::config("the request has too many headers for another one")),
     }
 }
 

@@ -7,12 +7,12 @@ use std::{
     time::Duration,
 };
 
-use http::{Request, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use tokio::time::sleep;
 use tower::{
     BoxError, Layer, Service, ServiceExt, buffer::Buffer, limit::ConcurrencyLimit, retry::Retry, timeout::Timeout,
 };
-use tower_outbound_auth::{AuthError, ErrorKind};
+use tower_outbound_auth::{AuthError, Credentials, ErrorKind, SignRules, TimestampHmac};
 
 use super::{Again, PATIENCE, Strict};
 use crate::support::{Body, Issuer, answer, get};
@@ -82,6 +82,33 @@ async fn an_auth_error_is_found_through_the_errors_of_other_layers() {
         assert_eq!(kind(&error), Some(ErrorKind::Denied), "{error:?}");
         assert_eq!(AuthError::find(error.as_ref()).unwrap().to_string(), "the client is locked");
     }
+}
+
+/// An `http::HeaderMap` holds some ten thousand names, and panics when it is made to take more.
+#[tokio::test(start_paused = true)]
+async fn a_request_without_room_for_a_header_is_an_error_and_is_not_sent() {
+    let issuer = Issuer::new();
+    let api = Strict::new(&issuer, false);
+    let (seen, signer) = (api.shared.seen.clone(), TimestampHmac::sha256(Credentials::new("id", "secret")));
+    let settings = || issuer.builder().header(HeaderName::from_static("x-fiid"), HeaderValue::from_static("7"));
+    let client = settings().sign(SignRules::all(), signer).build().unwrap().layer(api);
+    let mut full = get("/a");
+    let mut names = (0..).map(|number| HeaderName::try_from(format!("x-{number}")).unwrap());
+    while full.headers_mut().try_insert(names.next().unwrap(), HeaderValue::from_static("1")).is_ok() {}
+    // Room for none, for one, and for all but the last of the four.
+    for room in [0, 1, 3] {
+        let mut request = full.clone();
+        for number in 0..room {
+            request.headers_mut().remove(format!("x-{number}"));
+        }
+        let error = client.clone().oneshot(request).await.unwrap_err();
+        assert_eq!(kind(&error), Some(ErrorKind::Config), "{room}: {error:?}");
+    }
+    assert_eq!(seen.count(), 0);
+    for number in 0..4 {
+        full.headers_mut().remove(format!("x-{number}"));
+    }
+    assert_eq!(client.oneshot(full).await.unwrap().status(), 200);
 }
 
 #[tokio::test(start_paused = true)]
