@@ -53,7 +53,8 @@ example() {
 # crates brings the checkers in, so this has a folder of its own; which of them it is, this crate alone is told.
 model() {
   RUSTFLAGS="--cfg auth_model -D warnings" RUSTC_WORKSPACE_WRAPPER="$PWD/tests/models/$1" \
-    CARGO_PROFILE_TEST_OPT_LEVEL=1 cargo test --locked --all-features --lib --target-dir "${CARGO_TARGET_DIR:-target}/models" model::
+    CARGO_PROFILE_TEST_OPT_LEVEL=1 cargo test --locked --no-default-features --features tracing --lib \
+    --target-dir "${CARGO_TARGET_DIR:-target}/models" model::
 }
 
 # have COMMAND PACKAGE: installs the Debian package of a command that is missing.
