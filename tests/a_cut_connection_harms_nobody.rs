@@ -17,6 +17,8 @@ mod server;
 #[path = "a_cut_connection_harms_nobody/stalls.rs"]
 mod stalls;
 mod support;
+#[path = "a_cut_connection_harms_nobody/tls.rs"]
+mod tls;
 #[path = "a_cut_connection_harms_nobody/tokens.rs"]
 mod tokens;
 #[path = "a_cut_connection_harms_nobody/user.rs"]

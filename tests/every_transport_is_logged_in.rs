@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a counterpart in a test may panic")]
 #![expect(clippy::disallowed_methods, reason = "real sockets need real time, as the limit of a test that hangs")]
 
-#[path = "every_transport_is_logged_in/authority.rs"]
+#[path = "support/authority.rs"]
 mod authority;
 #[cfg(feature = "client")]
 #[path = "every_transport_is_logged_in/connect_proxy.rs"]
@@ -25,7 +25,7 @@ mod proxy;
 mod ready_made;
 #[path = "every_transport_is_logged_in/reqwests.rs"]
 mod reqwests;
-#[path = "every_transport_is_logged_in/server.rs"]
+#[path = "support/server.rs"]
 mod server;
 mod support;
 #[path = "every_transport_is_logged_in/tls.rs"]

@@ -1,5 +1,5 @@
 //! A certification authority that only its own clients trust, and servers that it vouches for.
-#![cfg_attr(not(feature = "client"), expect(dead_code, reason = "a part of it is for the ready-made transport"))]
+#![allow(dead_code, reason = "each test file uses some of it")]
 
 use std::{io, net::SocketAddr, sync::Arc};
 
@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tower_outbound_auth::BoxError;
 
-use crate::server::{NAME, Server};
+use super::server::{NAME, Server};
 
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
@@ -114,11 +114,14 @@ impl Tls {
         let address = listener.local_addr()?;
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                // A client that does not trust the certificate ends the handshake here.
-                let Ok(stream) = self.accept(stream).await else { continue };
-                let protocol = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
-                assert!(agreed.is_none() || protocol == agreed, "the client and we agreed on {protocol:?}");
-                tokio::spawn(server.clone().serve(stream));
+                let (tls, server, agreed) = (self.clone(), server.clone(), agreed.clone());
+                tokio::spawn(async move {
+                    // A client that does not trust the certificate ends the handshake here.
+                    let Ok(stream) = tls.accept(stream).await else { return };
+                    let protocol = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
+                    assert!(agreed.is_none() || protocol == agreed, "the client and we agreed on {protocol:?}");
+                    server.serve(stream).await;
+                });
             }
         });
         Ok(address)

@@ -1,4 +1,5 @@
 //! The other end: takes the tokens of its issuer over any kind of stream, echoes, and remembers what it saw.
+#![allow(dead_code, reason = "each test file uses some of it")]
 
 use std::{
     io,
@@ -119,7 +120,6 @@ impl Server {
     }
 
     /// How many clients, or how often one, connected.
-    #[cfg(feature = "client")]
     pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
     }
