@@ -46,7 +46,8 @@ struct Inner {
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
-    /// The layer or the token source was built wrong; the message says what to change.
+    /// The layer or the token source was built wrong, or a request cannot hold one more header; the message says what to
+    /// change.
     Config,
     /// The authorization server refused: an error of RFC 6749, section 5.2, or any other 4xx.
     Denied,
