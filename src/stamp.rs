@@ -96,7 +96,7 @@ impl fmt::Debug for Stamp {
     }
 }
 
-/// `HeaderMap` has its limit, some ten thousand names, and panics unless it is asked to try.
+/// A `HeaderMap` has room for 24,576 names, and panics at one more unless it is asked to try.
 #[inline]
 fn put(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) -> Result<(), AuthError> {
     match headers.try_insert(name, value) {

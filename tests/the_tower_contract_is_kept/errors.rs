@@ -84,7 +84,7 @@ async fn an_auth_error_is_found_through_the_errors_of_other_layers() {
     }
 }
 
-/// An `http::HeaderMap` holds some ten thousand names, and panics when it is made to take more.
+/// An `http::HeaderMap` has room for 24,576 names, and panics when it is made to take one more.
 #[tokio::test(start_paused = true)]
 async fn a_request_without_room_for_a_header_is_an_error_and_is_not_sent() {
     let issuer = Issuer::new();
