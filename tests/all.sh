@@ -34,7 +34,7 @@ step() {
 clippy() { cargo clippy --locked --all-targets "$@" -- -D warnings; }
 
 # Without benchmarks, which `--all-targets` would run.
-tests() { cargo test --locked --lib --bins --tests "$@"; }
+tests() { cargo test --locked --lib --bins --tests --examples "$@"; }
 
 # As docs.rs builds them, whose `doc_cfg` stable Rust lets through with the bootstrap switch. Some build scripts look at
 # that switch, so these builds have a folder of their own.
@@ -111,7 +111,7 @@ step "clippy and rust-version (incompatible_msrv), all features" clippy --all-fe
 step "clippy and rust-version, default features" clippy
 step "clippy and rust-version, no default features" clippy --no-default-features
 
-CUT_STEP=1 step "tests, all features; connections cut off at every byte" tests --all-features --examples
+CUT_STEP=1 step "tests, all features; calls and token exchanges cut off at every byte" tests --all-features
 step "doc tests, all features" cargo test --locked --doc --all-features
 step "tests, no default features" tests --no-default-features
 step "tests, default features" tests
