@@ -1,7 +1,7 @@
-//! One flight: a token on its way, and everybody who waits for it.
+//! One token fetch, and the callers that wait for it.
 
 use std::{
-    fmt,
+    fmt, mem,
     sync::{Arc, OnceLock, PoisonError},
     task::{Context, Poll, Waker},
 };
@@ -10,22 +10,22 @@ use slab::Slab;
 use tokio::runtime::{Handle, Id};
 
 use crate::{
-    clock::Moment,
     error::AuthError,
-    token::{AccessToken, issued::Issued, sync::Mutex},
+    time::Instant,
+    token::{AccessToken, cached::CachedToken, sync::Mutex},
 };
 
-/// What a flight ends with, for everybody who waited.
-pub(crate) type Outcome = Result<Arc<Issued>, AuthError>;
+/// What a fetch ends with, for everyone who waited.
+pub(crate) type Outcome = Result<Arc<CachedToken>, AuthError>;
 
-/// What a flight was started by.
+/// What a fetch was started by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Trigger {
     /// A request that found no usable token.
     Missing,
-    /// A request that found an old one, and went on with it.
-    Aging,
-    /// A request that found one from before a rotation of the secret, and went on with it.
+    /// A request that found a token past its refresh point, and went on with it.
+    Stale,
+    /// A request that found a token from before a rotation of the secret, and went on with it.
     Rotated,
     /// A response that rejected the token.
     Rejected,
@@ -39,7 +39,7 @@ impl Trigger {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Missing => "missing",
-            Self::Aging => "aging",
+            Self::Stale => "stale",
             Self::Rotated => "rotated",
             Self::Rejected => "rejected",
             Self::Forced => "forced",
@@ -48,17 +48,16 @@ impl Trigger {
     }
 }
 
-/// A token on its way.
+/// A token fetch under way.
 pub(crate) struct Flight {
     pub(crate) trigger: Trigger,
     /// The source's generation when it began.
     pub(crate) generation: u64,
-    /// The token that the API refused, if that is why.
+    /// The token that must not be returned again.
     pub(crate) rejected: Option<AccessToken>,
-    /// Past its deadline and some: if it has not ended by then, nobody runs it any more.
-    pub(super) overdue: Moment,
-    /// The runtime that runs it.
-    home: OnceLock<Id>,
+    /// Past its deadline: if it has not ended by then, its runtime has stopped.
+    pub(super) overdue: Instant,
+    runtime: OnceLock<Id>,
     state: Mutex<State>,
 }
 
@@ -68,25 +67,25 @@ enum State {
 }
 
 impl Flight {
-    pub(crate) fn new(trigger: Trigger, generation: u64, rejected: Option<AccessToken>, overdue: Moment) -> Self {
+    pub(super) fn new(trigger: Trigger, generation: u64, rejected: Option<AccessToken>, overdue: Instant) -> Self {
         let state = Mutex::new(State::Pending(Slab::new()));
-        Self { trigger, generation, rejected, overdue, home: OnceLock::new(), state }
+        Self { trigger, generation, rejected, overdue, runtime: OnceLock::new(), state }
     }
 
-    pub(super) fn runs_in(&self, runtime: &Handle) {
-        self.home.get_or_init(|| runtime.id());
+    pub(super) fn set_runtime(&self, runtime: &Handle) {
+        self.runtime.get_or_init(|| runtime.id());
     }
 
-    /// Whether it runs in another runtime than the one that asks, so that nobody here knows if that one still runs.
-    pub(super) fn is_elsewhere(&self) -> bool {
-        Handle::try_current().is_ok_and(|here| self.home.get().is_some_and(|home| *home != here.id()))
+    /// Whether its runtime is not the one that asks, which therefore cannot know whether it is still driven.
+    pub(super) fn runs_in_another_runtime(&self) -> bool {
+        Handle::try_current().is_ok_and(|here| self.runtime.get().is_some_and(|runtime| *runtime != here.id()))
     }
 
-    /// Ends the wait of everybody. The first end counts.
+    /// Ends the wait of everyone. The first outcome counts.
     pub(crate) fn complete(&self, outcome: Outcome) {
         let waiting = self.change(|state| match state {
             State::Pending(waiting) => {
-                let waiting = std::mem::take(waiting);
+                let waiting = mem::take(waiting);
                 *state = State::Done(outcome);
                 waiting
             }
@@ -124,8 +123,10 @@ impl Waiter {
         &self.flight
     }
 
-    /// Whether the flight has ended is looked up under the lock that registers the waker, so no end goes unnoticed.
+    /// Whether the fetch has ended is looked up under the lock that registers the waker, so that no end is missed. Wakers
+    /// are cloned before it and dropped after it, since they are foreign code.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
+        let mut waker = Some(cx.waker().clone());
         let place = &mut self.place;
         self.flight.change(|state| match state {
             State::Done(outcome) => {
@@ -134,8 +135,8 @@ impl Waiter {
             }
             State::Pending(waiting) => {
                 match place.and_then(|place| waiting.get_mut(place)) {
-                    Some(waker) => waker.clone_from(cx.waker()),
-                    None => *place = Some(waiting.insert(cx.waker().clone())),
+                    Some(registered) => waker = waker.take().map(|waker| mem::replace(registered, waker)),
+                    None => *place = waker.take().map(|waker| waiting.insert(waker)),
                 }
                 Poll::Pending
             }
@@ -148,8 +149,7 @@ impl Drop for Waiter {
         let Some(place) = self.place else {
             return;
         };
-        // The waker is dropped after the lock is free: its drop is not our code.
-        let _waker = self.flight.change(|state| match state {
+        let _dropped_after_the_lock = self.flight.change(|state| match state {
             State::Pending(waiting) => waiting.try_remove(place),
             State::Done(_) => None,
         });
