@@ -12,7 +12,12 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use secrecy::ExposeSecret;
 use sha2::Sha256;
 
-use crate::{credentials::Credentials, error::AuthError, lanes::Lanes, token::AccessToken};
+use crate::{
+    credentials::{Credentials, Secret},
+    error::AuthError,
+    lanes::Lanes,
+    token::AccessToken,
+};
 
 /// Makes the headers that prove who sent a request, beside its token.
 ///
@@ -154,12 +159,13 @@ pub struct TimestampHmac {
 /// The headers of one second, made with one secret.
 struct Second {
     unix: u64,
-    rotations: u64,
+    rotation: u64,
     headers: SignatureHeaders,
 }
 
 impl TimestampHmac {
-    /// Signs with the secret of these credentials, whatever it is rotated to.
+    /// Signs with the secret that obtained the request's token, if that is one of these credentials; else with their current
+    /// secret.
     pub fn sha256(credentials: Credentials) -> Self {
         Self {
             credentials,
@@ -176,31 +182,41 @@ impl TimestampHmac {
         self
     }
 
-    fn compute(&self, unix: u64, rotations: u64) -> Result<Second, AuthError> {
+    fn compute(&self, unix: u64, secret: &Secret) -> Result<Second, AuthError> {
+        if let Some(problem) = secret.problem() {
+            let message = format!("the client secret cannot be used as a signing key: it {problem}");
+            return Err(AuthError::new(crate::ErrorKind::Signing, message));
+        }
         let timestamp = HeaderValue::from(unix);
-        let signature = hmac_sha256(self.credentials.secret().expose_secret(), timestamp.as_bytes())?;
+        let signature = hmac_sha256(secret.expose_secret(), timestamp.as_bytes())?;
         let signature = HeaderValue::try_from(signature).map_err(|error| {
             AuthError::new(crate::ErrorKind::Signing, "the signature is no header value").with_source(error)
         })?;
         let mut headers = SignatureHeaders::new();
         headers.insert(self.timestamp.clone(), timestamp);
         headers.insert(self.signature.clone(), signature);
-        Ok(Second { unix, rotations, headers })
+        Ok(Second { unix, rotation: secret.rotation(), headers })
     }
 }
 
 impl Signer for TimestampHmac {
     fn sign(&self, context: &SigningContext<'_>) -> Result<SignatureHeaders, AuthError> {
         let unix = context.now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
-        let rotations = self.credentials.rotations();
+        let current;
+        let secret = if let Some(obtained_with) = context.token().secret_of(&self.credentials) {
+            obtained_with
+        } else {
+            current = self.credentials.secret();
+            &current
+        };
         let shared = self.latest.mine();
         if let Some(latest) = &*shared.load()
             && latest.unix == unix
-            && latest.rotations == rotations
+            && latest.rotation == secret.rotation()
         {
             return Ok(latest.headers.clone());
         }
-        let second = self.compute(unix, rotations)?;
+        let second = self.compute(unix, secret)?;
         let headers = second.headers.clone();
         shared.store(Some(Arc::new(second)));
         Ok(headers)

@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     clock::{Moment, Timepiece},
+    credentials::{Credentials, Secret},
     error::{AuthError, ErrorKind},
     lanes::Lanes,
 };
@@ -41,6 +42,14 @@ pub struct AccessToken {
     scope: Option<Arc<str>>,
     life: Life,
     server_date: Option<SystemTime>,
+    obtained_with: Option<ObtainedWith>,
+}
+
+/// The secret that a token request was sent with.
+#[derive(Clone)]
+struct ObtainedWith {
+    credentials: Credentials,
+    secret: Arc<Secret>,
 }
 
 #[derive(Clone)]
@@ -72,7 +81,7 @@ impl AccessToken {
         text.push_str(secret);
         let header = sensitive(text)
             .map_err(|_| AuthError::new(ErrorKind::Malformed, "the access token cannot be sent in a header"))?;
-        Ok(Self { header, scope: None, life: Life::Given(lifetime), server_date: None })
+        Ok(Self { header, scope: None, life: Life::Given(lifetime), server_date: None, obtained_with: None })
     }
 
     /// Adds the scope that the server granted (RFC 6749, section 5.1).
@@ -126,6 +135,17 @@ impl AccessToken {
     pub(crate) fn with_server_date(mut self, date: Option<SystemTime>) -> Self {
         self.server_date = date;
         self
+    }
+
+    /// The same token, marked as obtained with this secret of these credentials.
+    pub(crate) fn obtained_with(mut self, credentials: &Credentials, secret: Arc<Secret>) -> Self {
+        self.obtained_with = Some(ObtainedWith { credentials: credentials.clone(), secret });
+        self
+    }
+
+    /// The secret that this token was obtained with, if it is one of these credentials.
+    pub(crate) fn secret_of(&self, credentials: &Credentials) -> Option<&Arc<Secret>> {
+        self.obtained_with.as_ref().filter(|it| it.credentials.is_clone_of(credentials)).map(|it| &it.secret)
     }
 
     /// The same token, some time after its creation.
