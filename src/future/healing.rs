@@ -115,7 +115,7 @@ where
             self.note_replay(issued, Replayed::Rejected);
             return Some(NotReplayed::SameToken);
         }
-        (!self.hold()).then_some(NotReplayed::BodyNotReplayable)
+        (!self.reserve()).then_some(NotReplayed::BodyNotReplayable)
     }
 
     /// Sends the request again; unless the token has ended meanwhile, which takes another.
@@ -126,7 +126,7 @@ where
             let acquisition = Acquisition::of_any(refresher, self.max_wait);
             return Ok(Stage::Acquiring { acquisition, response: None });
         };
-        let Some(mut request) = self.request.take_if(|request| self.policy.is_whole(request.body())) else {
+        let Some(mut request) = self.request.take_if(|request| self.policy.is_complete(request.body())) else {
             return Err(AuthError::new(
                 ErrorKind::Unavailable,
                 "the kept body outgrew its limit before it was sent again",

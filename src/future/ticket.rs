@@ -101,7 +101,7 @@ where
     where
         S: Clone,
     {
-        let kept = policy.replay(request.body()).map(|body| copy_with(request, body));
+        let kept = policy.clone_body(request.body()).map(|body| copy_with(request, body));
         let settings = &sent.settings;
         settings.stamp.write(request, issued, || settings.refresher.clock.server_now())?;
         Ok(match kept {
@@ -155,7 +155,7 @@ where
         });
         let reason = match (refused, self) {
             (Some(reason), _) => reason,
-            (None, Self::Twice(kept)) if kept.is_whole() => {
+            (None, Self::Twice(kept)) if kept.is_complete() => {
                 return Answered::Heal(Box::pin(Healing::new(*kept, rejection, response)));
             }
             (None, ticket) => ticket.heal_for_others(rejection),
@@ -183,12 +183,12 @@ where
 }
 
 impl<S, R: Replay<B>, B> Kept<S, R, B> {
-    pub(super) fn is_whole(&self) -> bool {
-        self.request.as_ref().is_some_and(|request| self.policy.is_whole(request.body()))
+    pub(super) fn is_complete(&self) -> bool {
+        self.request.as_ref().is_some_and(|request| self.policy.is_complete(request.body()))
     }
 
-    pub(super) fn hold(&self) -> bool {
-        self.request.as_ref().is_some_and(|request| self.policy.hold(request.body()))
+    pub(super) fn reserve(&self) -> bool {
+        self.request.as_ref().is_some_and(|request| self.policy.reserve(request.body()))
     }
 }
 

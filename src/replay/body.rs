@@ -23,7 +23,7 @@ use crate::{
 /// as long as all that was sent of it is kept.
 ///
 /// The first sending gets all of the body, whatever the limit. Once that is passed, nothing is kept any more, and no copy
-/// is [whole](Self::is_whole): the answer to the rejected request is its caller's, marked
+/// is [whole](Self::is_complete): the answer to the rejected request is its caller's, marked
 /// [`BodyNotReplayable`](crate::NotReplayed::BodyNotReplayable). The same goes for a stream that has failed.
 ///
 /// It is not `Clone`, as a copy may turn out incomplete; [`try_clone`](Self::try_clone) makes one. `Unpin` whatever the
@@ -83,7 +83,7 @@ impl<B: Body> ReplayBody<B> {
     /// A copy that begins at the beginning; for a retry policy of one's own.
     ///
     /// `None` once the limit is passed, or when the body has failed. A copy that was made in time may still turn out
-    /// incomplete: ask [`is_whole`](Self::is_whole) before it is sent.
+    /// incomplete: ask [`is_complete`](Self::is_complete) before it is sent.
     pub fn try_clone(&self) -> Option<Self> {
         let id = lock(&self.recording).add()?;
         Some(Self::at_the_beginning(Arc::clone(&self.recording), id))
@@ -93,13 +93,13 @@ impl<B: Body> ReplayBody<B> {
     ///
     /// False once the limit was passed, or the body failed: it must not be sent. To read such a copy gives an error, so
     /// that a server cannot take a part for the whole.
-    pub fn is_whole(&self) -> bool {
-        lock(&self.recording).is_whole(self.place.id)
+    pub fn is_complete(&self) -> bool {
+        lock(&self.recording).is_complete(self.place.id)
     }
 
     /// The same, and a copy that is whole stays so from now on.
-    pub(super) fn hold(&self) -> bool {
-        lock(&self.recording).hold(self.place.id)
+    pub(super) fn reserve(&self) -> bool {
+        lock(&self.recording).reserve(self.place.id)
     }
 
     fn at_the_beginning(recording: Arc<Mutex<Recording<B>>>, id: Id) -> Self {

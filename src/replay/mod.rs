@@ -27,7 +27,7 @@ pub use self::body::ReplayBody;
 /// struct UpTo(u64);
 ///
 /// impl Replay<Full<Bytes>> for UpTo {
-///     fn replay(&self, body: &Full<Bytes>) -> Option<Full<Bytes>> {
+///     fn clone_body(&self, body: &Full<Bytes>) -> Option<Full<Bytes>> {
 ///         (body.size_hint().upper()? <= self.0).then(|| body.clone())
 ///     }
 /// }
@@ -42,22 +42,22 @@ pub use self::body::ReplayBody;
 )]
 pub trait Replay<B>: Clone + Send + Sync + 'static {
     /// The body of a possible second request, made before the first is sent; `None` if this one can be sent only once.
-    fn replay(&self, body: &B) -> Option<B>;
+    fn clone_body(&self, body: &B) -> Option<B>;
 
     /// Asked before the second request is sent: is what was kept all of the body?
     ///
     /// For a body that is recorded while the first request is sent, as [`ReplayBody`] is, and may outgrow its limit. One
     /// that is no longer whole is never sent.
-    fn is_whole(&self, kept: &B) -> bool {
+    fn is_complete(&self, kept: &B) -> bool {
         let _ = kept;
         true
     }
 
     /// Asked when the first answer is about to be given up: is it whole, and does it stay so until it is sent or dropped?
     ///
-    /// For a body that the first request may still be reading. The default says what [`is_whole`](Self::is_whole) does.
-    fn hold(&self, kept: &B) -> bool {
-        self.is_whole(kept)
+    /// For a body that the first request may still be reading. The default says what [`is_complete`](Self::is_complete) does.
+    fn reserve(&self, kept: &B) -> bool {
+        self.is_complete(kept)
     }
 }
 
@@ -69,22 +69,22 @@ pub struct CloneBody;
 
 #[diagnostic::do_not_recommend]
 impl<B: Clone> Replay<B> for CloneBody {
-    fn replay(&self, body: &B) -> Option<B> {
+    fn clone_body(&self, body: &B) -> Option<B> {
         Some(body.clone())
     }
 }
 
 impl<B: Body> Replay<ReplayBody<B>> for CloneBody {
-    fn replay(&self, body: &ReplayBody<B>) -> Option<ReplayBody<B>> {
+    fn clone_body(&self, body: &ReplayBody<B>) -> Option<ReplayBody<B>> {
         body.try_clone()
     }
 
-    fn is_whole(&self, kept: &ReplayBody<B>) -> bool {
-        kept.is_whole()
+    fn is_complete(&self, kept: &ReplayBody<B>) -> bool {
+        kept.is_complete()
     }
 
-    fn hold(&self, kept: &ReplayBody<B>) -> bool {
-        kept.hold()
+    fn reserve(&self, kept: &ReplayBody<B>) -> bool {
+        kept.reserve()
     }
 }
 
@@ -94,7 +94,7 @@ pub struct EmptyBody;
 
 #[diagnostic::do_not_recommend]
 impl<B: Body + Default> Replay<B> for EmptyBody {
-    fn replay(&self, body: &B) -> Option<B> {
+    fn clone_body(&self, body: &B) -> Option<B> {
         body.is_end_stream().then(B::default)
     }
 }
@@ -108,7 +108,7 @@ impl<B: Body + Default> Replay<B> for EmptyBody {
 pub struct NoReplay;
 
 impl<B> Replay<B> for NoReplay {
-    fn replay(&self, _body: &B) -> Option<B> {
+    fn clone_body(&self, _body: &B) -> Option<B> {
         None
     }
 }

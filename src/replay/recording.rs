@@ -99,13 +99,13 @@ impl<B> Recording<B> {
     }
 
     /// Whether this copy, which has not begun, would find all of the body.
-    pub(super) fn is_whole(&self, id: Id) -> bool {
+    pub(super) fn is_complete(&self, id: Id) -> bool {
         self.kept.is_some() && (self.cost <= self.limit || self.reader == Some(id))
     }
 
     /// The same, and it stays so.
-    pub(super) fn hold(&mut self, id: Id) -> bool {
-        let whole = self.is_whole(id);
+    pub(super) fn reserve(&mut self, id: Id) -> bool {
+        let whole = self.is_complete(id);
         if whole {
             self.heir = Some(id);
         }
@@ -114,7 +114,7 @@ impl<B> Recording<B> {
 
     pub(super) fn step(&mut self, place: Place, waker: &Waker) -> (Step<B>, Left) {
         let mut left = Left::default();
-        if !place.has_begun && self.is_whole(place.id) {
+        if !place.has_begun && self.is_complete(place.id) {
             self.begin(place.id);
             left = self.news_of(place.id);
         }
