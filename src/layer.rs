@@ -13,8 +13,7 @@ use crate::{
     replay::CloneBody,
     service::Auth,
     settings::{Settings, Shared},
-    sign_rules::SignRules,
-    signing::Signer,
+    signing::{SignRules, Signer},
     stamp::{Overwrite, Stamp},
     token::{RefreshPolicy, Refresher, TokenHandle, TokenSource},
 };

@@ -7,8 +7,7 @@ use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request, header::AUTH
 use crate::{
     error::AuthError,
     origin::{Admission, Scope},
-    sign_rules::{NoAuth, Sign, SignRules},
-    signing::{Signer, SigningContext},
+    signing::{NoAuth, Sign, SignRules, Signer, SigningContext},
     token::Issued,
 };
 
