@@ -98,17 +98,16 @@ mod layer;
 pub mod oauth;
 mod origin;
 pub mod paynet;
-mod rejection;
-mod replay;
+pub mod rejection;
+pub mod replay;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 mod service;
 mod settings;
-mod sign_rules;
-mod signing;
+pub mod signing;
 mod stamp;
 mod telemetry;
-mod token;
+pub mod token;
 
 pub use secrecy;
 
@@ -125,8 +124,7 @@ pub use self::{
     rejection::{NotReplayed, Rejection},
     replay::{CloneBody, EmptyBody, NoReplay, Replay, ReplayBody},
     service::Auth,
-    sign_rules::{NoAuth, Sign, SignRules},
-    signing::{SignatureHeaders, Signer, SigningContext, TimestampHmac},
+    signing::{NoAuth, Sign, SignRules, SignatureHeaders, Signer, SigningContext, TimestampHmac},
     stamp::Overwrite,
     token::{AccessToken, FetchRequest, KeepWarm, RefreshPolicy, TokenHandle, TokenSource, TokenState, TokenStatus},
 };

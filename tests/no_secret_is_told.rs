@@ -198,7 +198,7 @@ async fn no_public_type_shows_a_secret() {
         credentials(),
         TimestampHmac::sha256(credentials()),
         signature,
-        paynet::source(&environment, credentials()),
+        paynet::grant(&environment, credentials()),
     ));
     ears.tell(&(source(token_number), source(token_number).build().unwrap(), dressed(Panicking)));
     ears.tell(&(&layer, layer.clone().replay(NoReplay), layer.handle(), layer.handle().status()));
@@ -215,7 +215,7 @@ async fn no_public_type_shows_a_secret() {
         NoReplay,
         EmptyBody,
         SignRules::all(),
-        paynet::rules(),
+        paynet::sign_rules(),
         environment,
         paynet::RejectionLayer,
     ));

@@ -95,7 +95,7 @@ assert_shared! {
     ErrorKind: Clone, Copy, PartialEq, Eq, Hash;
     paynet::Environment: Clone, PartialEq, Eq, FromStr;
     paynet::RejectionLayer: Clone, Copy, Default;
-    paynet::ReadRejections<Inner<u8>>: Clone;
+    paynet::Rejections<Inner<u8>>: Clone;
     paynet::RejectionFuture<Ready<u8>, Body>: ;
     paynet::PeekedBody<Body>: http_body::Body;
 }

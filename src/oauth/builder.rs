@@ -13,7 +13,7 @@ use super::{
     exchange::{Exchange, Through},
 };
 use crate::{
-    credentials::Credentials,
+    credentials::{Credentials, Secret},
     error::{AuthError, BoxError},
     origin::Origin,
 };
@@ -41,10 +41,14 @@ pub enum ClientAuth {
 }
 
 impl ClientAuth {
-    /// Refuses credentials that this method cannot send.
-    pub(super) fn check(self, credentials: &Credentials) -> Result<(), AuthError> {
+    pub(super) fn sends_secret(self) -> bool {
+        self != Self::Certificate
+    }
+
+    /// Checks whether this method can send these credentials.
+    pub(super) fn check(self, credentials: &Credentials, secret: &Secret) -> Result<(), AuthError> {
         credentials.check_id()?;
-        if self == Self::Certificate { Ok(()) } else { credentials.check_secret() }
+        if self.sends_secret() { secret.check() } else { Ok(()) }
     }
 }
 
@@ -149,7 +153,7 @@ impl ClientCredentialsBuilder {
     /// transport without the feature `client`.
     pub fn build(self) -> Result<ClientCredentials, AuthError> {
         let (token_url, trusted) = self.check_url()?;
-        self.client_auth.check(&self.credentials)?;
+        self.client_auth.check(&self.credentials, &self.credentials.secret())?;
         if self.client_auth == ClientAuth::BasicUnencoded && self.credentials.client_id().contains(':') {
             return Err(AuthError::config(
                 "a client id with a colon cannot be sent by BasicUnencoded: use Basic or Body",

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     clock::{self, Stopwatch},
-    credentials::Credentials,
+    credentials::{Credentials, Secret},
     dates,
     error::{AuthError, ErrorKind},
     token::{AccessToken, FetchRequest, TokenSource},
@@ -74,7 +74,9 @@ impl ClientCredentials {
     async fn ask(&self) -> Result<AccessToken, AuthError> {
         let inner = &*self.inner;
         let asked = Stopwatch::start();
-        let exchange = inner.exchange.exchange(inner.request()?);
+        // One snapshot for the request, its errors and its token, as the secret may be rotated at any time.
+        let secret = inner.credentials.secret();
+        let exchange = inner.exchange.exchange(inner.request(&secret)?);
         let mut answer = clock::within(inner.timeout, exchange)
             .await
             .ok_or_else(|| AuthError::new(ErrorKind::Timeout, "the authorization server did not answer in time"))??;
@@ -83,19 +85,19 @@ impl ClientCredentials {
         }
         let (head, body) = (&answer.head, answer.body.as_ref().map(|body| body.as_slice()));
         let read = wire::read(head.status, &head.headers, body, clock::system_now());
-        let token = read.map_err(|error| inner.without_echo(inner.with_help(head.status, error)))?;
+        let token = read.map_err(|error| without_echo(inner.with_help(head.status, error, &secret), &secret))?;
         // The server may have made it at any time since it was asked.
         let token = token.aged_by(asked.elapsed());
         let date = if inner.trusted { dates::date(&head.headers) } else { None };
-        Ok(token.with_server_date(date))
+        let token = token.with_server_date(date);
+        Ok(if inner.client_auth.sends_secret() { token.obtained_with(&inner.credentials, secret) } else { token })
     }
 }
 
 impl Inner {
-    fn request(&self) -> Result<Request<Full<bytes::Bytes>>, AuthError> {
-        self.client_auth.check(&self.credentials)?;
+    fn request(&self, secret: &Secret) -> Result<Request<Full<bytes::Bytes>>, AuthError> {
+        self.client_auth.check(&self.credentials, secret)?;
         let id = self.credentials.client_id();
-        let secret = self.credentials.secret();
         let secret = secret.expose_secret();
         let (basic, in_body) = match self.client_auth {
             ClientAuth::Body => (None, &[("client_id", id), ("client_secret", secret)][..]),
@@ -121,8 +123,8 @@ impl Inner {
     }
 
     /// A client that is not known by one kind of Basic may be known by the other, where that sends something else.
-    fn with_help(&self, status: StatusCode, error: AuthError) -> AuthError {
-        let (id, secret) = (self.credentials.client_id(), self.credentials.secret());
+    fn with_help(&self, status: StatusCode, error: AuthError, secret: &Secret) -> AuthError {
+        let id = self.credentials.client_id();
         let help = match self.client_auth {
             // One with a colon cannot be sent as it is.
             ClientAuth::Basic if !id.contains(':') => {
@@ -138,15 +140,6 @@ impl Inner {
         };
         let differs = || wire::is_encoded(id) || wire::is_encoded(secret.expose_secret());
         if error.kind() == ErrorKind::Denied && is_unknown && differs() { error.with_help(help) } else { error }
-    }
-
-    /// A server that repeats the secret in its error code gets no audience.
-    fn without_echo(&self, error: AuthError) -> AuthError {
-        let secret = self.credentials.secret();
-        let secret = secret.expose_secret();
-        // An empty one is in every text.
-        let echoes = !secret.is_empty() && error.oauth_error().is_some_and(|code| code.contains(secret));
-        if echoes { error.without_oauth_error() } else { error }
     }
 }
 
@@ -174,4 +167,12 @@ impl fmt::Debug for ClientCredentials {
             .field("timeout", timeout)
             .finish_non_exhaustive()
     }
+}
+
+/// Removes an error code that repeats the secret.
+fn without_echo(error: AuthError, secret: &Secret) -> AuthError {
+    let secret = secret.expose_secret();
+    // An empty one is in every text.
+    let echoes = !secret.is_empty() && error.oauth_error().is_some_and(|code| code.contains(secret));
+    if echoes { error.without_oauth_error() } else { error }
 }

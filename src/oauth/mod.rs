@@ -15,3 +15,7 @@ mod wire;
 
 #[cfg(feature = "client")]
 pub use self::transport::{Transport, TransportBuilder};
+pub use self::{
+    builder::ClientCredentialsBuilder as ClientCredentialsGrantBuilder,
+    client_credentials::ClientCredentials as ClientCredentialsGrant,
+};

@@ -12,6 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
 use crate::{
+    credentials::{Credentials, Secret},
     error::{AuthError, ErrorKind},
     time::{Moment, OriginKey},
 };
@@ -42,6 +43,7 @@ pub struct AccessToken {
     /// When its lifetime began.
     created: Moment,
     server_date: Option<(OriginKey, SystemTime)>,
+    obtained_with: Option<(Credentials, Arc<Secret>)>,
 }
 
 impl AccessToken {
@@ -68,7 +70,7 @@ impl AccessToken {
             return malformed("the access token has characters that no header may have");
         };
         let created = Moment::now();
-        Ok(Self { header, scope: None, fields: None, lifetime, created, server_date: None })
+        Ok(Self { header, scope: None, fields: None, lifetime, created, server_date: None, obtained_with: None })
     }
 
     /// Adds the scope that the server granted (RFC 6749, section 5.1).
@@ -140,6 +142,17 @@ impl AccessToken {
     pub(crate) fn with_server_date(mut self, date: Option<(OriginKey, SystemTime)>) -> Self {
         self.server_date = date;
         self
+    }
+
+    /// The same token, marked as obtained with this secret of these credentials.
+    pub(crate) fn obtained_with(mut self, credentials: &Credentials, secret: Arc<Secret>) -> Self {
+        self.obtained_with = Some((credentials.clone(), secret));
+        self
+    }
+
+    /// The secret that this token was obtained with, if it is one of these credentials.
+    pub(crate) fn secret_of(&self, credentials: &Credentials) -> Option<&Arc<Secret>> {
+        self.obtained_with.as_ref().filter(|(owner, _)| owner.is_clone_of(credentials)).map(|(_, secret)| secret)
     }
 
     /// The same token, its lifetime counted from an earlier moment.

@@ -1,4 +1,4 @@
-//! Which requests are signed.
+//! `SignRules`: which requests are signed.
 
 use std::{fmt, sync::Arc};
 
@@ -6,13 +6,13 @@ use http::{Method, Uri};
 
 use crate::error::AuthError;
 
-/// Which of the requests that carry the token are signed too.
+/// Selects the requests that are signed, among those that get the access token.
 ///
 /// # Example
 ///
 /// ```
 /// use http::Method;
-/// use tower_outbound_auth::SignRules;
+/// use tower_outbound_auth::signing::SignRules;
 ///
 /// let rules = SignRules::paths(["/v1/reports/{kind}", "/v2/{*rest}"])?.only([Method::GET, Method::POST]);
 /// # let _ = rules;
@@ -34,24 +34,27 @@ enum Which {
 }
 
 impl SignRules {
-    /// Every request in scope.
+    /// Signs every request that gets the access token.
     pub fn all() -> Self {
         Self::new(Which::All)
     }
 
-    /// The paths that match one of the patterns, in the syntax of [`matchit`](https://docs.rs/matchit).
+    /// Signs requests whose path matches one of the patterns.
     ///
-    /// `{name}` stands for one segment, `{*name}` for all the rest. A path is compared as it is sent, percent-encoding
-    /// included; the query does not count.
+    /// `{name}` matches one segment and `{*name}` the rest of the path; a literal brace is written twice. This is the syntax
+    /// of [`matchit`](https://docs.rs/matchit), which axum uses too. The path is compared as it is sent: percent-encoded,
+    /// case-sensitive and without the query. Without a pattern nothing is signed.
     ///
     /// # Errors
     ///
-    /// [`Config`](crate::ErrorKind::Config) for a pattern that is none, or for two that match the same path.
+    /// [`Config`](crate::ErrorKind::Config) if a pattern is invalid, or if two patterns match the same path.
     pub fn paths<I: IntoIterator<Item = P>, P: AsRef<str>>(patterns: I) -> Result<Self, AuthError> {
         let mut router = matchit::Router::new();
         let patterns: Arc<[String]> = patterns.into_iter().map(|pattern| pattern.as_ref().to_owned()).collect();
         for pattern in patterns.iter() {
-            let refuse = |why: String| AuthError::config(format!("{pattern:?} is no pattern for a path: {why}"));
+            let refuse = |why: String| {
+                AuthError::config(format!("`SignRules::paths`: {pattern:?} is no pattern for a path: {why}"))
+            };
             if !pattern.starts_with('/') {
                 return Err(refuse("it must begin with a slash".to_owned()));
             }
@@ -60,12 +63,23 @@ impl SignRules {
         Ok(Self::new(Which::Paths { router: Arc::new(router), patterns }))
     }
 
-    /// Whatever the function says.
+    /// Signs requests for which the function returns `true`.
+    ///
+    /// It is called for each request that gets the access token, on the task that sends it, and must not block.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use tower_outbound_auth::signing::SignRules;
+    ///
+    /// let rules = SignRules::matching(|method, uri| method.is_safe() && uri.path().starts_with("/v1/"));
+    /// # let _ = rules;
+    /// ```
     pub fn matching(f: impl Fn(&Method, &Uri) -> bool + Send + Sync + 'static) -> Self {
         Self::new(Which::Matching(Arc::new(f)))
     }
 
-    /// Of those, only requests with one of these methods.
+    /// Limits the rules to requests with one of these methods. A second call replaces the first.
     pub fn only(mut self, methods: impl IntoIterator<Item = Method>) -> Self {
         self.methods = Some(methods.into_iter().collect());
         self
@@ -98,25 +112,31 @@ impl fmt::Debug for SignRules {
     }
 }
 
-/// Request extension: overrides the [`SignRules`] for one request.
+/// Request extension that overrides the [`SignRules`] for one request.
+///
+/// # Example
 ///
 /// ```
-/// use tower_outbound_auth::Sign;
+/// use tower_outbound_auth::signing::Sign;
 ///
 /// let request = http::Request::get("https://api.example.com/v1/types").extension(Sign::Never).body(())?;
 /// # Ok::<(), http::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sign {
-    /// Sign this one. It still has to be in scope.
+    /// Signs this request, if it gets the access token.
     Always,
-    /// Do not sign this one. It still gets its token.
+    /// Does not sign this request. It still gets the access token.
     Never,
 }
 
-/// Request extension: this request goes out without any credential of ours.
+/// Request extension that excludes one request from authentication.
 ///
-/// No token is fetched for it, and a 401 to it is the caller's.
+/// The request is sent as it is: without the access token, static headers and signature. No token is fetched for it, and
+/// a 401 to it is returned to the caller.
+///
+/// # Example
 ///
 /// ```
 /// use tower_outbound_auth::NoAuth;
