@@ -28,12 +28,12 @@ use crate::{
 ///
 /// ```
 /// use tower::ServiceBuilder;
-/// use tower_outbound_auth::{AuthError, AuthLayer, ClientCredentials, Credentials};
+/// use tower_outbound_auth::{AuthError, AuthLayer, Credentials, oauth::ClientCredentialsGrant};
 ///
 /// # #[cfg(feature = "client")]
 /// fn layer() -> Result<AuthLayer, AuthError> {
 ///     let credentials = Credentials::from_env("CLIENT_ID", "CLIENT_SECRET")?;
-///     let source = ClientCredentials::builder("https://login.example.com/oauth/token", credentials).build()?;
+///     let source = ClientCredentialsGrant::builder("https://login.example.com/oauth/token", credentials).build()?;
 ///     AuthLayer::builder(source).origin("https://api.example.com").build()
 /// }
 /// ```

@@ -16,7 +16,7 @@
 //! use http::{Request, Response};
 //! use http_body_util::Full;
 //! use tower::{BoxError, ServiceBuilder, ServiceExt, service_fn};
-//! use tower_outbound_auth::{AuthLayer, ClientCredentials, Credentials};
+//! use tower_outbound_auth::{AuthLayer, Credentials, oauth::ClientCredentialsGrant};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), BoxError> {
@@ -30,7 +30,7 @@
 //! });
 //!
 //! let credentials = Credentials::new("my-client", "my-secret");
-//! let source = ClientCredentials::builder("https://login.example.com/token", credentials).transport(login).build()?;
+//! let source = ClientCredentialsGrant::builder("https://login.example.com/token", credentials).transport(login).build()?;
 //! let auth = AuthLayer::builder(source).origin("https://api.example.com").build()?;
 //! let client = ServiceBuilder::new().layer(auth).service(api);
 //!
@@ -80,12 +80,14 @@
 //!
 //! | feature | default | gives |
 //! |---|---|---|
-//! | `client` | yes | the ready-made HTTPS transport for token requests, and [`oauth::Transport`] for a private CA, mutual TLS, a proxy |
+//! | `client` | yes | the ready-made HTTPS transport for token requests, and [`client::HttpsClient`] for a private CA, mutual TLS, a proxy |
 //! | `tracing` | yes | a span for each token flight, events for rejections |
 //! | `sandbox` | no | an in-process PayNet-compatible server for tests |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "client")]
+pub mod client;
 mod clock;
 mod credentials;
 mod dates;
@@ -118,10 +120,6 @@ pub use self::{
     error::{AuthError, BoxError, ErrorKind},
     future::ResponseFuture,
     layer::{AuthLayer, AuthLayerBuilder},
-    oauth::{
-        builder::{ClientAuth, ClientCredentialsBuilder},
-        client_credentials::ClientCredentials,
-    },
     rejection::{NotReplayed, Rejection},
     replay::{CloneBody, EmptyBody, NoReplay, Replay, ReplayBody},
     service::Auth,

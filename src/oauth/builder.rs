@@ -9,8 +9,8 @@ use http_body_util::Full;
 use tower_service::Service;
 
 use super::{
-    client_credentials::{ClientCredentials, Inner},
     exchange::{Exchange, Through},
+    grant::{ClientCredentialsGrant, Inner},
 };
 use crate::{
     credentials::Credentials,
@@ -36,7 +36,7 @@ pub enum ClientAuth {
     /// The client's certificate alone: `tls_client_auth` and `self_signed_tls_client_auth` (RFC 8705, section 2).
     ///
     /// The form has the id, and no secret is sent: one that is empty will do. The certificate is the transport's, see
-    /// [`identity`](crate::oauth::TransportBuilder::identity).
+    /// [`identity`](crate::client::HttpsClientBuilder::identity).
     Certificate,
 }
 
@@ -48,9 +48,9 @@ impl ClientAuth {
     }
 }
 
-/// Settings of a [`ClientCredentials`] to be.
+/// Settings of a [`ClientCredentialsGrant`] to be.
 #[must_use = "a builder does nothing until `build`"]
-pub struct ClientCredentialsBuilder {
+pub struct ClientCredentialsGrantBuilder {
     token_url: String,
     credentials: Credentials,
     client_auth: ClientAuth,
@@ -63,7 +63,7 @@ pub struct ClientCredentialsBuilder {
     exchange: Option<Box<dyn Exchange>>,
 }
 
-impl ClientCredentialsBuilder {
+impl ClientCredentialsGrantBuilder {
     pub(super) fn new(token_url: &str, credentials: Credentials) -> Self {
         Self {
             token_url: token_url.to_owned(),
@@ -124,7 +124,7 @@ impl ClientCredentialsBuilder {
     }
 
     /// Sends token requests through this service instead of the ready-made client: an
-    /// [`oauth::Transport`](crate::oauth::Transport) for a private CA, mutual TLS or a proxy, or any service in a test.
+    /// [`client::HttpsClient`](crate::client::HttpsClient) for a private CA, mutual TLS or a proxy, or any service in a test.
     ///
     /// It must not follow redirects, and must not be one that the layer has wrapped: that would wait for itself.
     pub fn transport<S, B>(mut self, service: S) -> Self
@@ -147,7 +147,7 @@ impl ClientCredentialsBuilder {
     /// [`Config`](crate::ErrorKind::Config), with what to change: a token URL that is none or that would carry the secret
     /// in the clear, an id or a secret that cannot be sent, a parameter twice or in place of the credentials, or no
     /// transport without the feature `client`.
-    pub fn build(self) -> Result<ClientCredentials, AuthError> {
+    pub fn build(self) -> Result<ClientCredentialsGrant, AuthError> {
         let (token_url, trusted) = self.check_url()?;
         self.client_auth.check(&self.credentials)?;
         if self.client_auth == ClientAuth::BasicUnencoded && self.credentials.client_id().contains(':') {
@@ -160,12 +160,12 @@ impl ClientCredentialsBuilder {
             Some(exchange) => exchange,
             None if self.client_auth == ClientAuth::Certificate => {
                 return Err(AuthError::config(
-                    "ClientAuth::Certificate takes a transport() with the certificate: an oauth::Transport with identity()",
+                    "ClientAuth::Certificate takes a transport() with the certificate: an client::HttpsClient with identity()",
                 ));
             }
             None => ready_made()?,
         };
-        Ok(ClientCredentials::of(Inner {
+        Ok(ClientCredentialsGrant::of(Inner {
             token_url,
             credentials: self.credentials,
             client_auth: self.client_auth,
@@ -210,9 +210,9 @@ impl ClientCredentialsBuilder {
     }
 }
 
-impl fmt::Debug for ClientCredentialsBuilder {
+impl fmt::Debug for ClientCredentialsGrantBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientCredentialsBuilder")
+        f.debug_struct("ClientCredentialsGrantBuilder")
             .field("credentials", &self.credentials)
             .field("client_auth", &self.client_auth)
             .field("timeout", &self.timeout)
@@ -222,7 +222,7 @@ impl fmt::Debug for ClientCredentialsBuilder {
 
 #[cfg(feature = "client")]
 fn ready_made() -> Result<Box<dyn Exchange>, AuthError> {
-    Ok(Box::new(Through(super::Transport::builder().build()?)))
+    Ok(Box::new(Through(crate::client::HttpsClient::builder().build()?)))
 }
 
 #[cfg(not(feature = "client"))]

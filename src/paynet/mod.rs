@@ -59,7 +59,7 @@ pub use self::{
 use crate::{
     credentials::Credentials,
     error::AuthError,
-    oauth::{builder::ClientCredentialsBuilder, client_credentials::ClientCredentials},
+    oauth::{ClientCredentialsGrant, ClientCredentialsGrantBuilder},
     origin::Origin,
     sign_rules::SignRules,
     signing,
@@ -152,8 +152,8 @@ impl FromStr for Environment {
 }
 
 /// Tokens as PayNet gives them out: id and secret in the form, no scope.
-pub fn source(env: &Environment, credentials: Credentials) -> ClientCredentialsBuilder {
-    ClientCredentials::builder(env.token_url(), credentials)
+pub fn source(env: &Environment, credentials: Credentials) -> ClientCredentialsGrantBuilder {
+    ClientCredentialsGrant::builder(env.token_url(), credentials)
 }
 
 /// A layer for PayNet's reports API: its origin, its tokens, and signatures on the documented paths.

@@ -6,7 +6,7 @@ use crate::{error::AuthError, token::AccessToken};
 
 /// Where a layer gets its tokens.
 ///
-/// [`ClientCredentials`](crate::ClientCredentials) is the one for OAuth 2.0; implement it for any other: a metadata
+/// [`ClientCredentialsGrant`](crate::oauth::ClientCredentialsGrant) is the one for OAuth 2.0; implement it for any other: a metadata
 /// server, a file, a cache around another source. A source keeps no token, spaces nothing and locks nothing: the layer
 /// calls it once at a time, and shares, times and retries what it gives.
 ///
@@ -30,7 +30,7 @@ use crate::{error::AuthError, token::AccessToken};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no source of tokens",
     label = "a layer cannot get its tokens from this",
-    note = "for OAuth 2.0 it is made by `ClientCredentials::builder(token_url, credentials).build()?`; `build` is easily forgotten",
+    note = "for OAuth 2.0 it is made by `ClientCredentialsGrant::builder(token_url, credentials).build()?`; `build` is easily forgotten",
     note = "for any other, write `impl TokenSource for` a type of yours: a closure is none, since it cannot borrow its request"
 )]
 pub trait TokenSource: Send + Sync + 'static {

@@ -10,7 +10,7 @@ use http_body_util::Full;
 use secrecy::ExposeSecret;
 
 use super::{
-    builder::{ClientAuth, ClientCredentialsBuilder},
+    builder::{ClientAuth, ClientCredentialsGrantBuilder},
     exchange::Exchange,
     wire,
 };
@@ -31,12 +31,12 @@ use crate::{
 ///
 /// ```
 /// use std::time::Duration;
-/// use tower_outbound_auth::{AuthError, ClientAuth, ClientCredentials, Credentials};
+/// use tower_outbound_auth::{AuthError, Credentials, oauth::{ClientAuth, ClientCredentialsGrant}};
 ///
 /// # #[cfg(feature = "client")]
-/// fn source() -> Result<ClientCredentials, AuthError> {
+/// fn source() -> Result<ClientCredentialsGrant, AuthError> {
 ///     let credentials = Credentials::from_env("CLIENT_ID", "CLIENT_SECRET")?;
-///     ClientCredentials::builder("https://login.example.com/oauth/token", credentials)
+///     ClientCredentialsGrant::builder("https://login.example.com/oauth/token", credentials)
 ///         .client_auth(ClientAuth::Basic)
 ///         .scope("reports:read")
 ///         .timeout(Duration::from_secs(5))
@@ -44,7 +44,7 @@ use crate::{
 /// }
 /// ```
 #[derive(Clone)]
-pub struct ClientCredentials {
+pub struct ClientCredentialsGrant {
     inner: Arc<Inner>,
 }
 
@@ -61,10 +61,10 @@ pub(super) struct Inner {
     pub(super) trusted: bool,
 }
 
-impl ClientCredentials {
+impl ClientCredentialsGrant {
     /// Starts a source that asks for tokens at this URL.
-    pub fn builder(token_url: &str, credentials: Credentials) -> ClientCredentialsBuilder {
-        ClientCredentialsBuilder::new(token_url, credentials)
+    pub fn builder(token_url: &str, credentials: Credentials) -> ClientCredentialsGrantBuilder {
+        ClientCredentialsGrantBuilder::new(token_url, credentials)
     }
 
     pub(super) fn of(inner: Inner) -> Self {
@@ -150,7 +150,7 @@ impl Inner {
     }
 }
 
-impl TokenSource for ClientCredentials {
+impl TokenSource for ClientCredentialsGrant {
     fn fetch<'a>(
         &'a self,
         _request: FetchRequest<'a>,
@@ -163,10 +163,10 @@ impl TokenSource for ClientCredentials {
     }
 }
 
-impl fmt::Debug for ClientCredentials {
+impl fmt::Debug for ClientCredentialsGrant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Inner { token_url, credentials, client_auth, params, timeout, .. } = &*self.inner;
-        f.debug_struct("ClientCredentials")
+        f.debug_struct("ClientCredentialsGrant")
             .field("token_endpoint", &token_url.host())
             .field("credentials", credentials)
             .field("client_auth", client_auth)
