@@ -105,20 +105,19 @@ impl Authorizer {
         for (name, value) in &self.headers {
             put(headers, name.clone(), value.clone())?;
         }
-        match &self.signing {
-            None => Ok(Authorized::Bearer),
-            Some((rules, signer)) if is_to_be_signed(rules, request) => {
-                let now = clocks.now_at(target.clock, now.wall);
-                let uri = request.uri();
-                let context = SigningContext::new(request.method(), uri, request.headers(), &token.token, now);
-                let signature = signer.sign(&context)?;
-                for (name, value) in signature.iter() {
-                    put(request.headers_mut(), name.clone(), value.clone())?;
-                }
-                Ok(Authorized::Signed(target.clock))
-            }
-            Some(_) => Ok(Authorized::Bearer),
+        let Some((rules, signer)) = &self.signing else {
+            return Ok(Authorized::Bearer);
+        };
+        if !is_to_be_signed(rules, request) {
+            return Ok(Authorized::Bearer);
         }
+        let now = clocks.now_at(target.clock, now.wall);
+        let context = SigningContext::new(request.method(), request.uri(), request.headers(), &token.token, now);
+        let signature = signer.sign(&context)?;
+        for (name, value) in signature.iter() {
+            put(request.headers_mut(), name.clone(), value.clone())?;
+        }
+        Ok(Authorized::Signed(target.clock))
     }
 }
 

@@ -216,10 +216,7 @@ impl<R> AuthLayerBuilder<R> {
     /// It is called with the head of each response to an authorized request. For a message in the body, use a layer inside
     /// this one that leaves a [`Rejection`] in the extensions of the response. A response that is not rejected is judged
     /// by its status: an API that answers everything with 200 accepts the token with every other response.
-    pub fn reject_when(
-        mut self,
-        f: impl Fn(&response::Parts) -> Option<Rejection> + Send + Sync + 'static,
-    ) -> Self {
+    pub fn reject_when(mut self, f: impl Fn(&response::Parts) -> Option<Rejection> + Send + Sync + 'static) -> Self {
         self.classifier.reject_when = Some(Arc::new(f));
         self
     }

@@ -16,7 +16,7 @@
 //! use http::{Request, Response};
 //! use http_body_util::Full;
 //! use tower::{BoxError, ServiceBuilder, ServiceExt, service_fn};
-//! use tower_outbound_auth::{AuthLayer, ClientCredentials, Credentials};
+//! use tower_outbound_auth::{AuthLayer, Credentials, oauth::ClientCredentialsGrant};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), BoxError> {
@@ -30,7 +30,7 @@
 //! });
 //!
 //! let credentials = Credentials::new("my-client", "my-secret");
-//! let source = ClientCredentials::builder("https://login.example.com/token", credentials).transport(login).build()?;
+//! let source = ClientCredentialsGrant::builder("https://login.example.com/token", credentials).transport(login).build()?;
 //! let auth = AuthLayer::builder(source).origin("https://api.example.com").build()?;
 //! let client = ServiceBuilder::new().layer(auth).service(api);
 //!
@@ -80,23 +80,24 @@
 //!
 //! | feature | default | gives |
 //! |---|---|---|
-//! | `client` | yes | the ready-made HTTPS transport for token requests, and [`oauth::Transport`] for a private CA, mutual TLS, a proxy |
+//! | `client` | yes | the ready-made HTTPS transport for token requests, and [`client::HttpsClient`] for a private CA, mutual TLS, a proxy |
 //! | `tracing` | yes | a span for each token flight, events for rejections |
 //! | `sandbox` | no | an in-process PayNet-compatible server for tests |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod clock;
+mod authorize;
+#[cfg(feature = "client")]
+pub mod client;
 mod credentials;
-mod dates;
 mod error;
 mod future;
 #[cfg(any(doc, doctest))]
 pub mod guide;
-mod lanes;
 mod layer;
 pub mod oauth;
 mod origin;
+#[cfg(feature = "paynet")]
 pub mod paynet;
 pub mod rejection;
 pub mod replay;
@@ -105,31 +106,22 @@ pub mod sandbox;
 mod service;
 mod settings;
 pub mod signing;
-mod stamp;
 mod telemetry;
+mod time;
 pub mod token;
 
 pub use secrecy;
 
 pub use self::{
-    clock::Clock,
+    authorize::NoAuth,
     credentials::Credentials,
     error::{AuthError, BoxError, ErrorKind},
     future::ResponseFuture,
     layer::{AuthLayer, AuthLayerBuilder},
-    oauth::{
-        builder::{ClientAuth, ClientCredentialsBuilder},
-        client_credentials::ClientCredentials,
-    },
-    rejection::{NotReplayed, Rejection},
-    replay::{CloneBody, EmptyBody, NoReplay, Replay, ReplayBody},
     service::Auth,
-    signing::{NoAuth, Sign, SignRules, SignatureHeaders, Signer, SigningContext, TimestampHmac},
-    stamp::Overwrite,
-    token::{AccessToken, FetchRequest, KeepWarm, RefreshPolicy, TokenHandle, TokenSource, TokenState, TokenStatus},
 };
 
 /// The README's code, compiled.
-#[cfg(all(doctest, feature = "client"))]
+#[cfg(all(doctest, feature = "client", feature = "paynet"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -36,7 +36,9 @@ impl Origin {
             Some((_, rest)) if rest.len() == authority.len() => Ok(origin),
             _ => {
                 let shown = shown(text);
-                Err(AuthError::config(format!("{setting}{shown}: an origin has no path and no query; use \"{origin}\"")))
+                Err(AuthError::config(format!(
+                    "{setting}{shown}: an origin has no path and no query; use \"{origin}\""
+                )))
             }
         }
     }
@@ -192,7 +194,8 @@ impl Scope {
         if path.starts_with(b"//") || path.starts_with(br"/\") {
             return refuse("has a path that begins with two slashes, which could be read as a host: remove one");
         }
-        let is_configured = |host: &HeaderValue| self.any_origin || self.origins.iter().any(|origin| names(host, origin));
+        let is_configured =
+            |host: &HeaderValue| self.any_origin || self.origins.iter().any(|origin| names(host, origin));
         if !request.headers().get_all(HOST).iter().all(is_configured) {
             return refuse("has a Host header that names none of the configured origins: add it with origin()");
         }

@@ -156,8 +156,7 @@ fn by_status(status: StatusCode, headers: &HeaderMap) -> Verdict {
 fn by_challenges(headers: &HeaderMap, by_status_alone: Verdict) -> Verdict {
     let errors: Vec<String> = headers.get_all(WWW_AUTHENTICATE).iter().flat_map(bearer_errors).collect();
     let any = |code: &str| errors.iter().any(|error| error.eq_ignore_ascii_case(code));
-    let is_about_the_request =
-        |error: &String| REQUEST_ERRORS.iter().any(|code| error.eq_ignore_ascii_case(code));
+    let is_about_the_request = |error: &String| REQUEST_ERRORS.iter().any(|code| error.eq_ignore_ascii_case(code));
     if any("invalid_token") {
         Verdict::Rejected(Rejection::Token)
     } else if errors.is_empty() || !errors.iter().all(is_about_the_request) {
@@ -231,10 +230,7 @@ mod tests {
     #[test]
     fn r1_a_challenge_that_nobody_can_read_changes_nothing() {
         assert_eq!(judged(401, &["Bearer error=\"unterminated", "=,=,="]), TOKEN);
-        assert_eq!(
-            judged(401, &["\u{7f}\"", r#"Bearer error="insufficient_scope""#][1..]),
-            Verdict::InsufficientScope
-        );
+        assert_eq!(judged(401, &["\u{7f}\"", r#"Bearer error="insufficient_scope""#][1..]), Verdict::InsufficientScope);
     }
 
     #[test]

@@ -22,7 +22,7 @@ use habits::{AWKWARD, GRANTS, LOGINS, METHODS, REFUSALS, REJECTIONS, WRONG};
 use secrets::SECRET;
 use server::{GREETING, Habits, Login, Said, Server, USUAL, said};
 use tokio::time;
-use tower_outbound_auth::{AuthError, BoxError, ClientAuth, ErrorKind};
+use tower_outbound_auth::{AuthError, BoxError, ErrorKind, oauth::ClientAuth};
 use user::{Setting, User};
 
 #[tokio::test]

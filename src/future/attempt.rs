@@ -46,13 +46,13 @@ pub(crate) struct Replayable<S, R, B> {
 /// All that it takes to send a request later.
 pub(crate) struct SavedRequest<S, R, B> {
     /// Not ready.
-    pub(super) service: S,
-    pub(super) policy: R,
+    pub(crate) service: S,
+    pub(crate) policy: R,
     /// As the caller made it.
-    pub(super) request: Request<B>,
-    pub(super) target: Target,
+    pub(crate) request: Request<B>,
+    pub(crate) target: Target,
     /// How long it may still wait for a token.
-    pub(super) max_wait: Option<Duration>,
+    pub(crate) max_wait: Option<Duration>,
 }
 
 /// What comes of a response that is not simply returned.
@@ -205,10 +205,6 @@ where
 }
 
 impl<S, R: Replay<B>, B> SavedRequest<S, R, B> {
-    pub(crate) fn new(service: S, policy: R, request: Request<B>, target: Target, max_wait: Option<Duration>) -> Self {
-        Self { service, policy, request, target, max_wait }
-    }
-
     pub(super) fn is_complete(&self) -> bool {
         self.policy.is_complete(self.request.body())
     }

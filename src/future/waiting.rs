@@ -23,7 +23,7 @@ use crate::{
     settings::Settings,
     telemetry,
     time::{self, Moment},
-    token::{AcquireToken, CachedToken, waiters::Waiter},
+    token::{AcquireToken, CachedToken, Waiter},
 };
 
 /// A request that is sent later, for the first time or again.
@@ -107,7 +107,8 @@ where
                 Stage::Acquiring(acquire) => {
                     let acquired = ready!(Pin::new(&mut *acquire).poll(cx));
                     self.saved.max_wait = acquire.time_left();
-                    let rejected = self.replay_of.as_mut().and_then(|replay| Some((replay.not_again, replay.response.take()?)));
+                    let rejected =
+                        self.replay_of.as_mut().and_then(|replay| Some((replay.not_again, replay.response.take()?)));
                     self.stage = match (acquired, rejected) {
                         (Ok(token), Some((not_again, response))) => {
                             if let Some(reason) = self.reason_against(not_again, &token) {

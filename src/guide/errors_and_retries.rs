@@ -56,7 +56,7 @@
 //! # use bytes::Bytes;
 //! # use http_body_util::Full;
 //! # use tower::{ServiceBuilder, ServiceExt, service_fn};
-//! # use tower_outbound_auth::{AuthLayer, Clock, ClientCredentials, Credentials};
+//! # use tower_outbound_auth::{AuthLayer, Clock, Credentials, oauth::ClientCredentialsGrant};
 //! #
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]
 //! # async fn main() -> Result<(), BoxError> {
@@ -74,7 +74,7 @@
 //! #     async { Ok::<_, BoxError>(response) }
 //! # });
 //! # let credentials = Credentials::new("my-client", "my-secret");
-//! # let source = ClientCredentials::builder("https://login.example.com/token", credentials).transport(login).build()?;
+//! # let source = ClientCredentialsGrant::builder("https://login.example.com/token", credentials).transport(login).build()?;
 //! # let auth = AuthLayer::builder(source).origin("https://api.example.com").clock(Clock::Tokio).build()?;
 //!
 //! let client = ServiceBuilder::new()

@@ -7,7 +7,7 @@
 //! # Client authentication
 //!
 //! RFC 6749 wants id and secret form-encoded before they go into `Authorization: Basic`. Not every server undoes that, and
-//! one has changed its mind. In the form there is one encoding only, so try [`ClientAuth::Body`](crate::ClientAuth) first, the
+//! one has changed its mind. In the form there is one encoding only, so try [`ClientAuth::Body`](crate::oauth::ClientAuth) first, the
 //! default. Three servers, each of which takes one method alone, and a client whose secret has `+`, `&` and `%` in it:
 //!
 //! | the server | such as | `Body` | `Basic` | `BasicUnencoded` |
@@ -56,12 +56,12 @@
 //! ```
 #![doc = include_str!("../../tests/servers_disagree/mends_grants.rs")]
 //! # use tower::{ServiceBuilder, service_fn};
-//! # use tower_outbound_auth::{AuthError, ClientCredentials, Credentials};
-//! # fn source(credentials: Credentials) -> Result<ClientCredentials, AuthError> {
+//! # use tower_outbound_auth::{AuthError, Credentials, oauth::ClientCredentialsGrant};
+//! # fn source(credentials: Credentials) -> Result<ClientCredentialsGrant, AuthError> {
 //! # let http = service_fn(|_: http::Request<Full<Bytes>>| async { Ok::<_, BoxError>(Response::new(Full::<Bytes>::default())) });
 //!
 //! let transport = ServiceBuilder::new().and_then(mend).service(http);
-//! let source = ClientCredentials::builder("https://login.example.com/token", credentials).transport(transport).build()?;
+//! let source = ClientCredentialsGrant::builder("https://login.example.com/token", credentials).transport(transport).build()?;
 //! # Ok(source) }
 //! ```
 //!

@@ -11,7 +11,7 @@
 //! use http_body_util::Full;
 //! use tower::{BoxError, ServiceBuilder, ServiceExt, service_fn};
 //! use tower_http::{decompression::DecompressionLayer, follow_redirect::FollowRedirectLayer, trace::TraceLayer};
-//! use tower_outbound_auth::{AuthLayer, ClientCredentials, Credentials, paynet::RejectionLayer};
+//! use tower_outbound_auth::{AuthLayer, Credentials, oauth::ClientCredentialsGrant, paynet::RejectionLayer};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), BoxError> {
@@ -24,7 +24,7 @@
 //! #     Ok::<_, BoxError>(Response::new(Full::<Bytes>::from("hello")))
 //! # });
 //! # let credentials = Credentials::new("my-client", "my-secret");
-//! # let source = ClientCredentials::builder("https://login.example.com/token", credentials).transport(login).build()?;
+//! # let source = ClientCredentialsGrant::builder("https://login.example.com/token", credentials).transport(login).build()?;
 //! # let auth = AuthLayer::builder(source).origin("https://api.example.com").build()?;
 //! let client = ServiceBuilder::new()
 //!     .layer(TraceLayer::new_for_http()) // one span a call, the wait for a token in it

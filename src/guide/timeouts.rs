@@ -9,7 +9,7 @@
 //! | a `Timeout` outside | one call: waits for a token, both sends | none | that call fails with `Elapsed`; the token is fetched all the same |
 //! | [`max_wait`](crate::AuthLayerBuilder::max_wait) | one call's waits for a token, together | none | that call fails with [`Timeout`](crate::ErrorKind::Timeout), or gets its rejection back; the token is fetched all the same |
 //! | [`RefreshPolicy::deadline`](crate::RefreshPolicy::deadline) | one flight, its tries together | 30 s | all that wait for it fail with `Timeout`, and a cool-down begins |
-//! | [`ClientCredentialsBuilder::timeout`](crate::ClientCredentialsBuilder::timeout) | one exchange with the token endpoint | 10 s | the flight tries again, three times in all |
+//! | [`ClientCredentialsGrantBuilder::timeout`](crate::oauth::ClientCredentialsGrantBuilder::timeout) | one exchange with the token endpoint | 10 s | the flight tries again, three times in all |
 //! | a `Timeout` inside | one send, up to the head of its answer | none | that call fails with `Elapsed`, and is not sent again |
 //!
 //! None of them bounds the body of an answer, once its head is there; tower-http's `TimeoutBody` does.
@@ -32,7 +32,7 @@
 //! use http::{Request, Response};
 //! use http_body_util::Full;
 //! use tower::{BoxError, ServiceBuilder, ServiceExt, service_fn, timeout::error::Elapsed};
-//! use tower_outbound_auth::{AuthLayer, ClientCredentials, Clock, Credentials};
+//! use tower_outbound_auth::{AuthLayer, Clock, Credentials, oauth::ClientCredentialsGrant};
 //!
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]
 //! # async fn main() -> Result<(), BoxError> {
@@ -48,7 +48,7 @@
 //! });
 //! # let http = service_fn(|_: Request<Full<Bytes>>| async { Ok::<_, BoxError>(Response::new(Full::<Bytes>::default())) });
 //! # let credentials = Credentials::new("my-client", "my-secret");
-//! let source = ClientCredentials::builder("https://login.example.com/token", credentials).transport(slow_login).build()?;
+//! let source = ClientCredentialsGrant::builder("https://login.example.com/token", credentials).transport(slow_login).build()?;
 //! let auth = AuthLayer::builder(source).origin("https://api.example.com").clock(Clock::Tokio).build()?;
 //! let client = ServiceBuilder::new().timeout(Duration::from_secs(2)).layer(auth).service(http);
 //! let call = || Request::get("https://api.example.com/greeting").body(Full::default());
@@ -81,13 +81,13 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), tower_outbound_auth::BoxError> {
 //! # use {bytes::Bytes, http::{Request, Response}, http_body_util::Full, tower::{BoxError, service_fn}};
-//! # use tower_outbound_auth::{AuthLayer, ClientCredentials, Credentials, TokenState};
+//! # use tower_outbound_auth::{AuthLayer, Credentials, TokenState, oauth::ClientCredentialsGrant};
 //! # let login = service_fn(|_: Request<Full<Bytes>>| async {
 //! #     let token = r#"{ "access_token": "abc", "token_type": "Bearer", "expires_in": 3600 }"#;
 //! #     Ok::<_, BoxError>(Response::new(Full::<Bytes>::from(token)))
 //! # });
 //! # let credentials = Credentials::new("my-client", "my-secret");
-//! # let source = ClientCredentials::builder("https://login.example.com/token", credentials).transport(login).build()?;
+//! # let source = ClientCredentialsGrant::builder("https://login.example.com/token", credentials).transport(login).build()?;
 //! # let auth = AuthLayer::builder(source).origin("https://api.example.com").build()?;
 //! let handle = auth.handle();
 //! let warm = handle.keep_warm(); // for as long as it is held

@@ -5,7 +5,7 @@
 //!
 //! | transport | under the layer | what to mind |
 //! |---|---|---|
-//! | [`oauth::Transport`](crate::oauth::Transport) | itself, with `idle_timeout` | private CA, client certificate and forward proxy, for tokens and the API at once |
+//! | [`client::HttpsClient`](crate::client::HttpsClient) | itself, with `idle_timeout` | private CA, client certificate and forward proxy, for tokens and the API at once |
 //! | hyper-util, HTTP/1.1 | `Client::builder(TokioExecutor::new()).build_http()` | plain `http` leaves the machine only with `allow_insecure_http` |
 //! | hyper-util, HTTP/2 without TLS | the same with `http2_only(true)` | both ends have to know: nothing is negotiated |
 //! | hyper-util, TLS | `.build(https)` with hyper-rustls, `enable_http1()` and `enable_http2()` | ALPN chooses the version; see [HTTP/2](#http2-connections-that-end) |

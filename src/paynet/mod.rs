@@ -59,7 +59,7 @@ pub use self::{
 use crate::{
     credentials::Credentials,
     error::AuthError,
-    oauth::{builder::ClientCredentialsBuilder, client_credentials::ClientCredentials},
+    oauth::{ClientCredentialsGrant, ClientCredentialsGrantBuilder},
     origin::Origin,
     signing::{self, SignRules},
 };
@@ -117,8 +117,8 @@ impl Environment {
                 || AuthError::config(format!("the {what} at {origin} would get secrets in the clear: use https"));
             origin.is_trusted().then_some(()).ok_or_else(refuse)
         };
-        secure("token endpoint", &Origin::of_url(token_url)?.1)?;
-        secure("API", &Origin::parse(api_origin)?)?;
+        secure("token endpoint", &Origin::of_url("token_url", token_url)?.1)?;
+        secure("API", &Origin::parse("api_origin", api_origin)?)?;
         Ok(Self::at(token_url, api_origin))
     }
 
@@ -151,8 +151,8 @@ impl FromStr for Environment {
 }
 
 /// Tokens as PayNet gives them out: id and secret in the form, no scope.
-pub fn grant(env: &Environment, credentials: Credentials) -> ClientCredentialsBuilder {
-    ClientCredentials::builder(env.token_url(), credentials)
+pub fn grant(env: &Environment, credentials: Credentials) -> ClientCredentialsGrantBuilder {
+    ClientCredentialsGrant::builder(env.token_url(), credentials)
 }
 
 /// A layer for PayNet's reports API: its origin, its tokens, and signatures on the documented paths.

@@ -32,7 +32,7 @@ use super::{
     state::{self, Shared},
     token,
 };
-use crate::{clock, error::BoxError};
+use crate::{error::BoxError, time};
 
 /// A server as one connection sees it.
 #[derive(Clone)]
@@ -105,7 +105,7 @@ impl Exchange {
             }
             Some(FaultKind::Latency(delay)) => {
                 let response = self.right_answer(request).await;
-                if let Some(delay) = clock::sleep(delay) {
+                if let Some(delay) = time::sleep(delay) {
                     delay.await;
                 }
                 response

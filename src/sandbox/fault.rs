@@ -1,4 +1,4 @@
-//! FaultKind on order: what goes wrong, on which side, and for how many exchanges.
+//! Faults on order: what goes wrong, on which side, and for how many exchanges.
 
 use std::{
     collections::VecDeque,
@@ -8,7 +8,7 @@ use std::{
 
 use http::StatusCode;
 
-/// FaultKind for the next exchanges of one side.
+/// Faults for the next exchanges of one side.
 ///
 /// It goes to [`Sandbox::inject`](super::Sandbox::inject).
 ///
@@ -71,12 +71,12 @@ pub(super) enum Side {
 }
 
 impl Fault {
-    /// FaultKind for the next `POST /token`.
+    /// Faults for the next `POST /token`.
     pub fn token(trouble: FaultKind) -> Self {
         Self { side: Side::Token, trouble, times: 1 }
     }
 
-    /// FaultKind for the next request to a path under `/v1/` or `/v2/`.
+    /// Faults for the next request to a path under `/v1/` or `/v2/`.
     pub fn api(trouble: FaultKind) -> Self {
         Self { side: Side::Api, trouble, times: 1 }
     }

@@ -85,7 +85,11 @@ impl AcquireToken {
     }
 
     /// What a fetch that has ended means for this caller: `None` to ask again.
-    fn after_fetch(&mut self, waiter: &Waiter, error: Option<AuthError>) -> Option<Result<Arc<CachedToken>, AuthError>> {
+    fn after_fetch(
+        &mut self,
+        waiter: &Waiter,
+        error: Option<AuthError>,
+    ) -> Option<Result<Arc<CachedToken>, AuthError>> {
         let Some(error) = error else {
             // A wake-up is a hint: the token may have been rejected since.
             let token = self.fetcher.cache.usable(Moment::now());

@@ -254,7 +254,11 @@ mod tests {
             let mut scene = Scene::new();
             scene.start += Duration::from_secs(1);
             scene.renew(1, 0.0);
-            let sent = SentWith { version: 1, at: scene.start - Duration::from_secs(1) + Duration::from_secs_f64(1.0 + sent), is_replay: false };
+            let sent = SentWith {
+                version: 1,
+                at: scene.start - Duration::from_secs(1) + Duration::from_secs_f64(1.0 + sent),
+                is_replay: false,
+            };
             let now = scene.at(0.2);
             scene.budget.accepted(sent, now);
             scene.accept(2, true, 0.3, 0.3);

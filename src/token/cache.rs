@@ -22,11 +22,6 @@ use crate::{
     },
 };
 
-#[cfg(all(test, auth_model))]
-mod model;
-#[cfg(test)]
-mod tests;
-
 /// Who asks: what the cache has to know about the moment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asker {
@@ -59,6 +54,7 @@ pub(crate) enum AfterRejection {
 }
 
 /// How a fetch ended.
+#[expect(clippy::large_enum_variant, reason = "there is one for each fetch, and it is taken apart at once")]
 pub(crate) enum End {
     Token {
         token: AccessToken,

@@ -1,9 +1,6 @@
 //! A token in use: how old it is, which version, and when its successor is due.
 
-use std::{
-    sync::atomic::Ordering::Relaxed,
-    time::Duration,
-};
+use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
 use http::HeaderValue;
 
@@ -111,11 +108,6 @@ impl CachedToken {
     pub(super) fn due_in(&self, now: Moment) -> Duration {
         let due = Duration::from_nanos(self.next_refresh.load(Relaxed)).min(self.life.usable_for);
         due.saturating_sub(self.age(now))
-    }
-
-    /// The time until it is refreshed, for the trace.
-    pub(super) fn refresh_in(&self, now: Moment) -> Duration {
-        self.life.stale_after.saturating_sub(self.age(now))
     }
 }
 

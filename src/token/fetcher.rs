@@ -14,14 +14,10 @@ use crate::{
         budget::SentWith,
         cache::{AfterRejection, Answer, Asker, End, TokenCache},
         cached::CachedToken,
-        policy,
-        sync,
+        policy, sync,
         waiters::{Flight, Trigger, Waiter},
     },
 };
-
-#[cfg(all(test, auth_model))]
-mod model;
 
 /// The token of one layer and of everything that was made from it.
 pub(crate) struct Fetcher {
@@ -237,8 +233,8 @@ impl FetchGuard {
         let fetcher = &self.fetcher;
         let mut failure = None;
         let limit = fetcher.policy.fetch_deadline();
-        let fetched = time::within(limit, fetcher.fetch(&self.flight, &self.span, &mut failure)).await;
-        let end = match fetched {
+        let result = time::within(limit, fetcher.fetch(&self.flight, &self.span, &mut failure)).await;
+        let end = match result {
             Some(Ok(token)) => fetcher.end_with(token),
             Some(Err(error)) => fetcher.end_with_failure(error),
             None => fetcher.end_with_failure(timed_out(failure)),
@@ -250,7 +246,7 @@ impl FetchGuard {
     fn complete(&mut self, end: End) {
         self.is_complete = true;
         let told = match &end {
-            End::Token { life, .. } => Ok(life.stale_after),
+            End::Token { token, life, .. } => Ok(life.stale_after.saturating_sub(Moment::now().since(token.created()))),
             End::Failed { error, backoff } => Err((error.clone(), *backoff)),
             End::Aborted(error) => Err((error.clone(), Duration::ZERO)),
         };

@@ -32,4 +32,5 @@ pub(crate) use self::{
     budget::SentWith,
     cached::CachedToken,
     fetcher::{Fetcher, Renewal},
+    waiters::Waiter,
 };

@@ -10,8 +10,8 @@ use tokio::{
 };
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_outbound_auth::{
-    AccessToken, AuthError, AuthLayer, BoxError, ClientCredentials, Clock, Credentials, FetchRequest, KeepWarm,
-    NoReplay, RefreshPolicy, Rejection, TokenSource,
+    AccessToken, AuthError, AuthLayer, BoxError, Clock, Credentials, FetchRequest, KeepWarm, NoReplay, RefreshPolicy,
+    Rejection, TokenSource, oauth::ClientCredentialsGrant,
 };
 
 use crate::{
@@ -48,7 +48,7 @@ impl World {
         let credentials = Credentials::new("id", "secret");
         let endpoint = notes.clone();
         let transport = service_fn(move |_: Request<Body>| endpoint.clone().token_request());
-        let source = ClientCredentials::builder("https://login.example.com/token", credentials.clone());
+        let source = ClientCredentialsGrant::builder("https://login.example.com/token", credentials.clone());
         let source = source.timeout(Duration::MAX).transport(transport).build().unwrap();
         let builder = AuthLayer::builder(Source { source, notes: notes.clone() }).origin(ORIGIN).clock(Clock::Tokio);
         let builder = builder.refresh(policy(history.settings));
@@ -128,7 +128,7 @@ impl World {
 
 /// Notes each token request, and why.
 struct Source {
-    source: ClientCredentials,
+    source: ClientCredentialsGrant,
     notes: Notes,
 }
 

@@ -1,7 +1,7 @@
 //! What servers are known to do, and for which of it the guide names a setting: the rows of its tables.
 
 use http::StatusCode;
-use tower_outbound_auth::ClientAuth;
+use tower_outbound_auth::oauth::ClientAuth;
 
 use super::{
     secrets::SECRET,

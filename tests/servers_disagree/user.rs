@@ -10,8 +10,9 @@ use hyper::body::Incoming;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use tower::{Layer, ServiceBuilder, ServiceExt, util::BoxCloneSyncService};
 use tower_outbound_auth::{
-    Auth, AuthLayer, BoxError, ClientAuth, ClientCredentials, ClientCredentialsBuilder, Clock, Credentials,
-    RefreshPolicy, Rejection, paynet,
+    Auth, AuthLayer, BoxError, Clock, Credentials, RefreshPolicy, Rejection,
+    oauth::{ClientAuth, ClientCredentialsGrant, ClientCredentialsGrantBuilder},
+    paynet,
 };
 
 use super::{mends_grants::mend, reads_bodies::read_json, server::Server};
@@ -37,7 +38,7 @@ pub(crate) struct User {
 
 impl User {
     pub(crate) fn new(server: &Server, (id, secret): (&str, &str), setting: Setting) -> Self {
-        let source = ClientCredentials::builder(
+        let source = ClientCredentialsGrant::builder(
             &format!("http://{}/token", server.address),
             Credentials::new(id, secret.to_owned()),
         );
@@ -81,7 +82,7 @@ impl Setting {
         }
     }
 
-    fn source(self, source: ClientCredentialsBuilder) -> ClientCredentialsBuilder {
+    fn source(self, source: ClientCredentialsGrantBuilder) -> ClientCredentialsGrantBuilder {
         match self {
             Self::ClientAuth(method) => source.client_auth(method).transport(http()),
             Self::MendedGrants => source.transport(ServiceBuilder::new().and_then(mend::<Body>).service(http())),

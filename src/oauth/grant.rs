@@ -10,15 +10,14 @@ use http_body_util::Full;
 use secrecy::ExposeSecret;
 
 use super::{
-    builder::{ClientAuth, ClientCredentialsBuilder},
+    builder::{ClientAuth, ClientCredentialsGrantBuilder},
     exchange::Exchange,
     wire,
 };
 use crate::{
-    clock::{self, Stopwatch},
     credentials::{Credentials, Secret},
-    dates,
     error::{AuthError, ErrorKind},
+    time::{self, Moment, OriginKey},
     token::{AccessToken, FetchRequest, TokenSource},
 };
 
@@ -31,12 +30,12 @@ use crate::{
 ///
 /// ```
 /// use std::time::Duration;
-/// use tower_outbound_auth::{AuthError, ClientAuth, ClientCredentials, Credentials};
+/// use tower_outbound_auth::{AuthError, Credentials, oauth::{ClientAuth, ClientCredentialsGrant}};
 ///
 /// # #[cfg(feature = "client")]
-/// fn source() -> Result<ClientCredentials, AuthError> {
+/// fn source() -> Result<ClientCredentialsGrant, AuthError> {
 ///     let credentials = Credentials::from_env("CLIENT_ID", "CLIENT_SECRET")?;
-///     ClientCredentials::builder("https://login.example.com/oauth/token", credentials)
+///     ClientCredentialsGrant::builder("https://login.example.com/oauth/token", credentials)
 ///         .client_auth(ClientAuth::Basic)
 ///         .scope("reports:read")
 ///         .timeout(Duration::from_secs(5))
@@ -44,7 +43,7 @@ use crate::{
 /// }
 /// ```
 #[derive(Clone)]
-pub struct ClientCredentials {
+pub struct ClientCredentialsGrant {
     inner: Arc<Inner>,
 }
 
@@ -57,14 +56,14 @@ pub(super) struct Inner {
     pub(super) params: Vec<(String, String)>,
     pub(super) timeout: Duration,
     pub(super) exchange: Box<dyn Exchange>,
-    /// Whether the clock may be learnt from the answer.
-    pub(super) trusted: bool,
+    /// Whose clock the response tells, if it may be learnt.
+    pub(super) clock: Option<OriginKey>,
 }
 
-impl ClientCredentials {
+impl ClientCredentialsGrant {
     /// Starts a source that asks for tokens at this URL.
-    pub fn builder(token_url: &str, credentials: Credentials) -> ClientCredentialsBuilder {
-        ClientCredentialsBuilder::new(token_url, credentials)
+    pub fn builder(token_url: &str, credentials: Credentials) -> ClientCredentialsGrantBuilder {
+        ClientCredentialsGrantBuilder::new(token_url, credentials)
     }
 
     pub(super) fn of(inner: Inner) -> Self {
@@ -73,23 +72,21 @@ impl ClientCredentials {
 
     async fn ask(&self) -> Result<AccessToken, AuthError> {
         let inner = &*self.inner;
-        let asked = Stopwatch::start();
+        let asked = Moment::now();
         // One snapshot for the request, its errors and its token, as the secret may be rotated at any time.
         let secret = inner.credentials.secret();
         let exchange = inner.exchange.exchange(inner.request(&secret)?);
-        let mut answer = clock::within(inner.timeout, exchange)
+        let mut answer = time::within(inner.timeout, exchange)
             .await
             .ok_or_else(|| AuthError::new(ErrorKind::Timeout, "the authorization server did not answer in time"))??;
         if let Some(body) = answer.body.as_deref_mut() {
             wire::unescape_slashes(body);
         }
         let (head, body) = (&answer.head, answer.body.as_ref().map(|body| body.as_slice()));
-        let read = wire::read(head.status, &head.headers, body, clock::system_now());
+        let read = wire::read(head.status, &head.headers, body, asked.wall);
         let token = read.map_err(|error| without_echo(inner.with_help(head.status, error, &secret), &secret))?;
         // The server may have made it at any time since it was asked.
-        let token = token.aged_by(asked.elapsed());
-        let date = if inner.trusted { dates::date(&head.headers) } else { None };
-        let token = token.with_server_date(date);
+        let token = token.created_at(asked).with_server_date(inner.clock.zip(time::date(&head.headers)));
         Ok(if inner.client_auth.sends_secret() { token.obtained_with(&inner.credentials, secret) } else { token })
     }
 }
@@ -143,11 +140,11 @@ impl Inner {
     }
 }
 
-impl TokenSource for ClientCredentials {
-    fn fetch<'a>(
-        &'a self,
-        _request: FetchRequest<'a>,
-    ) -> Pin<Box<dyn Future<Output = Result<AccessToken, AuthError>> + Send + 'a>> {
+impl TokenSource for ClientCredentialsGrant {
+    fn fetch(
+        &self,
+        _request: FetchRequest,
+    ) -> Pin<Box<dyn Future<Output = Result<AccessToken, AuthError>> + Send + '_>> {
         Box::pin(self.ask())
     }
 
@@ -156,10 +153,10 @@ impl TokenSource for ClientCredentials {
     }
 }
 
-impl fmt::Debug for ClientCredentials {
+impl fmt::Debug for ClientCredentialsGrant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Inner { token_url, credentials, client_auth, params, timeout, .. } = &*self.inner;
-        f.debug_struct("ClientCredentials")
+        f.debug_struct("ClientCredentialsGrant")
             .field("token_endpoint", &token_url.host())
             .field("credentials", credentials)
             .field("client_auth", client_auth)

@@ -11,18 +11,19 @@ use rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::TrustAnchor, 
 use secrecy::SecretString;
 
 use super::{
-    Inner, Transport, pem,
-    way::{Way, proxy_origin},
+    HttpsClient, Inner,
+    connector::{Way, proxy_origin},
+    pem,
 };
 use crate::{error::AuthError, origin::Origin};
 
-/// Settings of a [`Transport`] to be.
+/// Settings of a [`HttpsClient`] to be.
 ///
 /// Nothing is read from files and nothing fails before [`build`](Self::build), which then tells of the first mistake. A
 /// clone is a builder of its own, for a second transport that differs.
 #[derive(Clone, Default)]
 #[must_use = "a builder does nothing until `build`"]
-pub struct TransportBuilder {
+pub struct HttpsClientBuilder {
     /// Without Mozilla's, which come in last.
     roots: Vec<TrustAnchor<'static>>,
     mozilla: bool,
@@ -43,7 +44,7 @@ pub(super) struct Settings {
     idle_timeout: Duration,
 }
 
-impl TransportBuilder {
+impl HttpsClientBuilder {
     /// Trusts the certification authorities in this PEM text **in place of** Mozilla's. Repeatable: all of them count.
     ///
     /// In place of, since whoever has a private CA means it: with Mozilla's roots beside it, any of some hundred public
@@ -121,7 +122,7 @@ impl TransportBuilder {
     /// [`Config`](crate::ErrorKind::Config), with what to change: PEM text without a certificate or a key, or with one that
     /// cannot be read; a key that is not the certificate's; a proxy URL that is none; proxy credentials that cannot be sent,
     /// or without a proxy. It never holds text of a key.
-    pub fn build(self) -> Result<Transport, AuthError> {
+    pub fn build(self) -> Result<HttpsClient, AuthError> {
         if let Some(mistake) = self.mistake {
             return Err(mistake);
         }
@@ -152,7 +153,7 @@ impl TransportBuilder {
         } else {
             client.pool_timer(TokioTimer::new()).pool_idle_timeout(self.idle_timeout);
         }
-        Ok(Transport { inner: Arc::new(Inner { client: client.build(https), settings }) })
+        Ok(HttpsClient { inner: Arc::new(Inner { client: client.build(https), settings }) })
     }
 
     /// Keeps the first mistake, for `build` to tell.
@@ -161,9 +162,9 @@ impl TransportBuilder {
     }
 }
 
-impl fmt::Debug for TransportBuilder {
+impl fmt::Debug for HttpsClientBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TransportBuilder")
+        f.debug_struct("HttpsClientBuilder")
             .field("roots", &self.roots.len())
             .field("mozilla_roots", &self.mozilla)
             .field("identity", &self.identity.is_some())

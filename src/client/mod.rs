@@ -1,8 +1,8 @@
 //! The ready-made HTTPS client: hyper-util's over rustls.
 
 mod builder;
+mod connector;
 mod pem;
-mod way;
 
 use std::{
     fmt,
@@ -23,15 +23,15 @@ use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use tower_service::Service;
 
-pub use self::builder::TransportBuilder;
-pub(super) use self::way::NoTunnel;
-use self::{builder::Settings, way::Way};
+pub use self::builder::HttpsClientBuilder;
+pub(crate) use self::connector::NoTunnel;
+use self::{builder::Settings, connector::Way};
 use crate::error::BoxError;
 
 /// An HTTPS client for token requests, and for the API: roots, a client certificate and a proxy of one's own.
 ///
 /// Made by [`builder`](Self::builder), and given to
-/// [`ClientCredentialsBuilder::transport`](crate::ClientCredentialsBuilder::transport), to an
+/// [`ClientCredentialsGrantBuilder::transport`](crate::oauth::ClientCredentialsGrantBuilder::transport), to an
 /// [`AuthLayer`](crate::AuthLayer), or to both. It takes any body of [`Bytes`], speaks HTTP/2 or HTTP/1.1 as the server has it
 /// (by ALPN), follows no redirect, and reads no environment variable. Clones share everything.
 ///
@@ -47,17 +47,17 @@ use crate::error::BoxError;
 /// # use http::Request;
 /// # use http_body_util::Full;
 /// use tower::{ServiceBuilder, ServiceExt};
-/// use tower_outbound_auth::{AuthLayer, BoxError, ClientAuth, ClientCredentials, Credentials, oauth::Transport};
+/// use tower_outbound_auth::{AuthLayer, BoxError, Credentials, client::HttpsClient, oauth::{ClientAuth, ClientCredentialsGrant}};
 ///
 /// # async fn accounts() -> Result<(), BoxError> {
-/// let transport = Transport::builder()
+/// let transport = HttpsClient::builder()
 ///     .root_certificates(fs::read("/etc/bank/ca.pem")?)
 ///     .identity(fs::read("/etc/bank/client.pem")?, fs::read("/etc/bank/client.key")?)
 ///     .proxy("http://proxy.example.com:3128")
 ///     .idle_timeout(Duration::from_secs(30))
 ///     .build()?;
 ///
-/// let source = ClientCredentials::builder("https://login.bank.example/token", Credentials::new("client", ""))
+/// let source = ClientCredentialsGrant::builder("https://login.bank.example/token", Credentials::new("client", ""))
 ///     .client_auth(ClientAuth::Certificate)
 ///     .transport(transport.clone())
 ///     .build()?;
@@ -69,7 +69,7 @@ use crate::error::BoxError;
 /// # Ok(()) }
 /// ```
 #[derive(Clone)]
-pub struct Transport {
+pub struct HttpsClient {
     inner: Arc<Inner>,
 }
 
@@ -78,14 +78,14 @@ struct Inner {
     settings: Settings,
 }
 
-impl Transport {
+impl HttpsClient {
     /// Starts a transport that trusts Mozilla's roots, shows no certificate, and connects straight.
-    pub fn builder() -> TransportBuilder {
-        TransportBuilder::default()
+    pub fn builder() -> HttpsClientBuilder {
+        HttpsClientBuilder::default()
     }
 }
 
-impl<B> Service<Request<B>> for Transport
+impl<B> Service<Request<B>> for HttpsClient
 where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
@@ -104,8 +104,8 @@ where
     }
 }
 
-impl fmt::Debug for Transport {
+impl fmt::Debug for HttpsClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Transport").field(&self.inner.settings).finish()
+        f.debug_tuple("HttpsClient").field(&self.inner.settings).finish()
     }
 }

@@ -64,7 +64,7 @@ impl Way {
 
 /// Reads `http://host[:port]` or `https://host[:port]`, with or without a final slash.
 pub(super) fn proxy_origin(url: &str) -> Result<Origin, AuthError> {
-    Origin::parse(url.strip_suffix('/').unwrap_or(url)).map_err(|_| {
+    Origin::parse("proxy", url.strip_suffix('/').unwrap_or(url)).map_err(|_| {
         AuthError::config(
             "a proxy must look like \"http://host:port\" or \"https://host:port\": no path, no query, and user name and \
              password go into proxy_credentials()",

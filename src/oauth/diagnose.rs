@@ -4,7 +4,7 @@ use std::{borrow::Cow, error::Error, io, iter};
 
 use rustls::{AlertDescription, CertificateError, Error as TlsError};
 
-use super::transport::NoTunnel;
+use crate::client::NoTunnel;
 
 /// One line for an error that came instead of an answer.
 pub(super) fn what_happened(error: &(dyn Error + 'static)) -> Cow<'static, str> {
@@ -16,7 +16,7 @@ pub(super) fn what_happened(error: &(dyn Error + 'static)) -> Cow<'static, str> 
         // With an authority of the right name and the wrong key it is the signature.
         Some(TlsError::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature)) => Some(
             "the authorization server's certificate is from an authority that is not trusted: if it should be, name it in \
-             oauth::Transport's root_certificates()",
+             client::HttpsClient's root_certificates()",
         ),
         _ => of_our_certificate(&cause.to_string()),
     });
@@ -27,7 +27,9 @@ pub(super) fn what_happened(error: &(dyn Error + 'static)) -> Cow<'static, str> 
 fn of_our_certificate(told: &str) -> Option<&'static str> {
     let is = |alert: &AlertDescription| told == TlsError::AlertReceived(*alert).to_string();
     if is(&AlertDescription::CertificateRequired) {
-        return Some("the authorization server wants a client certificate: give one to oauth::Transport's identity()");
+        return Some(
+            "the authorization server wants a client certificate: give one to client::HttpsClient's identity()",
+        );
     }
     REFUSALS.iter().any(is).then_some("the authorization server does not accept the client certificate")
 }
