@@ -20,7 +20,7 @@
 //! | time | reads tokio's clock and the wall clock | a token must not be used after its end |
 //! | token | loads a pointer, increments a reference count | others may replace it at any time |
 //! | headers | inserts the prebuilt token header and static headers | |
-//! | signature | signs the time, inserts two headers | only with [`sign`](crate::AuthLayerBuilder::sign) |
+//! | signature | inserts two headers, which are made once a second | only with [`sign`](crate::AuthLayerBuilder::sign) |
 //! | replay | copies head and body into a `Box` | only with [`CloneBody`](crate::replay::CloneBody), the default |
 //! | response | looks at the status, and for a [`Rejection`](crate::rejection::Rejection) | to notice a rejection |
 //! | error | converts the inner service's error into a [`BoxError`](crate::BoxError) | one error type for both |
