@@ -3,8 +3,6 @@
 
 #[path = "servers_disagree/habits.rs"]
 mod habits;
-#[path = "servers_disagree/mends_grants.rs"]
-mod mends_grants;
 #[path = "servers_disagree/page.rs"]
 mod page;
 #[path = "servers_disagree/reads_bodies.rs"]
@@ -148,13 +146,13 @@ async fn life(grant: &'static str, setting: Setting) -> String {
 }
 
 #[tokio::test]
-async fn r1_every_revoked_token_is_healed_with_the_setting_that_the_guide_names() {
+async fn r1_every_revoked_token_is_renewed_with_the_setting_that_the_guide_names() {
     let mut rows = Vec::new();
     for &(rejection, told, known, setting) in REJECTIONS {
-        assert_eq!(after_a_revocation(rejection, setting).await, "healed", "{told}");
+        assert_eq!(after_a_revocation(rejection, setting).await, "renewed", "{told}");
         let without = after_a_revocation(rejection, Setting::Nothing).await;
         assert_eq!(
-            without == "healed",
+            without == "renewed",
             matches!(setting, Setting::Nothing),
             "{told}: a setting that makes no difference"
         );
@@ -175,11 +173,11 @@ async fn after_a_revocation(rejection: Said, setting: Setting) -> String {
     match server.token_requests() {
         2 => {
             assert_eq!(greeted(&answer), WORKS);
-            "healed".to_owned()
+            "renewed".to_owned()
         }
         requests => {
             assert_eq!((answer, requests), ((rejection.status, rejection.body.to_owned()), 1), "whole, and untouched");
-            format!("the {} is the caller's", rejection.status)
+            format!("the {} is returned", rejection.status)
         }
     }
 }

@@ -75,7 +75,7 @@
 //! | 401, `bearer error="invalid_token"` | [RFC 6750][challenges] | none | renewed |
 //! | 401, three challenges | - | none | renewed |
 //! | 401, three challenges in one header | [Microsoft] | none | renewed |
-//! | 401, `Bearer` with a code of its own | - | none | renewed |
+//! | 401, `bearer error="token_expired"` | - | none | renewed |
 //! | 403, no challenge | [AWS API Gateway] | `reject_when` | the 403 is returned |
 //! | 400, a message | [PayNet] | `paynet::RejectionLayer` | the 400 is returned |
 //! | 400, a code in JSON | [Facebook] | [a layer that reads the body](#rejections-in-a-body) | the 400 is returned |
