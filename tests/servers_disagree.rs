@@ -104,7 +104,7 @@ async fn o5_a_wrong_secret_is_a_refusal_however_it_is_told_and_is_not_sent_again
         assert_eq!((first.kind(), again.kind(), server.token_requests()), (ErrorKind::Denied, ErrorKind::Denied, 1));
         rows.push([told, known, &first.to_string()].map(str::to_owned).to_vec());
     }
-    page::assert_has(&page::table(&["a wrong secret is told by", "such as", "the error"], rows));
+    page::assert_has(&page::table(&["response to a wrong secret", "such as", "the error"], rows));
 }
 
 #[tokio::test]
@@ -120,7 +120,10 @@ async fn o3_t7_every_grant_is_understood_with_the_setting_that_the_guide_names()
         );
         rows.push([differs, known, setting.cell(), without.as_str()].map(str::to_owned).to_vec());
     }
-    page::assert_has(&page::table(&["the grant has", "such as", "setting", "the token, without a setting"], rows));
+    page::assert_has(&page::table(
+        &["the token response has", "such as", "setting", "the token, without a setting"],
+        rows,
+    ));
 }
 
 /// What becomes of a token of such a grant.
@@ -158,7 +161,7 @@ async fn r1_every_revoked_token_is_renewed_with_the_setting_that_the_guide_names
         );
         rows.push([told, known, setting.cell(), without.as_str()].map(str::to_owned).to_vec());
     }
-    page::assert_has(&page::table(&["a revoked token is told by", "such as", "setting", "without a setting"], rows));
+    page::assert_has(&page::table(&["response to a revoked token", "such as", "setting", "without a setting"], rows));
 }
 
 async fn after_a_revocation(rejection: Said, setting: Setting) -> String {

@@ -1,8 +1,8 @@
 //! Servers that deviate: which setting each habit needs.
 //!
-//! Servers disagree about OAuth 2.0. The layer understands most variants without a setting; this page lists the others. A test
-//! runs a server with each of these habits and checks that the setting helps, and that it is needed. The servers named here are
-//! known for the habit from their documentation or their issue trackers, and may have changed since.
+//! Servers disagree about OAuth 2.0. The layer understands most variants without a setting. This page shows them, and names the
+//! setting for each of the others. A test runs a server with each habit and checks that the setting helps and that it is needed.
+//! The servers named here have the habit according to their documentation or issue trackers, and may have changed since.
 //!
 //! # Client authentication
 //!
@@ -14,8 +14,8 @@
 //! | the server | such as | `Body` | `Basic` | `BasicUnencoded` |
 //! |---|---|---|---|---|
 //! | reads the form | [LinkedIn], [PayNet] | works | refused; if id and secret are right, try ClientAuth::BasicUnencoded or Body | refused; if id and secret are right, try ClientAuth::Basic or Body |
-//! | decodes what `Basic` brings | [Keycloak 20][keycloak-20], [PingAM], [Spring] | refused | works | refused; if id and secret are right, try ClientAuth::Basic or Body |
-//! | takes it as it is | [Keycloak 16][keycloak-16], [oauth2-server-php], [Spring Security OAuth] | refused | refused; if id and secret are right, try ClientAuth::BasicUnencoded or Body | works |
+//! | decodes `Basic` | [Keycloak 20][keycloak-20], [PingAM], [Spring] | refused | works | refused; if id and secret are right, try ClientAuth::Basic or Body |
+//! | does not decode `Basic` | [Keycloak 16][keycloak-16], [oauth2-server-php], [Spring Security OAuth] | refused | refused; if id and secret are right, try ClientAuth::BasicUnencoded or Body | works |
 //!
 //! The table shows the end of the error message. The message gives this hint only if both kinds of `Basic` differ for your
 //! client: an id and a secret of letters, digits and `*-._` look the same in both.
@@ -25,7 +25,7 @@
 //! However the server reports it, a wrong secret becomes the error [`Denied`]. The layer then waits 5 to 10 s before it asks
 //! again, and up to 5 minutes if the server keeps refusing:
 //!
-//! | a wrong secret is told by | such as | the error |
+//! | response to a wrong secret | such as | the error |
 //! |---|---|---|
 //! | 400, `invalid_client` | [RFC 6749][refusals] | the authorization server refused the token request (400): invalid_client |
 //! | 401, `invalid_client`, a challenge | [RFC 6749][refusals] | the authorization server refused the token request (401): invalid_client |
@@ -37,9 +37,9 @@
 //! A 403 or 404 without an error code more likely comes from a firewall or a proxy in between. It is [`Unavailable`], and tried
 //! again.
 //!
-//! # Grants
+//! # Token responses
 //!
-//! | the grant has | such as | setting | the token, without a setting |
+//! | the token response has | such as | setting | the token, without a setting |
 //! |---|---|---|---|
 //! | `"Bearer"`, a number | [RFC 6749][grants] | none | used for an hour |
 //! | `"bearer"` | [Taboola] | none | used for an hour |
@@ -68,7 +68,7 @@
 //!
 //! # Revoked tokens
 //!
-//! | a revoked token is told by | such as | setting | without a setting |
+//! | response to a revoked token | such as | setting | without a setting |
 //! |---|---|---|---|
 //! | 401, no challenge | [Auth0 for Spring] | none | renewed |
 //! | 401, `Bearer` | [RFC 6750][challenges] | none | renewed |

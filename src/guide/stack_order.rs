@@ -55,9 +55,9 @@
 //! | `BoxCloneService` | changes nothing | changes nothing |
 //!
 //! A test measures this table: it calls through each of these stacks, through all pairs of layers in all places, and through
-//! random orders of all twelve. Where two layers answer the same question, the outer one decides. In every order a token that
-//! the server refuses is requested once, [`AuthError::find`] finds the error, and the client works again as soon as the server
-//! issues tokens.
+//! random orders of all twelve. Where two layers answer the same question, the outer one decides. In every order a refused token
+//! request is not repeated at once, [`AuthError::find`] finds its error, and the client works again as soon as the server issues
+//! tokens.
 //!
 //! One pair does something that neither layer does alone: a `Retry` around a `Timeout` repeats a call that timed out while it
 //! waited for a token. The token fetch continues, so the second attempt finds the token.

@@ -15,8 +15,12 @@ pub(crate) const AWKWARD: (&str, &str) = ("client+1", SECRET);
 /// Where a server looks for id and secret, in words, and who does so.
 pub(crate) const LOGINS: &[(Login, &str, &str)] = &[
     (Login::Form, "reads the form", "[LinkedIn], [PayNet]"),
-    (Login::DecodedBasic, "decodes what `Basic` brings", "[Keycloak 20][keycloak-20], [PingAM], [Spring]"),
-    (Login::RawBasic, "takes it as it is", "[Keycloak 16][keycloak-16], [oauth2-server-php], [Spring Security OAuth]"),
+    (Login::DecodedBasic, "decodes `Basic`", "[Keycloak 20][keycloak-20], [PingAM], [Spring]"),
+    (
+        Login::RawBasic,
+        "does not decode `Basic`",
+        "[Keycloak 16][keycloak-16], [oauth2-server-php], [Spring Security OAuth]",
+    ),
 ];
 
 pub(crate) const METHODS: [ClientAuth; 3] = [ClientAuth::Body, ClientAuth::Basic, ClientAuth::BasicUnencoded];
