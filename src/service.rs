@@ -54,7 +54,7 @@ use crate::{
 ///   for it, or share it by `ServiceBuilder::buffer`, called after this layer is added.
 /// - "`E: std::error::Error` is not satisfied": the inner service's error has to become a [`BoxError`]. Implement `Error`
 ///   for it, or convert it by `ServiceBuilder::map_err`, called after this layer is added.
-/// - "`CloneBody` cannot replay a request with the body `B`": the [guide](crate::guide::bodies) has a policy for each body.
+/// - "`CloneBody` cannot replay a request with the body `B`": the [guide](crate::guide::replay_policies) has a policy for each body.
 /// - "`AuthLayer: Service<_>` is not satisfied": a layer wraps a service. Use `auth.layer(client)`, by
 ///   [`Layer`](tower_layer::Layer).
 /// - "found an item that was configured out": add the feature that it names to this crate's, in `Cargo.toml`.
