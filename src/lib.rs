@@ -97,6 +97,7 @@ mod lanes;
 mod layer;
 pub mod oauth;
 mod origin;
+#[cfg(feature = "paynet")]
 pub mod paynet;
 pub mod rejection;
 pub mod replay;

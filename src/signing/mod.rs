@@ -46,6 +46,7 @@ mod rules;
 mod signer;
 mod timestamp_hmac;
 
+#[cfg(feature = "paynet")]
 pub(crate) use self::timestamp_hmac::hmac_sha256;
 pub use self::{
     rules::{NoAuth, Sign, SignRules},
