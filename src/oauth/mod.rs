@@ -16,6 +16,6 @@ mod wire;
 #[cfg(feature = "client")]
 pub use self::transport::{Transport, TransportBuilder};
 pub use self::{
-    builder::ClientCredentialsBuilder as ClientCredentialsGrantBuilder,
+    builder::{ClientAuth, ClientCredentialsBuilder as ClientCredentialsGrantBuilder},
     client_credentials::ClientCredentials as ClientCredentialsGrant,
 };
