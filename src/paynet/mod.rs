@@ -1,7 +1,7 @@
-//! PayNet Malaysia: its environments, its token request, its signature, and how it says no.
+//! PayNet Malaysia: environments, token request, signature and rejections.
 //!
-//! PayNet documents rejections as `400` with a message in the body, so a client needs two layers: [`auth`] logs it in,
-//! and [`RejectionLayer`], under it, reads the messages.
+//! PayNet's reports API takes a bearer token and, on some paths, a signature over the current time. It does not reject a
+//! request with a 401: it answers `400` with a message in the body. [`layer`] handles all of it.
 //!
 //! # Example
 //!
@@ -21,163 +21,109 @@
 //!     .enable_http1()
 //!     .build();
 //! let client = ServiceBuilder::new()
-//!     .layer(paynet::auth(&paynet::Environment::non_production(), credentials)?.build()?)
-//!     .layer(paynet::RejectionLayer)
+//!     .layer(paynet::layer(&paynet::Environment::non_production(), credentials)?)
 //!     .service(Client::builder(TokioExecutor::new()).build::<_, Full<Bytes>>(https));
 //! # drop(client);
 //! # Ok(()) }
 //! # }
 //! ```
 //!
-//! # Which message means what
+//! To change a setting, such as a static [`X_FIID`] header, start from [`auth`]; see [`PayNetLayer`].
 //!
-//! | status | message | what is done |
+//! # Messages
+//!
+//! | status | message | what happens |
 //! |---|---|---|
-//! | 400 | `Access to this resource is forbidden` | a new token, and the request once more; the FI ID may be wrong instead |
-//! | 400 | `Timestamp not within valid range` | PayNet's clock is learnt, and the request signed and sent once more |
-//! | 400 | `Timestamp is required`, `Signature is required` | nothing: the path is missing in the [`SignRules`] |
-//! | 400 | `Invalid signature` | nothing: the client secret is wrong |
-//! | 400, 403 | `X-Fiid is required` | nothing: add it with [`header`](crate::AuthLayerBuilder::header)`(X_FIID, ..)` |
+//! | 400 | `Access to this resource is forbidden` | the token is renewed and the request replayed once; the FI ID may be wrong instead |
+//! | 400 | `Timestamp not within valid range` | PayNet's clock is learnt, and the request signed and replayed once |
+//! | 400 | `Timestamp is required`, `Signature is required` | returned to the caller: the path is missing from the [`SignRules`] |
+//! | 400 | `Invalid signature` | returned to the caller: the client secret is wrong |
+//! | 400, 403 | `X-Fiid is required` | returned to the caller: set a static [`X_FIID`] header |
 //!
-//! # What it does not do
+//! PayNet does not document the JSON around a message. A message is recognized if it is a whole string value anywhere in the
+//! JSON document, or the whole body; never as a part of a longer text, since an answer may quote what a user wrote.
 //!
-//! The signature covers the time and nothing else, so it protects no request from being changed: see
-//! [its signer](crate::TimestampHmac). The one-time URL of a report is on a host that PayNet does not document; it gets
-//! no credential, as it is no origin of the layer, and is sent once, since it is good for one download.
+//! # Limits
+//!
+//! - The signature covers the time only, so it does not protect a request from being changed; see
+//!   [`TimestampHmac`](crate::signing::TimestampHmac).
+//! - Origin and signed paths are those that PayNet documents for the reports API. For another product, start from [`auth`]
+//!   and add its origin and its [`SignRules`].
+//! - The one-time URL of a report points to a host that PayNet does not document. A request to it gets no credentials, since
+//!   that host is not an origin of the layer, and is never replayed, since the URL works once.
 
+mod environment;
+mod layer;
 mod peek;
 mod rejection;
 
-use std::str::FromStr;
-
 use http::HeaderName;
 
+#[cfg(feature = "client")]
+pub use self::layer::{auth, layer};
 pub use self::{
+    environment::Environment,
+    layer::PayNetLayer,
     peek::PeekedBody,
     rejection::{RejectionFuture, RejectionLayer, Rejections},
 };
 use crate::{
     credentials::Credentials,
-    error::AuthError,
     oauth::{ClientCredentialsGrant, ClientCredentialsGrantBuilder},
-    origin::Origin,
     signing::{self, SignRules},
 };
-#[cfg(feature = "client")]
-use crate::{
-    layer::{AuthLayer, AuthLayerBuilder},
-    signing::TimestampHmac,
-};
 
-/// `X-Timestamp`: the unix seconds that were signed, in decimal.
+/// Header `X-Timestamp`: the signed unix time in seconds, in decimal.
 pub const X_TIMESTAMP: HeaderName = HeaderName::from_static("x-timestamp");
-/// `X-Signature`: lower-case hex of HMAC-SHA256 over the timestamp.
+/// Header `X-Signature`: HMAC-SHA256 over the text of `X-Timestamp`, in lower-case hex.
 pub const X_SIGNATURE: HeaderName = HeaderName::from_static("x-signature");
-/// `X-Fiid`: the financial institution's id, which the GraphQL endpoint asks for.
+/// Header `X-Fiid`: the id of the financial institution, required by the GraphQL endpoint.
 pub const X_FIID: HeaderName = HeaderName::from_static("x-fiid");
 
-/// Where PayNet gives out tokens, and the API that they are for.
+/// Returns a builder for PayNet's token request.
+///
+/// The client id and the client secret are sent in the form body, without a scope. Use it for a transport or a timeout of
+/// yours, or without the feature `client`; otherwise use [`layer`](fn@layer).
 ///
 /// # Example
 ///
 /// ```
-/// use tower_outbound_auth::paynet::Environment;
+/// # #[cfg(feature = "client")] {
+/// use std::time::Duration;
+/// use tower_outbound_auth::{
+///     AuthError, AuthLayer, Credentials, paynet,
+///     paynet::{Environment, PayNetLayer},
+///     signing::TimestampHmac,
+/// };
 ///
-/// let environment: Environment = "uat".parse()?;
-/// assert_eq!(environment, Environment::non_production());
-/// assert_eq!(environment.token_url(), "https://api.reports.uat.inet.paynet.my/token");
-/// # Ok::<(), tower_outbound_auth::AuthError>(())
+/// fn layer(env: &Environment, credentials: Credentials) -> Result<PayNetLayer, AuthError> {
+///     let grant = paynet::grant(env, credentials.clone()).timeout(Duration::from_secs(5)).build()?;
+///     let auth = AuthLayer::builder(grant)
+///         .origin(env.api_origin())
+///         .sign(paynet::sign_rules(), TimestampHmac::sha256(credentials))
+///         .build()?;
+///     Ok(PayNetLayer::from(auth))
+/// }
+///
+/// assert!(layer(&Environment::production(), Credentials::new("my-client", "my-secret")).is_ok());
+/// # }
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Environment {
-    token_url: String,
-    api_origin: String,
-}
-
-impl Environment {
-    /// PayNet's UAT environment.
-    pub fn non_production() -> Self {
-        Self::at("https://api.reports.uat.inet.paynet.my/token", "https://api.reports.uat.inet.paynet.my")
-    }
-
-    /// PayNet's live environment.
-    pub fn production() -> Self {
-        Self::at("https://api.reports.paynet.my/token", "https://api.reports.paynet.my")
-    }
-
-    /// Any other place that behaves like PayNet: a gateway of one's own, or a server for tests.
-    ///
-    /// # Errors
-    ///
-    /// [`Config`](crate::ErrorKind::Config) if the token URL is none, if the API's origin is not `https://host[:port]`, or
-    /// if one of the two is plain `http` beyond this machine.
-    pub fn custom(token_url: &str, api_origin: &str) -> Result<Self, AuthError> {
-        let secure = |what: &str, origin: &Origin| {
-            let refuse =
-                || AuthError::config(format!("the {what} at {origin} would get secrets in the clear: use https"));
-            origin.is_trusted().then_some(()).ok_or_else(refuse)
-        };
-        secure("token endpoint", &Origin::of_url("token_url", token_url)?.1)?;
-        secure("API", &Origin::parse("api_origin", api_origin)?)?;
-        Ok(Self::at(token_url, api_origin))
-    }
-
-    /// Where tokens are asked for.
-    pub fn token_url(&self) -> &str {
-        &self.token_url
-    }
-
-    /// Scheme, host and port of the reports API.
-    pub fn api_origin(&self) -> &str {
-        &self.api_origin
-    }
-
-    fn at(token_url: &str, api_origin: &str) -> Self {
-        Self { token_url: token_url.to_owned(), api_origin: api_origin.to_owned() }
-    }
-}
-
-impl FromStr for Environment {
-    type Err = AuthError;
-
-    /// Reads `production`, or `non-production` and its other name `uat`.
-    fn from_str(name: &str) -> Result<Self, AuthError> {
-        match name {
-            "non-production" | "uat" => Ok(Self::non_production()),
-            "production" => Ok(Self::production()),
-            _ => Err(AuthError::config("the PayNet environment must be production, non-production or uat")),
-        }
-    }
-}
-
-/// Tokens as PayNet gives them out: id and secret in the form, no scope.
 pub fn grant(env: &Environment, credentials: Credentials) -> ClientCredentialsGrantBuilder {
     ClientCredentialsGrant::builder(env.token_url(), credentials)
 }
 
-/// A layer for PayNet's reports API: its origin, its tokens, and signatures on the documented paths.
+/// Returns the rules that select the documented paths that need a signature.
 ///
-/// The builder takes more: a static [`X_FIID`], an origin of another product. Put [`RejectionLayer`] under the layer.
-///
-/// # Errors
-///
-/// [`Config`](crate::ErrorKind::Config) for credentials that cannot be sent.
-#[cfg(feature = "client")] // without it: `grant(..).transport(..)` and `sign_rules()`
-pub fn auth(env: &Environment, credentials: Credentials) -> Result<AuthLayerBuilder, AuthError> {
-    let source = grant(env, credentials.clone()).build()?;
-    let signer = TimestampHmac::sha256(credentials);
-    Ok(AuthLayer::builder(source).origin(env.api_origin()).sign(sign_rules(), signer))
-}
-
-/// The documented paths that need a signature.
-///
-/// For others, such as those of the merchant profile, name yours with [`SignRules::paths`], or mark single requests with
-/// [`Sign::Always`](crate::Sign::Always).
+/// These are `/v1/reports/types`, `/v1/reports/download` and `/v2/reports/query`. For other endpoints use
+/// [`SignRules::paths`], or sign single requests with [`Sign::Always`](crate::signing::Sign::Always).
 pub fn sign_rules() -> SignRules {
-    SignRules::matching(|_, uri| SIGNED.contains(&uri.path()))
+    SignRules::matching(|_, uri| SIGNED_PATHS.contains(&uri.path()))
 }
 
-/// PayNet's sample function: lower-case hex of HMAC-SHA256 over the timestamp.
+/// Returns PayNet's signature of a timestamp: HMAC-SHA256 in lower-case hex.
+///
+/// This is the function of PayNet's sample code, for tests and for servers. A layer signs with
+/// [`TimestampHmac`](crate::signing::TimestampHmac), which refuses an empty secret; this function does not.
 ///
 /// # Example
 ///
@@ -186,8 +132,8 @@ pub fn sign_rules() -> SignRules {
 /// assert_eq!(signature, "d21a14882d7cb3107ae340b6920ad74d3b12ba4abc6d9a4139fe2a49a7309190");
 /// ```
 pub fn signature(timestamp: &str, client_secret: &str) -> String {
-    // HMAC takes a key of any length (RFC 2104, section 3).
+    // Never an error: HMAC takes a key of any length (RFC 2104, section 3).
     signing::hmac_sha256(client_secret, timestamp.as_bytes()).unwrap_or_default()
 }
 
-const SIGNED: [&str; 3] = ["/v1/reports/types", "/v1/reports/download", "/v2/reports/query"];
+const SIGNED_PATHS: [&str; 3] = ["/v1/reports/types", "/v1/reports/download", "/v2/reports/query"];

@@ -1,4 +1,4 @@
-//! A body that was read ahead, and is handed on as if it had not been.
+//! `PeekedBody`: a body of which the beginning may have been read, handed on whole.
 
 use std::{
     collections::VecDeque,
@@ -13,7 +13,9 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 pin_project! {
-    /// A body that came through a [`RejectionLayer`](super::RejectionLayer): whole, whether it was read or not.
+    /// Response body of a [`RejectionLayer`](super::RejectionLayer)'s service.
+    ///
+    /// It returns the same frames, trailers and errors as the body that it wraps, whether the layer has read it or not.
     pub struct PeekedBody<B>
     where
         B: Body,
@@ -29,26 +31,26 @@ pin_project! {
     where
         B: Body,
     {
-        Untouched { #[pin] body: B },
+        Unread { #[pin] body: B },
         ReadAhead { peek: Peek<B> },
     }
 }
 
 type Next<B> = Option<Result<Frame<<B as Body>::Data>, <B as Body>::Error>>;
 
-/// The beginning of a body, and the rest of it.
+/// The beginning of a body, which has been read, and the rest of it.
 pub(super) struct Peek<B: Body> {
     frames: VecDeque<Frame<B::Data>>,
     /// The data of the frames.
     text: Vec<u8>,
     error: Option<B::Error>,
-    /// None once it has ended.
+    /// `None` once it has ended.
     rest: Option<Pin<Box<B>>>,
 }
 
 impl<B: Body> PeekedBody<B> {
-    pub(super) fn untouched(body: B) -> Self {
-        Self { state: State::Untouched { body } }
+    pub(super) fn unread(body: B) -> Self {
+        Self { state: State::Unread { body } }
     }
 }
 
@@ -57,14 +59,14 @@ impl<B: Body> Peek<B> {
         Self { frames: VecDeque::new(), text: Vec::new(), error: None, rest: Some(Box::pin(body)) }
     }
 
-    /// Reads on, until the body has ended, failed, or proved to be none that can be judged.
+    /// Reads on until the body has ended or failed, or is too long or in too many pieces.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while let Some(rest) = &mut self.rest {
             match ready!(rest.as_mut().poll_frame(cx)) {
                 Some(Ok(frame)) => {
-                    let was_read = frame.data_ref().is_none_or(|data| append(&mut self.text, data));
+                    let was_copied = frame.data_ref().is_none_or(|data| append(&mut self.text, data));
                     self.frames.push_back(frame);
-                    if !was_read || !is_small(&self.text) || self.frames.len() > MOST_FRAMES {
+                    if !was_copied || !is_small(&self.text) || self.frames.len() > MAX_FRAMES {
                         break;
                     }
                 }
@@ -78,7 +80,7 @@ impl<B: Body> Peek<B> {
         Poll::Ready(())
     }
 
-    /// The text of the body, if this is all of it.
+    /// The data of the body, if all of it was read.
     pub(super) fn whole_text(&self) -> Option<&[u8]> {
         (self.rest.is_none() && is_small(&self.text)).then_some(&self.text)
     }
@@ -123,21 +125,21 @@ impl<B: Body> Body for PeekedBody<B> {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Next<B>> {
         match self.project().state.project() {
-            StateProj::Untouched { body } => body.poll_frame(cx),
+            StateProj::Unread { body } => body.poll_frame(cx),
             StateProj::ReadAhead { peek } => peek.next_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.state {
-            State::Untouched { body } => body.is_end_stream(),
+            State::Unread { body } => body.is_end_stream(),
             State::ReadAhead { peek } => peek.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.state {
-            State::Untouched { body } => body.size_hint(),
+            State::Unread { body } => body.size_hint(),
             State::ReadAhead { peek } => peek.size_hint(),
         }
     }
@@ -149,9 +151,9 @@ impl<B: Body> fmt::Debug for PeekedBody<B> {
     }
 }
 
-/// Copies the data without consuming it, and says whether that was all of it.
+/// Copies the data without consuming it; returns whether all of it was copied.
 fn append(text: &mut Vec<u8>, data: &impl Buf) -> bool {
-    let (before, mut slices) = (text.len(), [IoSlice::new(&[]); MOST_SLICES]);
+    let (before, mut slices) = (text.len(), [IoSlice::new(&[]); MAX_SLICES]);
     let filled = data.chunks_vectored(&mut slices);
     for slice in slices.iter().take(filled) {
         text.extend_from_slice(slice);
@@ -160,12 +162,12 @@ fn append(text: &mut Vec<u8>, data: &impl Buf) -> bool {
 }
 
 fn is_small(text: &[u8]) -> bool {
-    text.len() as u64 <= LONGEST
+    text.len() as u64 <= MAX_BODY_BYTES
 }
 
-/// In bytes. The messages stand in bodies of some hundred.
-pub(super) const LONGEST: u64 = 4096;
-/// A small body in more frames than this, empty ones perhaps, is not worth its memory.
-const MOST_FRAMES: usize = 256;
-/// Of one frame. HTTP clients give one; a body whose frames are in more pieces is not judged.
-const MOST_SLICES: usize = 16;
+/// The messages are in bodies of some hundred bytes.
+pub(super) const MAX_BODY_BYTES: u64 = 4096;
+/// Limits the memory for a small body in many frames, which may be empty.
+const MAX_FRAMES: usize = 256;
+/// Slices of one frame. HTTP clients return frames of one slice; a frame in more than this is not copied.
+const MAX_SLICES: usize = 16;

@@ -1,4 +1,4 @@
-//! Reads the small bodies in which PayNet says no, and hands them on whole.
+//! `RejectionLayer`: recognizes PayNet's rejections in response bodies.
 
 use std::{
     fmt,
@@ -7,22 +7,54 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{Request, Response, StatusCode, response::Parts};
+use http::{HeaderMap, Request, Response, StatusCode, header::CONTENT_LENGTH, response::Parts};
 use http_body::Body;
 use pin_project_lite::pin_project;
+use serde_json::Value;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::peek::{LONGEST, Peek, PeekedBody};
+use super::peek::{MAX_BODY_BYTES, Peek, PeekedBody};
 use crate::rejection::Rejection;
 
-/// Tells an [`AuthLayer`](crate::AuthLayer) above it which of PayNet's answers reject the token or the timestamp.
+/// Layer that recognizes PayNet's rejections in response bodies.
 ///
-/// It reads the body of a 400, 401 or 403 if that is at most 4 KiB, leaves a [`Rejection`] in the response's extensions if
-/// one of the two messages is in it, and hands the body on whole: frames, trailers and errors as they came. A compressed
-/// body has to be decompressed below this layer.
+/// It reads the body of a `400`, `401` or `403` response of at most 4 KiB. If the body has one of the two
+/// [messages](super#messages) of a rejected token or timestamp, the layer adds a [`Rejection`] to the response's extensions,
+/// where an [`AuthLayer`](crate::AuthLayer) outside of it finds it. The body is handed on whole: frames, trailers and errors
+/// are as they came.
 ///
-/// Such a response waits for its body: put a timeout around the stack, as for any server that may stall.
+/// [`PayNetLayer`](super::PayNetLayer) contains this layer. Use it directly if the two need a layer between them.
+///
+/// # Example
+///
+/// ```
+/// use bytes::Bytes;
+/// use http::{Request, Response};
+/// use http_body_util::Full;
+/// use tower::{BoxError, Layer, ServiceExt, service_fn};
+/// use tower_outbound_auth::{paynet::RejectionLayer, rejection::Rejection};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), BoxError> {
+/// let api = service_fn(|_: Request<()>| async {
+///     let body = Full::<Bytes>::from(r#"{ "message": "Timestamp not within valid range" }"#);
+///     Response::builder().status(400).body(body)
+/// });
+/// let response = RejectionLayer.layer(api).oneshot(Request::new(())).await?;
+/// assert_eq!(response.extensions().get(), Some(&Rejection::ClockSkew));
+/// # Ok(()) }
+/// ```
+///
+/// # When a body is not read
+///
+/// - The status is another one, or the `Content-Length` or the size hint is larger than 4 KiB: the response is handed on at
+///   once.
+/// - The length is not known: the body is read to its end, or until it exceeds 4 KiB or 256 frames.
+/// - The body fails, or is compressed: it is handed on without a `Rejection`. Put a layer that decompresses inside.
+///
+/// A response whose body is read is delayed until its body has arrived. There is no timeout here: put one outside of the
+/// stack.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RejectionLayer;
 
@@ -34,7 +66,7 @@ impl<S> Layer<S> for RejectionLayer {
     }
 }
 
-/// The service of a [`RejectionLayer`].
+/// Service of a [`RejectionLayer`].
 #[derive(Clone, Copy, Debug)]
 pub struct Rejections<S> {
     inner: S,
@@ -54,12 +86,12 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        RejectionFuture { state: State::Waiting { response: self.inner.call(request) } }
+        RejectionFuture { state: State::Calling { response: self.inner.call(request) } }
     }
 }
 
 pin_project! {
-    /// The response of a [`RejectionLayer`]'s service.
+    /// Response future of [`Rejections`].
     pub struct RejectionFuture<F, B>
     where
         B: Body,
@@ -75,13 +107,13 @@ pin_project! {
     where
         B: Body,
     {
-        Waiting { #[pin] response: F },
-        Peeking { peeking: Option<Box<Peeking<B>>> },
+        Calling { #[pin] response: F },
+        Reading { reading: Option<Box<Reading<B>>> },
     }
 }
 
 /// A response whose body is being read.
-struct Peeking<B: Body> {
+struct Reading<B: Body> {
     head: Parts,
     peek: Peek<B>,
 }
@@ -97,21 +129,21 @@ where
         let mut state = self.project().state;
         loop {
             let response = match state.as_mut().project() {
-                StateProj::Waiting { response } => ready!(response.poll(cx))?,
-                StateProj::Peeking { peeking } => {
-                    if let Some(peeking) = peeking {
-                        ready!(peeking.peek.poll(cx));
+                StateProj::Calling { response } => ready!(response.poll(cx))?,
+                StateProj::Reading { reading } => {
+                    if let Some(reading) = reading {
+                        ready!(reading.peek.poll(cx));
                     }
-                    // None only after the end, when nobody may poll.
-                    return peeking.take().map_or(Poll::Pending, |peeking| Poll::Ready(Ok(peeking.finish())));
+                    // `None` only if polled after completion.
+                    return reading.take().map_or(Poll::Pending, |reading| Poll::Ready(Ok(reading.finish())));
                 }
             };
-            if !may_reject(&response) {
-                return Poll::Ready(Ok(response.map(PeekedBody::untouched)));
+            if !may_be_rejection(&response) {
+                return Poll::Ready(Ok(response.map(PeekedBody::unread)));
             }
             let (head, body) = response.into_parts();
-            let peeking = Peeking { head, peek: Peek::new(body) };
-            state.set(State::Peeking { peeking: Some(Box::new(peeking)) });
+            let reading = Reading { head, peek: Peek::new(body) };
+            state.set(State::Reading { reading: Some(Box::new(reading)) });
         }
     }
 }
@@ -122,27 +154,41 @@ impl<F, B: Body> fmt::Debug for RejectionFuture<F, B> {
     }
 }
 
-impl<B: Body> Peeking<B> {
-    fn finish(self) -> Response<PeekedBody<B>> {
-        let mut head = self.head;
-        if let Some(text) = self.peek.whole_text() {
-            let said = MESSAGES.iter().find(|(message, _)| contains(text, message));
-            if let Some((_, rejection)) = said {
-                head.extensions.insert(*rejection);
-            }
+impl<B: Body> Reading<B> {
+    fn finish(mut self) -> Response<PeekedBody<B>> {
+        if let Some(rejection) = self.peek.whole_text().and_then(rejection) {
+            self.head.extensions.insert(rejection);
         }
-        Response::from_parts(head, self.peek.into_body())
+        Response::from_parts(self.head, self.peek.into_body())
     }
 }
 
-fn may_reject<B: Body>(response: &Response<B>) -> bool {
-    let status = response.status();
-    matches!(status, StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
-        && response.body().size_hint().lower() <= LONGEST
+fn may_be_rejection<B: Body>(response: &Response<B>) -> bool {
+    matches!(response.status(), StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+        && response.body().size_hint().lower() <= MAX_BODY_BYTES
+        && content_length(response.headers()).is_none_or(|length| length <= MAX_BODY_BYTES)
 }
 
-fn contains(text: &[u8], message: &str) -> bool {
-    text.windows(message.len()).any(|window| window == message.as_bytes())
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// The rejection that a body reports.
+fn rejection(body: &[u8]) -> Option<Rejection> {
+    let text = body.trim_ascii();
+    let json = serde_json::from_slice(text).unwrap_or(Value::Null);
+    let is_reported = |message: &str| text == message.as_bytes() || has_string(&json, message);
+    MESSAGES.iter().find(|(message, _)| is_reported(message)).map(|(_, rejection)| *rejection)
+}
+
+/// Whether the text is a string value anywhere in the document; a member's name is not one. `serde_json` reads 128 levels.
+fn has_string(json: &Value, text: &str) -> bool {
+    match json {
+        Value::String(value) => value == text,
+        Value::Array(values) => values.iter().any(|value| has_string(value, text)),
+        Value::Object(members) => members.values().any(|value| has_string(value, text)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
 }
 
 const MESSAGES: [(&str, Rejection); 2] = [

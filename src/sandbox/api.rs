@@ -1,4 +1,4 @@
-//! The reports API, and who may use it.
+//! The reports API and its authentication.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,26 +17,26 @@ use secrecy::ExposeSecret;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use super::{FIID, RejectionStyle, download, exchange::message, state::Shared, token::is_media_type};
+use super::{FIID, RejectionStyle, download, exchange::message, state::ServerState, token::is_media_type};
 use crate::paynet::{self, X_FIID, X_SIGNATURE, X_TIMESTAMP};
 
-pub(super) fn router() -> Router<Arc<Shared>> {
+pub(super) fn router() -> Router<Arc<ServerState>> {
     Router::new()
         .route("/v1/reports/types", get(types))
         .route("/v1/reports/download", post(report))
         .route("/v2/reports/query", post(query))
 }
 
-/// Why the API does not do what a request asks for.
-enum Refusal {
+/// Why a request failed.
+enum ApiError {
     Token(RejectionStyle),
     Message(&'static str),
     SentTwice(HeaderName),
-    /// The API's own errors come with status 200.
+    /// An error of the API itself, which has status 200.
     Input(String),
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         match self {
             Self::Token(RejectionStyle::Documented400) => message(StatusCode::BAD_REQUEST, FORBIDDEN),
@@ -54,10 +54,10 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// Whether an endpoint needs `X-Fiid` beside token and signature.
+/// Whether an endpoint requires `X-Fiid` besides token and signature.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fiid {
-    Needed,
+    Required,
     Ignored,
 }
 
@@ -66,8 +66,8 @@ struct Query {
     query: String,
 }
 
-async fn types(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Result<Json<Value>, Refusal> {
-    admit(&shared, &headers, Fiid::Ignored)?;
+async fn types(State(shared): State<Arc<ServerState>>, headers: HeaderMap) -> Result<Json<Value>, ApiError> {
+    authenticate(&shared, &headers, Fiid::Ignored)?;
     Ok(Json(json!({
         "success": true,
         "data": [
@@ -77,58 +77,66 @@ async fn types(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Result<
     })))
 }
 
-async fn report(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Result<Json<Value>, Refusal> {
-    admit(&shared, &headers, Fiid::Ignored)?;
-    let order: download::Order = input(&headers, &body)?;
-    order.check().map_err(|what| Refusal::Input(what.to_owned()))?;
-    Ok(Json(json!({ "success": true, "data": { "url": order.url(&shared) } })))
+async fn report(
+    State(shared): State<Arc<ServerState>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<Value>, ApiError> {
+    authenticate(&shared, &headers, Fiid::Ignored)?;
+    let report: download::ReportRequest = input(&headers, &body)?;
+    report.check().map_err(|what| ApiError::Input(what.to_owned()))?;
+    Ok(Json(json!({ "success": true, "data": { "url": report.url(&shared) } })))
 }
 
-async fn query(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Result<Json<Value>, Refusal> {
-    admit(&shared, &headers, Fiid::Needed)?;
+async fn query(
+    State(shared): State<Arc<ServerState>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<Value>, ApiError> {
+    authenticate(&shared, &headers, Fiid::Required)?;
     let query: Query = input(&headers, &body)?;
     if query.query.trim().is_empty() {
-        return Err(Refusal::Input("query is empty".to_owned()));
+        return Err(ApiError::Input("query is empty".to_owned()));
     }
     Ok(Json(json!({ "data": { "__typename": "Query" } })))
 }
 
-fn admit(shared: &Shared, headers: &HeaderMap, fiid: Fiid) -> Result<(), Refusal> {
-    let verdict = check(shared, headers, fiid);
+fn authenticate(shared: &ServerState, headers: &HeaderMap, fiid: Fiid) -> Result<(), ApiError> {
+    let result = check(shared, headers, fiid);
     let counters = &shared.counters;
-    let counter = if verdict.is_ok() { &counters.accepted } else { &counters.rejected };
+    let counter = if result.is_ok() { &counters.accepted } else { &counters.rejected };
     counter.add_one();
-    verdict
+    result
 }
 
-fn check(shared: &Shared, headers: &HeaderMap, fiid: Fiid) -> Result<(), Refusal> {
+fn check(shared: &ServerState, headers: &HeaderMap, fiid: Fiid) -> Result<(), ApiError> {
     let token = header(headers, &AUTHORIZATION)?.and_then(bearer);
     if !token.is_some_and(|token| shared.tokens.is_valid(token)) {
-        return Err(Refusal::Token(shared.rejection));
+        return Err(ApiError::Token(shared.rejection));
     }
-    if fiid == Fiid::Needed {
+    if fiid == Fiid::Required {
         match header(headers, &X_FIID)? {
             Some(FIID) => {}
-            Some(_) => return Err(Refusal::Message(FORBIDDEN)),
-            None => return Err(Refusal::Message("X-Fiid is required")),
+            Some(_) => return Err(ApiError::Message(FORBIDDEN)),
+            None => return Err(ApiError::Message("X-Fiid is required")),
         }
     }
-    let timestamp = header(headers, &X_TIMESTAMP)?.ok_or(Refusal::Message("Timestamp is required"))?;
-    let signature = header(headers, &X_SIGNATURE)?.ok_or(Refusal::Message("Signature is required"))?;
+    let timestamp = header(headers, &X_TIMESTAMP)?.ok_or(ApiError::Message("Timestamp is required"))?;
+    let signature = header(headers, &X_SIGNATURE)?.ok_or(ApiError::Message("Signature is required"))?;
     if !in_window(shared, timestamp) {
-        return Err(Refusal::Message("Timestamp not within valid range"));
+        return Err(ApiError::Message("Timestamp not within valid range"));
     }
     if signature != paynet::signature(timestamp, shared.credentials.secret().expose_secret()) {
-        return Err(Refusal::Message("Invalid signature"));
+        return Err(ApiError::Message("Invalid signature"));
     }
     Ok(())
 }
 
-/// The value of a header that may be there once at most. What is not ASCII is as good as empty.
-fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Refusal> {
+/// The value of a header that may be sent once at most; empty if it is not ASCII.
+fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, ApiError> {
     let mut values = headers.get_all(name).iter();
     let value = values.next().map(|value| value.to_str().unwrap_or_default());
-    if values.next().is_some() { Err(Refusal::SentTwice(name.clone())) } else { Ok(value) }
+    if values.next().is_some() { Err(ApiError::SentTwice(name.clone())) } else { Ok(value) }
 }
 
 fn bearer(authorization: &str) -> Option<&str> {
@@ -136,8 +144,8 @@ fn bearer(authorization: &str) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then_some(token)
 }
 
-fn in_window(shared: &Shared, timestamp: &str) -> bool {
-    // `parse` alone would let a leading plus sign pass.
+fn in_window(shared: &ServerState, timestamp: &str) -> bool {
+    // `parse` would accept a leading plus sign.
     let digits = timestamp.bytes().all(|byte| byte.is_ascii_digit());
     let Some(timestamp) = timestamp.parse::<u64>().ok().filter(|_| digits) else {
         return false;
@@ -145,11 +153,11 @@ fn in_window(shared: &Shared, timestamp: &str) -> bool {
     Duration::from_secs(shared.clock.unix_seconds().abs_diff(timestamp)) <= shared.timestamp_window
 }
 
-fn input<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<T, Refusal> {
+fn input<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<T, ApiError> {
     if !is_media_type(headers, &CONTENT_TYPE, "application/json") {
-        return Err(Refusal::Input("Content-Type must be application/json".to_owned()));
+        return Err(ApiError::Input("Content-Type must be application/json".to_owned()));
     }
-    serde_json::from_slice(body).map_err(|error| Refusal::Input(error.to_string()))
+    serde_json::from_slice(body).map_err(|error| ApiError::Input(error.to_string()))
 }
 
 const FORBIDDEN: &str = "Access to this resource is forbidden";

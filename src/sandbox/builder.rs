@@ -1,4 +1,4 @@
-//! The settings of a sandbox, and its start.
+//! `SandboxBuilder`: the settings of a sandbox, and its start.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -7,13 +7,33 @@ use tokio::{net::TcpListener, task::JoinSet};
 
 use super::{
     Sandbox,
-    exchange::{Exchange, Place},
+    exchange::{Exchange, Listener},
     server,
-    state::Shared,
+    state::ServerState,
 };
 use crate::{Credentials, paynet::Environment};
 
-/// Settings for a [`Sandbox`]; [`start`](Self::start) comes last.
+/// Builder for [`Sandbox`].
+///
+/// # Example
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_outbound_auth::sandbox::{RejectionStyle, Sandbox};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), std::io::Error> {
+/// let sandbox = Sandbox::builder()
+///     .token_lifetime(Duration::from_secs(30))
+///     .rejection(RejectionStyle::Unauthorized401)
+///     .timestamp_window(Duration::from_secs(60))
+///     .start()
+///     .await?;
+/// # drop(sandbox);
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "a builder does nothing until `start` is called"]
 #[derive(Debug)]
 pub struct SandboxBuilder {
     credentials: Credentials,
@@ -22,19 +42,19 @@ pub struct SandboxBuilder {
     timestamp_window: Duration,
 }
 
-/// How the API refuses a token that is unknown, expired or revoked.
+/// How the API rejects a token that is unknown, expired or revoked.
 ///
-/// What is wrong with `X-Fiid`, timestamp or signature is a 400 in either style.
+/// A wrong `X-Fiid`, timestamp or signature is rejected with `400` in either style.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RejectionStyle {
-    /// 400 with the message that PayNet's documentation gives for it.
+    /// `400` with the message that PayNet documents.
     ///
-    /// The body is `{"message":"Access to this resource is forbidden"}`, the same as for an unknown `X-Fiid`.
+    /// The body is `{"message":"Access to this resource is forbidden"}`, as for an unknown `X-Fiid`.
     #[default]
     Documented400,
-    /// 401 with `WWW-Authenticate: Bearer` and `invalid_token` (RFC 6750, section 3).
+    /// `401` with `WWW-Authenticate: Bearer` and `invalid_token` (RFC 6750, section 3).
     ///
-    /// PayNet documents no such answer, but a gateway in front of an API gives it often.
+    /// PayNet does not document this response, but gateways in front of an API often send it.
     Unauthorized401,
 }
 
@@ -48,58 +68,57 @@ impl SandboxBuilder {
         }
     }
 
-    /// The one client that the server knows.
+    /// Sets the id and the secret of the one registered client.
     ///
-    /// Default: `client_123456789` with `secret_abcdefghijklmnop`, from PayNet's sample request. For a real test of
-    /// form-encoding, take a secret with `&`, `+` and `%` in it.
+    /// Default: `client_123456789` and `secret_abcdefghijklmnop`, as in PayNet's sample request. To test form-encoding, use
+    /// a secret that contains `&`, `+` and `%`.
     pub fn credentials(mut self, id: impl Into<String>, secret: impl Into<SecretString>) -> Self {
         self.credentials = Credentials::new(id, secret);
         self
     }
 
-    /// How long a token is valid, which is also what `expires_in` says.
+    /// Sets how long a token is valid; `expires_in` has the same value.
     ///
-    /// Default: 3600 s, as PayNet documents it. `expires_in` is a whole number for whole seconds, and a fraction
-    /// otherwise. More than 136 years are taken as 136 years.
+    /// Default: 3600 s, as PayNet documents. With zero a token has expired when it arrives; the maximum is 136 years.
+    /// `expires_in` is an integer for whole seconds, and a float otherwise.
     pub fn token_lifetime(mut self, lifetime: Duration) -> Self {
-        self.token_lifetime = lifetime.min(LONGEST_LIFETIME);
+        self.token_lifetime = lifetime.min(MAX_LIFETIME);
         self
     }
 
-    /// How the API refuses a token.
+    /// Sets how the API rejects a token.
     ///
-    /// Default: [`Documented400`](RejectionStyle::Documented400), since that is what PayNet says it does.
+    /// Default: [`Documented400`](RejectionStyle::Documented400), as PayNet documents.
     pub fn rejection(mut self, style: RejectionStyle) -> Self {
         self.rejection = style;
         self
     }
 
-    /// How far `X-Timestamp` may be from the server's clock, either way.
+    /// Sets how far `X-Timestamp` may differ from the server's clock, in either direction.
     ///
-    /// Both are taken in whole seconds.
-    ///
-    /// Default: 300 s, a choice of this sandbox alone: PayNet publishes no number, so do not build on this one.
+    /// Default: 300 s. PayNet does not publish its value, so do not rely on this one. Both times are compared in whole
+    /// seconds; with zero they must be equal.
     pub fn timestamp_window(mut self, window: Duration) -> Self {
         self.timestamp_window = window;
         self
     }
 
-    /// Takes two free ports of 127.0.0.1 and serves on them.
+    /// Starts the server on two free ports of 127.0.0.1.
     ///
-    /// The sandbox lives on the Tokio runtime that this is awaited on.
+    /// It runs on the Tokio runtime that this future is polled on.
     ///
     /// # Errors
     ///
-    /// When a port cannot be had.
+    /// An error of the operating system if a port cannot be bound.
     ///
     /// # Cancellation
     ///
-    /// A start that is dropped half-way leaves nothing behind.
+    /// Dropping the future closes the ports.
     pub async fn start(self) -> Result<Sandbox, io::Error> {
         let (api, api_origin) = listen().await?;
         let (downloads, download_origin) = listen().await?;
         let environment = Environment::custom(&format!("{api_origin}/token"), &api_origin).map_err(io::Error::other)?;
-        let shared = Arc::new(Shared::new(
+        let shared = Arc::new(ServerState::new(
             self.credentials,
             self.token_lifetime,
             self.rejection,
@@ -107,8 +126,8 @@ impl SandboxBuilder {
             download_origin,
         ));
         let mut listeners = JoinSet::new();
-        listeners.spawn(server::run(api, Exchange::new(Place::Api, &shared)));
-        listeners.spawn(server::run(downloads, Exchange::new(Place::Downloads, &shared)));
+        listeners.spawn(server::run(api, Exchange::new(Listener::Api, &shared)));
+        listeners.spawn(server::run(downloads, Exchange::new(Listener::Downloads, &shared)));
         Ok(Sandbox { shared, environment, _listeners: listeners })
     }
 }
@@ -122,4 +141,4 @@ async fn listen() -> Result<(TcpListener, String), io::Error> {
 const SAMPLE_ID: &str = "client_123456789";
 const SAMPLE_SECRET: &str = "secret_abcdefghijklmnop";
 /// Keeps `now + lifetime` far from the end of [`SystemTime`](std::time::SystemTime).
-const LONGEST_LIFETIME: Duration = Duration::from_secs(u32::MAX as u64);
+const MAX_LIFETIME: Duration = Duration::from_secs(u32::MAX as u64);

@@ -1,4 +1,4 @@
-//! One TCP connection: counts what was written to it, and ends or resets it when a fault asks for that.
+//! One TCP connection, which a fault can close or reset.
 
 use std::{
     io,
@@ -13,53 +13,53 @@ use tokio::{
     sync::Notify,
 };
 
-/// The hold that an exchange has on its connection.
+/// What a request can do to the connection that it came on.
 #[derive(Default)]
-pub(super) struct Line {
+pub(super) struct ConnectionControl {
     progress: Mutex<Progress>,
-    over: Notify,
+    closed: Notify,
 }
 
 #[derive(Default)]
 struct Progress {
     written: u64,
-    end_at: Option<u64>,
+    close_at: Option<u64>,
     reset: bool,
 }
 
-impl Line {
-    /// Ends the connection with a TCP reset.
+impl ConnectionControl {
+    /// Closes the connection with a TCP reset.
     pub(super) fn reset(&self) {
         self.progress().reset = true;
-        self.over.notify_one();
+        self.closed.notify_one();
     }
 
-    /// Ends the connection once this many bytes have been written to it.
-    pub(super) fn end_at(&self, written: u64) {
+    /// Closes the connection once this many bytes have been written to it.
+    pub(super) fn close_at(&self, written: u64) {
         let mut progress = self.progress();
-        progress.end_at = Some(written);
-        self.notify_if_over(&progress);
+        progress.close_at = Some(written);
+        self.notify_if_due(&progress);
     }
 
-    /// How many bytes have been written so far.
+    /// How many bytes have been written.
     pub(super) fn written(&self) -> u64 {
         self.progress().written
     }
 
     /// Resolves when the connection is to be dropped.
-    pub(super) async fn over(&self) {
-        self.over.notified().await;
+    pub(super) async fn closed(&self) {
+        self.closed.notified().await;
     }
 
     fn wrote(&self, bytes: usize) {
         let mut progress = self.progress();
         progress.written += bytes as u64;
-        self.notify_if_over(&progress);
+        self.notify_if_due(&progress);
     }
 
-    fn notify_if_over(&self, progress: &Progress) {
-        if progress.end_at.is_some_and(|end| end <= progress.written) {
-            self.over.notify_one();
+    fn notify_if_due(&self, progress: &Progress) {
+        if progress.close_at.is_some_and(|end| end <= progress.written) {
+            self.closed.notify_one();
         }
     }
 
@@ -68,15 +68,15 @@ impl Line {
     }
 }
 
-/// The stream of a connection, watched by its [`Line`].
+/// The stream of a connection, controlled by its [`ConnectionControl`].
 pub(super) struct Socket {
     stream: TcpStream,
-    line: Arc<Line>,
+    control: Arc<ConnectionControl>,
 }
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream, line: Arc<Line>) -> Self {
-        Self { stream, line }
+    pub(super) fn new(stream: TcpStream, control: Arc<ConnectionControl>) -> Self {
+        Self { stream, control }
     }
 
     fn stream(&mut self) -> Pin<&mut TcpStream> {
@@ -85,7 +85,7 @@ impl Socket {
 
     fn count(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(bytes)) = result {
-            self.line.wrote(bytes);
+            self.control.wrote(bytes);
         }
         result
     }
@@ -127,8 +127,8 @@ impl AsyncWrite for Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        if self.line.progress().reset {
-            // Without it the peer would see an orderly end; that is all that is lost if the system refuses.
+        if self.control.progress().reset {
+            // If the system refuses, the peer sees an orderly close instead.
             let _ = self.stream.set_zero_linger();
         }
     }

@@ -1,4 +1,4 @@
-//! The cut-off answer: a head that promises a body, half of that body, and the end of the connection.
+//! A response that ends after half of its body.
 
 use std::{
     convert::Infallible,
@@ -15,21 +15,21 @@ use bytes::Bytes;
 use http::{HeaderValue, header::CONTENT_LENGTH};
 use http_body::Frame;
 
-use super::connection::Line;
+use super::connection::ConnectionControl;
 
-/// Makes an answer end, and its connection with it, after half of the body.
-pub(super) async fn cut_off(response: Response, line: &Arc<Line>) -> Response {
+/// Closes the connection after half of the response's body.
+pub(super) async fn cut_off(response: Response, control: &Arc<ConnectionControl>) -> Response {
     let (mut head, body) = response.into_parts();
     let whole = to_bytes(body, usize::MAX).await.unwrap_or_default();
     head.headers.insert(CONTENT_LENGTH, HeaderValue::from(whole.len()));
-    let half = HalfBody { half: Some(whole.slice(..whole.len() / 2)), end_at: 0, line: Arc::clone(line) };
+    let half = HalfBody { half: Some(whole.slice(..whole.len() / 2)), close_at: 0, control: Arc::clone(control) };
     Response::from_parts(head, Body::new(half))
 }
 
 struct HalfBody {
     half: Option<Bytes>,
-    end_at: u64,
-    line: Arc<Line>,
+    close_at: u64,
+    control: Arc<ConnectionControl>,
 }
 
 impl HttpBody for HalfBody {
@@ -38,11 +38,11 @@ impl HttpBody for HalfBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         if let Some(half) = self.half.take() {
-            self.end_at = self.line.written() + half.len() as u64;
+            self.close_at = self.control.written() + half.len() as u64;
             return Poll::Ready(Some(Ok(Frame::data(half))));
         }
-        self.line.end_at(self.end_at);
-        // Nothing wakes this body again: once the half is written, the connection goes, and the body with it.
+        self.control.close_at(self.close_at);
+        // No wake-up is needed: once the half is written, the connection is dropped, and this body with it.
         Poll::Pending
     }
 }

@@ -1,4 +1,4 @@
-//! Report files: what may be ordered, and the origin that hands each of them out once.
+//! Report files: which can be requested, and the origin that sends each of them once.
 
 use std::{
     io::{self, Write},
@@ -18,24 +18,24 @@ use serde::Deserialize;
 use super::{
     FIID,
     exchange::message,
-    state::{File, Shared},
+    state::{File, ServerState},
 };
 
-pub(super) fn router() -> Router<Arc<Shared>> {
-    // Without a word on HEAD, axum would answer it with the handler of GET, and use the file up.
+pub(super) fn router() -> Router<Arc<ServerState>> {
+    // By default axum answers HEAD with the handler of GET, which would use up the file.
     Router::new().route("/files/{id}", get(file).head(head))
 }
 
-/// What a report is ordered with. Fields that are not known are let pass, `window` among them: its values are not public.
+/// The JSON of a report download. Unknown fields are ignored, and so is `window`, whose values are not public.
 #[derive(Deserialize)]
-pub(super) struct Order {
+pub(super) struct ReportRequest {
     report_type: String,
     product: String,
     date: String,
     fiid: Option<String>,
 }
 
-impl Order {
+impl ReportRequest {
     pub(super) fn check(&self) -> Result<(), &'static str> {
         if self.report_type.is_empty() || self.product.is_empty() {
             return Err("report_type and product must not be empty");
@@ -49,8 +49,8 @@ impl Order {
         }
     }
 
-    /// Makes the report; gives the URL that fetches it, once.
-    pub(super) fn url(&self, shared: &Shared) -> String {
+    /// Creates the report; returns its one-time URL.
+    pub(super) fn url(&self, shared: &ServerState) -> String {
         let csv = format!(
             "date,fiid,transactions,amount_myr\r\n{date},{FIID},2,150.75\r\n{date},{FIID},1,20.00\r\n",
             date = self.date
@@ -59,7 +59,7 @@ impl Order {
     }
 }
 
-async fn file(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> Response {
+async fn file(State(shared): State<Arc<ServerState>>, Path(id): Path<String>) -> Response {
     match shared.files.take(&id) {
         Some(File::Waiting(csv)) => match gzip(&csv) {
             Ok(body) => {
@@ -83,7 +83,7 @@ fn gzip(text: &str) -> io::Result<Vec<u8>> {
     encoder.finish()
 }
 
-/// The form of a date, with months up to 12 and days up to 31: no calendar.
+/// Checks the format of a date, with months up to 12 and days up to 31.
 fn is_date(text: &str) -> bool {
     let number = |digits: &str, length| {
         let right_form = digits.len() == length && digits.bytes().all(|byte| byte.is_ascii_digit());

@@ -1,4 +1,4 @@
-//! One request and its answer: counts it, looks for leaks, applies the fault that is due, and dates the answer.
+//! One request and its response: counts it, detects leaks, applies a fault, and sets `Date`.
 
 use std::{
     convert::Infallible,
@@ -24,119 +24,119 @@ use tower_service::Service;
 
 use super::{
     api,
-    connection::Line,
+    connection::ConnectionControl,
     cut_off::cut_off,
     download,
-    fault::{FaultKind, Side},
+    fault::{FaultKind, Target},
     leak,
-    state::{self, Shared},
+    state::{self, ServerState},
     token,
 };
 use crate::{error::BoxError, time};
 
-/// A server as one connection sees it.
+/// The service that handles the requests of one connection.
 #[derive(Clone)]
 pub(super) struct Exchange {
-    place: Place,
+    listener: Listener,
     router: Router,
-    shared: Arc<Shared>,
-    line: Arc<Line>,
+    shared: Arc<ServerState>,
+    control: Arc<ConnectionControl>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Listener {
     /// Token endpoint and API.
     Api,
     Downloads,
 }
 
 impl Exchange {
-    pub(super) fn new(place: Place, shared: &Arc<Shared>) -> Self {
-        let router = match place {
-            Place::Api => token::router().merge(api::router()),
-            Place::Downloads => download::router(),
+    pub(super) fn new(listener: Listener, shared: &Arc<ServerState>) -> Self {
+        let router = match listener {
+            Listener::Api => token::router().merge(api::router()),
+            Listener::Downloads => download::router(),
         };
         let router = router
             .fallback(async || message(StatusCode::NOT_FOUND, "no such path"))
             .method_not_allowed_fallback(async || message(StatusCode::METHOD_NOT_ALLOWED, "no such method here"))
             .with_state(Arc::clone(shared));
-        Self { place, router, shared: Arc::clone(shared), line: Arc::default() }
+        Self { listener, router, shared: Arc::clone(shared), control: Arc::default() }
     }
 
-    /// The same server for another connection.
-    pub(super) fn on(self, line: Arc<Line>) -> Self {
-        Self { line, ..self }
+    /// The same service for another connection.
+    pub(super) fn on(self, control: Arc<ConnectionControl>) -> Self {
+        Self { control, ..self }
     }
 
     pub(super) fn count_connection(&self) {
         self.shared.counters.connections.add_one();
     }
 
-    async fn answer(mut self, request: Request<Body>) -> Response {
-        if leak::found(self.place, &self.shared, &request) {
+    async fn respond(mut self, request: Request<Body>) -> Response {
+        if leak::found(self.listener, &self.shared, &request) {
             self.shared.counters.credentials_leaked.add_one();
         }
-        let side = self.side(&request);
-        match side {
-            Some(Side::Token) => self.shared.counters.token_requests.add_one(),
-            Some(Side::Api) => self.shared.counters.api_requests.add_one(),
+        let target = self.target(&request);
+        match target {
+            Some(Target::Token) => self.shared.counters.token_requests.add_one(),
+            Some(Target::Api) => self.shared.counters.api_requests.add_one(),
             None => {}
         }
-        let trouble = side.and_then(|side| self.shared.faults.take(side));
+        let fault = target.and_then(|target| self.shared.faults.take(target));
 
-        // All of it, even if the answer does not depend on it: data left unread would turn the end of a connection into a
-        // reset, and the answer could be lost.
+        // Read even if it is not needed: closing a connection with unread data resets it, and the response could be lost.
         let (head, body) = request.into_parts();
-        let Ok(body) = to_bytes(body, LONGEST_BODY).await else {
-            return self.dated(message(StatusCode::PAYLOAD_TOO_LARGE, "the body is broken, or longer than 1 MiB"), 0);
+        let Ok(body) = to_bytes(body, MAX_BODY_BYTES).await else {
+            return self
+                .with_date(message(StatusCode::PAYLOAD_TOO_LARGE, "the body is broken, or longer than 1 MiB"), 0);
         };
         let request = Request::from_parts(head, Body::from(body));
-        self.answer_in(trouble, request).await
+        self.respond_with(fault, request).await
     }
 
-    async fn answer_in(&mut self, trouble: Option<FaultKind>, request: Request<Body>) -> Response {
+    async fn respond_with(&mut self, fault: Option<FaultKind>, request: Request<Body>) -> Response {
         let mut date_off_by = 0;
-        let response = match trouble {
-            None => self.right_answer(request).await,
+        let response = match fault {
+            None => self.regular_response(request).await,
             Some(FaultKind::Status(status)) => message(status, "this fault was injected"),
             Some(FaultKind::RetryAfter(status, wait)) => {
                 let retry_after = [(RETRY_AFTER, HeaderValue::from(whole_seconds(wait)))];
                 (retry_after, message(status, "this fault was injected")).into_response()
             }
             Some(FaultKind::Latency(delay)) => {
-                let response = self.right_answer(request).await;
+                let response = self.regular_response(request).await;
                 if let Some(delay) = time::sleep(delay) {
                     delay.await;
                 }
                 response
             }
             Some(FaultKind::Reset) => {
-                self.line.reset();
+                self.control.reset();
                 future::pending().await
             }
             Some(FaultKind::Malformed) => {
                 Html("<!doctype html><title>Sign in</title><p>Please sign in.").into_response()
             }
             Some(FaultKind::CutOff) => {
-                let response = self.right_answer(request).await;
-                cut_off(response, &self.line).await
+                let response = self.regular_response(request).await;
+                cut_off(response, &self.control).await
             }
             Some(FaultKind::WrongClock(seconds)) => {
                 date_off_by = seconds;
-                self.right_answer(request).await
+                self.regular_response(request).await
             }
         };
-        self.dated(response, date_off_by)
+        self.with_date(response, date_off_by)
     }
 
-    async fn right_answer(&mut self, request: Request<Body>) -> Response {
+    async fn regular_response(&mut self, request: Request<Body>) -> Response {
         self.router.call(request).await.into_response()
     }
 
-    fn dated(&self, mut response: Response, off_by: i64) -> Response {
-        let now = match self.place {
-            Place::Api => self.shared.clock.unix_seconds(),
-            Place::Downloads => state::unix_seconds(),
+    fn with_date(&self, mut response: Response, off_by: i64) -> Response {
+        let now = match self.listener {
+            Listener::Api => self.shared.clock.unix_seconds(),
+            Listener::Downloads => state::unix_seconds(),
         };
         let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(state::shift(now, off_by)));
         if let Ok(date) = HeaderValue::try_from(date) {
@@ -145,12 +145,12 @@ impl Exchange {
         response
     }
 
-    fn side(&self, request: &Request<Body>) -> Option<Side> {
+    fn target(&self, request: &Request<Body>) -> Option<Target> {
         let path = request.uri().path();
-        match self.place {
-            Place::Downloads => None,
-            Place::Api if path == token::PATH => (request.method() == Method::POST).then_some(Side::Token),
-            Place::Api => (path.starts_with("/v1/") || path.starts_with("/v2/")).then_some(Side::Api),
+        match self.listener {
+            Listener::Downloads => None,
+            Listener::Api if path == token::PATH => (request.method() == Method::POST).then_some(Target::Token),
+            Listener::Api => (path.starts_with("/v1/") || path.starts_with("/v2/")).then_some(Target::Api),
         }
     }
 }
@@ -170,11 +170,11 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let exchange = self.clone();
-        Box::pin(async move { Ok(exchange.answer(request.map(Body::new)).await) })
+        Box::pin(async move { Ok(exchange.respond(request.map(Body::new)).await) })
     }
 }
 
-/// A JSON answer that consists of a message, as the API's rejections do.
+/// A JSON response with a message, as the API's rejections have.
 pub(super) fn message(status: StatusCode, text: &str) -> Response {
     (status, Json(json!({ "message": text }))).into_response()
 }
@@ -183,4 +183,4 @@ fn whole_seconds(duration: Duration) -> u64 {
     duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0))
 }
 
-const LONGEST_BODY: usize = 1 << 20;
+const MAX_BODY_BYTES: usize = 1 << 20;

@@ -1,4 +1,4 @@
-//! Faults on order: what goes wrong, on which side, and for how many exchanges.
+//! `Fault`: what goes wrong, at which endpoint, and for how many requests.
 
 use std::{
     collections::VecDeque,
@@ -8,22 +8,22 @@ use std::{
 
 use http::StatusCode;
 
-/// Faults for the next exchanges of one side.
+/// Failure of the next requests to one endpoint.
 ///
-/// It goes to [`Sandbox::inject`](super::Sandbox::inject).
+/// Pass it to [`Sandbox::inject`](super::Sandbox::inject).
 ///
 /// # Example
 ///
 /// ```
 /// use std::time::Duration;
-/// use tower_outbound_auth::sandbox::{Fault, Sandbox, FaultKind};
+/// use tower_outbound_auth::sandbox::{Fault, FaultKind, Sandbox};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), std::io::Error> {
 /// let sandbox = Sandbox::start().await?;
 /// let busy = http::StatusCode::SERVICE_UNAVAILABLE;
 ///
-/// // Two token requests are told to come back in 2 s, then one is answered half a second late.
+/// // Two token requests get a 503 with `Retry-After: 2`, and the next one its response after half a second.
 /// sandbox.inject(Fault::token(FaultKind::RetryAfter(busy, Duration::from_secs(2))).times(2));
 /// sandbox.inject(Fault::token(FaultKind::Latency(Duration::from_millis(500))));
 /// # Ok(())
@@ -31,64 +31,64 @@ use http::StatusCode;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Fault {
-    side: Side,
-    trouble: FaultKind,
+    target: Target,
+    kind: FaultKind,
     times: u32,
 }
 
-/// What goes wrong with an exchange.
+/// What goes wrong with a request or its response.
 #[non_exhaustive]
 #[derive(Clone, Debug)]
 pub enum FaultKind {
-    /// This status and a small JSON body, whatever the request was.
+    /// Responds with this status and a small JSON body, whatever the request is.
     Status(StatusCode),
-    /// The same with `Retry-After`, in whole seconds and rounded up.
+    /// Responds with this status and a `Retry-After` header, in seconds, rounded up.
     RetryAfter(StatusCode, Duration),
-    /// The right answer, this late.
+    /// Sends the regular response after this delay.
     ///
-    /// The request is judged and counted when it comes; only its answer is held back.
+    /// The request is handled and counted when it arrives.
     Latency(Duration),
-    /// No answer: the connection is reset (TCP RST), on HTTP/2 with all its streams.
+    /// Resets the connection (TCP RST) instead of responding. On HTTP/2 this ends all streams of the connection.
     Reset,
-    /// Status 200 with a body that is not what it should be.
-    ///
-    /// It is an HTML page, such as proxies send.
+    /// Responds with status 200 and an HTML page, as a proxy with a login page does.
     Malformed,
-    /// The right head with its `Content-Length`, half of the body, then the end.
+    /// Sends the head of the regular response with its `Content-Length`, and half of the body, then closes the connection.
     ///
-    /// The whole connection ends, on HTTP/2 with all its streams.
+    /// On HTTP/2 this ends all streams of the connection.
     CutOff,
-    /// The right answer, with a `Date` header that is off by this many seconds.
+    /// Sends the regular response with a `Date` header that is off by this many seconds.
     ///
-    /// Nothing else changes. It adds to [`Sandbox::set_clock_offset`](super::Sandbox::set_clock_offset).
+    /// It adds to the offset of [`Sandbox::set_clock_offset`](super::Sandbox::set_clock_offset).
     WrongClock(i64),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Side {
+pub(super) enum Target {
     Token,
     Api,
 }
 
 impl Fault {
-    /// Faults for the next `POST /token`.
-    pub fn token(trouble: FaultKind) -> Self {
-        Self { side: Side::Token, trouble, times: 1 }
+    /// Creates a fault of the next `POST /token`.
+    pub fn token(kind: FaultKind) -> Self {
+        Self { target: Target::Token, kind, times: 1 }
     }
 
-    /// Faults for the next request to a path under `/v1/` or `/v2/`.
-    pub fn api(trouble: FaultKind) -> Self {
-        Self { side: Side::Api, trouble, times: 1 }
+    /// Creates a fault of the next request to a path under `/v1/` or `/v2/`.
+    pub fn api(kind: FaultKind) -> Self {
+        Self { target: Target::Api, kind, times: 1 }
     }
 
-    /// For how many exchanges, one by default; none if 0.
+    /// Sets how many requests fail.
+    ///
+    /// Default: 1. With 0 the fault does nothing.
     pub fn times(mut self, n: u32) -> Self {
         self.times = n;
         self
     }
 }
 
-/// The faults that were injected and not used up.
+/// The faults that were injected and not used yet.
 #[derive(Default)]
 pub(super) struct Faults {
     queue: Mutex<VecDeque<Fault>>,
@@ -105,16 +105,16 @@ impl Faults {
         self.queue().clear();
     }
 
-    /// The trouble that is next for this side.
-    pub(super) fn take(&self, side: Side) -> Option<FaultKind> {
+    /// Takes the next fault of this target.
+    pub(super) fn take(&self, target: Target) -> Option<FaultKind> {
         let mut queue = self.queue();
-        let index = queue.iter().position(|fault| fault.side == side)?;
+        let index = queue.iter().position(|fault| fault.target == target)?;
         let fault = queue.get_mut(index)?;
         fault.times -= 1;
         if fault.times > 0 {
-            return Some(fault.trouble.clone());
+            return Some(fault.kind.clone());
         }
-        queue.remove(index).map(|fault| fault.trouble)
+        queue.remove(index).map(|fault| fault.kind)
     }
 
     fn queue(&self) -> MutexGuard<'_, VecDeque<Fault>> {

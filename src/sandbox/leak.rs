@@ -1,4 +1,4 @@
-//! Finds credentials in requests that should have none.
+//! Detects credentials where they must not be.
 
 use axum::body::Body;
 use http::{
@@ -7,20 +7,20 @@ use http::{
 };
 use secrecy::ExposeSecret;
 
-use super::{exchange::Place, state::Shared, token};
+use super::{exchange::Listener, state::ServerState, token};
 use crate::paynet::{X_FIID, X_SIGNATURE, X_TIMESTAMP};
 
-/// Whether a request carries a credential where none belongs.
-pub(super) fn found(place: Place, shared: &Shared, request: &Request<Body>) -> bool {
+/// Whether a request has a credential where it must not be.
+pub(super) fn found(listener: Listener, shared: &ServerState, request: &Request<Body>) -> bool {
     let (uri, headers) = (request.uri(), request.headers());
     let in_query = uri.query().is_some_and(|query| has_credential(shared, query));
-    let misplaced = match place {
-        Place::Downloads => {
+    let misplaced = match listener {
+        Listener::Downloads => {
             [AUTHORIZATION, X_TIMESTAMP, X_SIGNATURE, X_FIID].iter().any(|name| headers.contains_key(name))
                 || has_credential(shared, uri.path())
         }
-        Place::Api if uri.path() == token::PATH => headers.contains_key(X_SIGNATURE) || has_bearer(headers),
-        Place::Api => false,
+        Listener::Api if uri.path() == token::PATH => headers.contains_key(X_SIGNATURE) || has_bearer(headers),
+        Listener::Api => false,
     };
     in_query || misplaced
 }
@@ -31,8 +31,8 @@ fn has_bearer(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Whether a token or the client secret is in a part of a URI, as it is or percent-encoded.
-fn has_credential(shared: &Shared, text: &str) -> bool {
+/// Whether a part of a URI contains a token or the client secret, as it is or percent-encoded.
+fn has_credential(shared: &ServerState, text: &str) -> bool {
     let decoded: Vec<_> = form_urlencoded::parse(text.as_bytes()).collect();
     let has = |credential: &str| {
         !credential.is_empty()

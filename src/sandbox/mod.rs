@@ -1,4 +1,9 @@
-//! An in-process server that keeps to PayNet's documentation, to test client code against.
+//! PayNet-compatible server for tests, in the same process.
+//!
+//! Tests against PayNet's UAT environment need credentials and a network, and cannot produce an outage. [`Sandbox`] serves
+//! the documented endpoints on loopback ports, checks requests strictly, injects faults, and counts what it receives.
+//!
+//! It brings a web framework, so enable the feature `sandbox` in `dev-dependencies` only.
 
 mod api;
 mod builder;
@@ -23,40 +28,38 @@ pub use self::{
     stats::Stats,
 };
 
-use self::state::Shared;
+use self::state::ServerState;
 use crate::{Credentials, paynet::Environment};
 
-/// A PayNet-compatible server on this machine, for tests and demonstrations.
+/// PayNet-compatible server on loopback ports, for tests and demonstrations.
 ///
-/// It has PayNet's token endpoint and reports API on one origin, and the files of reports on
-/// [another](Self::download_origin). Both speak HTTP/1.1 and HTTP/2 (with prior knowledge) in the clear, on free ports of
-/// 127.0.0.1. What PayNet's documentation asks for is checked to the letter, and refused in its words; what goes wrong
-/// on a network comes with [`inject`](Self::inject); what the server saw is in [`stats`](Self::stats).
+/// It serves PayNet's token endpoint and reports API on one origin, and report files on
+/// [another](Self::download_origin). Both accept HTTP/1.1 and HTTP/2 (with prior knowledge), without TLS, on free ports of
+/// 127.0.0.1. Requests must be exactly as PayNet documents them, and are rejected with the documented messages.
+/// [`inject`](Self::inject) makes requests fail, and [`stats`](Self::stats) returns what the server has received.
 ///
-/// Dropping the sandbox ends it: its tasks are aborted, and with them go both listeners and all connections, as soon as
-/// the runtime that it was started on gets to it.
+/// Dropping the sandbox closes its ports and all connections as soon as its runtime runs.
 ///
-/// # What it knows
+/// # Endpoints
 ///
-/// | request | needs |
+/// | request | requires |
 /// |---|---|
-/// | `POST /token` | `Accept`, `Content-Type`, and a form of `grant_type`, `client_id`, `client_secret` |
+/// | `POST /token` | `Accept`, `Content-Type`, and a form with `grant_type`, `client_id` and `client_secret` |
 /// | `GET /v1/reports/types` | bearer token and signature |
-/// | `POST /v1/reports/download` | the same, and JSON of `report_type`, `product`, `date`; `fiid` and `window` as an option |
-/// | `POST /v2/reports/query` | the same as the first, the header `X-Fiid: `[`FIID`], and JSON of `query` |
-/// | `GET` of the URL that a download answers with | no credential; gives a gzip file once, then 410 |
+/// | `POST /v1/reports/download` | the same, and JSON with `report_type`, `product`, `date`, and optional `fiid` and `window` |
+/// | `POST /v2/reports/query` | bearer token, signature, the header `X-Fiid: `[`FIID`], and JSON with `query` |
+/// | `GET` of the URL that a download returns | no credentials; returns a gzip file once, then `410` |
 ///
-/// Where PayNet's documentation is silent, the sandbox decided: the width of the
-/// [timestamp window](SandboxBuilder::timestamp_window), the JSON around the documented messages, the reports
-/// themselves, and that a header of the login which is sent twice is refused.
+/// PayNet's documentation leaves some things open. The sandbox chooses the width of the
+/// [timestamp window](SandboxBuilder::timestamp_window), the JSON around the documented messages and the contents of the
+/// reports, and rejects a request that has one of the authentication headers twice.
 ///
 /// # Limits
 ///
-/// Nothing here is fit to guard anything: tokens come from a pseudo-random generator that is no cryptographic one, secrets
-/// are not compared in constant time, and issued tokens are kept until the sandbox ends, so that a leak of an old one is
-/// still noticed.
+/// The sandbox is not secure: tokens come from a random generator that is not cryptographic, and secrets are not compared in
+/// constant time. It keeps all issued tokens in memory until it is dropped, to detect leaks of expired ones.
 ///
-/// The server needs its runtime to run: a test that blocks the only thread of a current-thread runtime gets no answer.
+/// The server needs its runtime: a test that blocks the only thread of a current-thread runtime gets no response.
 ///
 /// # Example
 ///
@@ -72,29 +75,29 @@ use crate::{Credentials, paynet::Environment};
 ///     let sandbox = Sandbox::start().await?;
 ///     let environment = sandbox.environment();
 ///
-///     // In place of the client under test: a request without a token.
+///     // A request without a token, by hand.
 ///     let address = environment.api_origin().trim_start_matches("http://");
 ///     let mut connection = TcpStream::connect(address).await?;
 ///     let head = format!("GET /v1/reports/types HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
 ///     connection.write_all(head.as_bytes()).await?;
-///     let mut answer = String::new();
-///     connection.read_to_string(&mut answer).await?;
+///     let mut response = String::new();
+///     connection.read_to_string(&mut response).await?;
 ///
-///     assert!(answer.starts_with("HTTP/1.1 400"));
-///     assert!(answer.ends_with(r#"{"message":"Access to this resource is forbidden"}"#));
+///     assert!(response.starts_with("HTTP/1.1 400"));
+///     assert!(response.ends_with(r#"{"message":"Access to this resource is forbidden"}"#));
 ///     let stats = sandbox.stats();
 ///     assert_eq!((stats.api_requests, stats.accepted, stats.rejected), (1, 0, 1));
 ///     Ok(())
 /// }
 /// ```
 pub struct Sandbox {
-    shared: Arc<Shared>,
+    shared: Arc<ServerState>,
     environment: Environment,
     _listeners: JoinSet<()>,
 }
 
 impl Sandbox {
-    /// Settings first: other credentials, short-lived tokens, real 401s.
+    /// Returns a builder, to change the settings.
     ///
     /// # Example
     ///
@@ -118,35 +121,34 @@ impl Sandbox {
         SandboxBuilder::new()
     }
 
-    /// Starts a sandbox with the defaults of [`SandboxBuilder`].
+    /// Starts a sandbox with the default settings of [`SandboxBuilder`].
     ///
-    /// The client is the one of PayNet's sample request: `client_123456789` with `secret_abcdefghijklmnop`.
+    /// The client is that of PayNet's sample request: `client_123456789` with `secret_abcdefghijklmnop`.
     ///
     /// # Errors
     ///
-    /// When a port of 127.0.0.1 cannot be had.
+    /// An error of the operating system if a port cannot be bound.
     ///
     /// # Cancellation
     ///
-    /// A start that is dropped half-way leaves nothing behind.
+    /// Dropping the future closes the ports.
     pub async fn start() -> Result<Self, io::Error> {
         Self::builder().start().await
     }
 
-    /// Token URL and API origin, for the client under test.
+    /// Returns token URL and API origin, for the client under test.
     ///
-    /// Both are on one origin, as they are at PayNet.
+    /// Both have the same origin, as PayNet's have.
     pub fn environment(&self) -> Environment {
         self.environment.clone()
     }
 
-    /// The credentials that the server checks requests against.
+    /// Returns the credentials that the server accepts.
     ///
-    /// These are the very ones, and clones share their secret: a [`rotate`](Credentials::rotate) on what this returns
-    /// reaches the server at once, and every client that was built from a clone. To rotate at the server alone, build the
-    /// client from values of its own with [`Credentials::new`], and rotate here.
+    /// Clones share their secret: a [`rotate`](Credentials::rotate) changes it for the server and for all clients that use a
+    /// clone. To rotate the secret of the server alone, build the client from [`Credentials::new`].
     ///
-    /// A rotation leaves issued tokens valid; [`revoke_tokens`](Self::revoke_tokens) ends those.
+    /// Issued tokens stay valid after a rotation; [`revoke_tokens`](Self::revoke_tokens) invalidates them.
     ///
     /// # Example
     ///
@@ -156,10 +158,10 @@ impl Sandbox {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), std::io::Error> {
     /// let sandbox = Sandbox::start().await?;
-    /// let for_the_client = Credentials::new("client_123456789", "secret_abcdefghijklmnop");
+    /// let of_client = Credentials::new("client_123456789", "secret_abcdefghijklmnop");
     ///
     /// sandbox.credentials().rotate("only_the_server_knows");
-    /// # drop(for_the_client);
+    /// # drop(of_client);
     /// # Ok(())
     /// # }
     /// ```
@@ -167,45 +169,44 @@ impl Sandbox {
         self.shared.credentials.clone()
     }
 
-    /// Where the files of reports are, such as `http://127.0.0.1:40123`.
+    /// Returns the origin of the report files, such as `http://127.0.0.1:40123`.
     ///
-    /// It stands for the host that PayNet's one-time URLs point to, and must never see a credential: each request that
-    /// brings one is counted in [`Stats::credentials_leaked`], and answered as if it had none.
+    /// It stands for the host that PayNet's one-time URLs point to, which must not receive credentials. A request that has
+    /// one is counted in [`Stats::credentials_leaked`], and otherwise treated like any other.
     pub fn download_origin(&self) -> &str {
         &self.shared.download_origin
     }
 
-    /// Makes all tokens issued so far invalid at once.
+    /// Revokes all tokens issued so far.
     ///
-    /// The next request with one of them is refused in the sandbox's [`RejectionStyle`]; new tokens can be had.
+    /// Requests with one of them are rejected in the sandbox's [`RejectionStyle`]. New tokens can be requested.
     pub fn revoke_tokens(&self) {
         self.shared.tokens.revoke_all();
     }
 
-    /// Queues trouble for the next exchanges of one side.
+    /// Adds a fault to the queue of its endpoint.
     ///
-    /// Faults of the same side are used one after the other, in the order in which they came.
+    /// Faults of the same endpoint are used one after the other, in the order in which they were injected.
     pub fn inject(&self, fault: Fault) {
         self.shared.faults.push(fault);
     }
 
-    /// Forgets the faults that were injected and not used up, on both sides.
+    /// Removes all faults that were injected and not used yet.
     ///
-    /// An exchange that has met its fault already still suffers it.
+    /// A request that has met its fault already still fails.
     pub fn clear_faults(&self) {
         self.shared.faults.clear();
     }
 
-    /// Puts the server's clock this many seconds ahead, or behind if negative.
+    /// Sets the server's clock this many seconds ahead of this machine's, or behind it if negative.
     ///
-    /// It is an offset from this machine's clock, not from an earlier call. It shows where a client can notice it: in the
-    /// `Date` header of token endpoint and API, and in the time that `X-Timestamp` is measured against. Tokens still
-    /// expire on time, and the download origin, which is another server, keeps its clock.
+    /// A second call replaces the first. The offset changes the `Date` header of token endpoint and API, and the time that
+    /// `X-Timestamp` is compared with. It does not change when tokens expire, nor the clock of the download origin.
     pub fn set_clock_offset(&self, seconds: i64) {
         self.shared.clock.set_offset(seconds);
     }
 
-    /// What the server has seen since it was started.
+    /// Returns the counters.
     pub fn stats(&self) -> Stats {
         self.shared.counters.read()
     }
@@ -222,7 +223,7 @@ impl fmt::Debug for Sandbox {
     }
 }
 
-/// The one financial institution id that the sandbox knows.
+/// The only financial institution id that the sandbox accepts.
 ///
-/// It belongs in `X-Fiid` where that header is needed, and in `fiid` of a report download where that is given.
+/// For the header `X-Fiid`, and for `fiid` in a report download.
 pub const FIID: &str = "FIID0001";

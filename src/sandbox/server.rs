@@ -1,4 +1,4 @@
-//! Listening: accepts connections and serves HTTP/1.1 or HTTP/2 on each, whichever the client speaks.
+//! The accept loop, and HTTP/1.1 or HTTP/2 on each connection.
 
 use std::{
     future::{Future, poll_fn},
@@ -18,11 +18,11 @@ use tokio::{
 };
 
 use super::{
-    connection::{Line, Socket},
+    connection::{ConnectionControl, Socket},
     exchange::Exchange,
 };
 
-/// Accepts for ever. The connections live in this future, and end when it is dropped.
+/// Accepts connections until it is dropped, which closes them.
 pub(super) async fn run(listener: TcpListener, exchange: Exchange) {
     let mut connections = JoinSet::new();
     loop {
@@ -31,7 +31,7 @@ pub(super) async fn run(listener: TcpListener, exchange: Exchange) {
                 exchange.count_connection();
                 connections.spawn(serve(stream, exchange.clone()));
             }
-            // A client that is gone already, or no file descriptor left: neither is the end of the server.
+            // A client that has gone away, or no file descriptor left: both pass.
             Err(_) => task::yield_now().await,
         }
         while connections.try_join_next().is_some() {}
@@ -39,17 +39,17 @@ pub(super) async fn run(listener: TcpListener, exchange: Exchange) {
 }
 
 async fn serve(stream: TcpStream, exchange: Exchange) {
-    // Only makes answers faster, so nothing is lost where the system refuses.
+    // It only makes responses faster, so an error does not matter.
     let _ = stream.set_nodelay(true);
-    let line = Arc::new(Line::default());
-    let socket = TokioIo::new(Socket::new(stream, Arc::clone(&line)));
-    let service = TowerToHyperService::new(exchange.on(Arc::clone(&line)));
+    let control = Arc::new(ConnectionControl::default());
+    let socket = TokioIo::new(Socket::new(stream, Arc::clone(&control)));
+    let service = TowerToHyperService::new(exchange.on(Arc::clone(&control)));
     let builder = auto::Builder::new(TokioExecutor::new());
     let mut connection = pin!(builder.serve_connection(socket, service));
-    let mut over = pin!(line.over());
-    poll_fn(|cx| match over.as_mut().poll(cx) {
+    let mut closed = pin!(control.closed());
+    poll_fn(|cx| match closed.as_mut().poll(cx) {
         Poll::Ready(()) => Poll::Ready(()),
-        // An error is the client's affair: it went away, or does not speak HTTP.
+        // An error means that the client has gone away, or does not speak HTTP.
         Poll::Pending => connection.as_mut().poll(cx).map(drop),
     })
     .await;

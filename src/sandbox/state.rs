@@ -1,4 +1,4 @@
-//! What all connections share: settings, tokens, files, the clock.
+//! The state that all connections share: settings, tokens, files and the clock.
 
 use std::{
     collections::HashMap,
@@ -13,19 +13,19 @@ use std::{
 use super::{RejectionStyle, fault::Faults, stats::Counters};
 use crate::{Credentials, time};
 
-pub(super) struct Shared {
+pub(super) struct ServerState {
     pub(super) credentials: Credentials,
     pub(super) rejection: RejectionStyle,
     pub(super) timestamp_window: Duration,
     pub(super) download_origin: String,
-    pub(super) clock: Clock,
+    pub(super) clock: ServerClock,
     pub(super) counters: Counters,
     pub(super) faults: Faults,
     pub(super) files: Files,
     pub(super) tokens: Tokens,
 }
 
-impl Shared {
+impl ServerState {
     pub(super) fn new(
         credentials: Credentials,
         token_lifetime: Duration,
@@ -38,7 +38,7 @@ impl Shared {
             rejection,
             timestamp_window,
             download_origin,
-            clock: Clock::default(),
+            clock: ServerClock::default(),
             counters: Counters::default(),
             faults: Faults::default(),
             files: Files::default(),
@@ -47,13 +47,13 @@ impl Shared {
     }
 }
 
-/// The server's clock, which [`set_offset`](Self::set_offset) puts wrong.
+/// The server's clock, with an offset to this machine's.
 #[derive(Default)]
-pub(super) struct Clock {
+pub(super) struct ServerClock {
     offset: AtomicI64,
 }
 
-impl Clock {
+impl ServerClock {
     pub(super) fn set_offset(&self, seconds: i64) {
         self.offset.store(seconds, Ordering::Relaxed);
     }
@@ -64,7 +64,7 @@ impl Clock {
     }
 }
 
-/// Every token that was issued, the dead ones too.
+/// All tokens that were issued, including the expired ones.
 pub(super) struct Tokens {
     pub(super) lifetime: Duration,
     valid_until: Mutex<HashMap<String, SystemTime>>,
@@ -94,7 +94,7 @@ impl Tokens {
     }
 }
 
-/// The report files, each of them there for one download.
+/// The report files, each for one download.
 #[derive(Default)]
 pub(super) struct Files {
     by_id: Mutex<HashMap<String, File>>,
@@ -106,7 +106,7 @@ pub(super) enum File {
 }
 
 impl Files {
-    /// Keeps a file; gives the id to fetch it with.
+    /// Adds a file; returns the id to download it with.
     pub(super) fn add(&self, content: String) -> String {
         let id = random_name(24);
         self.by_id().insert(id.clone(), File::Waiting(content));
@@ -127,7 +127,7 @@ pub(super) fn unix_seconds() -> u64 {
     time::Moment::now().wall.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-/// Moves a time, but not out of the years that an HTTP date can name.
+/// Moves a time, within the range of an HTTP date.
 pub(super) fn shift(unix_seconds: u64, by: i64) -> u64 {
     unix_seconds.saturating_add_signed(by).min(LAST_HTTP_DATE)
 }

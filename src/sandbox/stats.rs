@@ -1,30 +1,30 @@
-//! What the server has seen, in numbers.
+//! `Stats`: counters of what the server has received.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Counters of a [`Sandbox`](super::Sandbox), from its start on.
+/// Counters of a [`Sandbox`](super::Sandbox) since its start.
 ///
-/// A request is in the counters by the time its answer arrives.
+/// A request is counted before its response is sent.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// `POST /token` that arrived, those that met a fault included.
+    /// `POST /token` requests, including those with a fault.
     pub token_requests: u64,
-    /// Requests to a path under `/v1/` or `/v2/`, those that met a fault included.
+    /// Requests to a path under `/v1/` or `/v2/`, including those with a fault.
     pub api_requests: u64,
-    /// API requests whose token, signature and `X-Fiid` were right.
+    /// API requests with a valid token, signature and `X-Fiid`.
     pub accepted: u64,
-    /// API requests that were refused for token, signature or `X-Fiid`.
+    /// API requests that were rejected because of their token, signature or `X-Fiid`.
     pub rejected: u64,
-    /// TCP connections accepted, on both origins together.
+    /// TCP connections accepted on both origins.
     pub connections: u64,
-    /// Files handed out by the download origin.
+    /// Files sent by the download origin.
     pub downloads: u64,
-    /// Requests that carried a credential to where none belongs.
+    /// Requests that sent a credential to a place where it must not be.
     ///
-    /// These are: to the download origin, any of `Authorization`, `X-Timestamp`, `X-Signature` and `X-Fiid`, or a token or
-    /// the client secret in the URI; to the token endpoint, a bearer token or `X-Signature`; anywhere, a token or the
-    /// client secret in the query. A token counts after its end as well.
+    /// These are requests to the download origin with `Authorization`, `X-Timestamp`, `X-Signature` or `X-Fiid`, or with a
+    /// token or the client secret in the URI; requests to the token endpoint with a bearer token or `X-Signature`; and any
+    /// request with a token or the client secret in the query. Expired tokens count too.
     pub credentials_leaked: u64,
 }
 

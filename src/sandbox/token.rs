@@ -1,4 +1,4 @@
-//! The token endpoint: the client-credentials grant of RFC 6749, with the credentials in the form.
+//! The token endpoint: the client-credentials grant (RFC 6749, section 4.4), with the credentials in the form.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -16,20 +16,20 @@ use http::{
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
-use super::state::Shared;
+use super::state::ServerState;
 
-pub(super) fn router() -> Router<Arc<Shared>> {
+pub(super) fn router() -> Router<Arc<ServerState>> {
     Router::new().route(PATH, post(grant))
 }
 
-/// An error of RFC 6749, section 5.2.
-enum Refusal {
+/// An error response (RFC 6749, section 5.2).
+enum TokenError {
     InvalidRequest(&'static str),
     InvalidClient,
     UnsupportedGrantType,
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for TokenError {
     fn into_response(self) -> Response {
         let (status, error, description) = match self {
             Self::InvalidRequest(description) => (StatusCode::BAD_REQUEST, "invalid_request", description),
@@ -43,64 +43,68 @@ impl IntoResponse for Refusal {
     }
 }
 
-async fn grant(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Result<Response, Refusal> {
+async fn grant(
+    State(shared): State<Arc<ServerState>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, TokenError> {
     check_headers(&headers)?;
     check_form(&shared, &read_form(&body)?)?;
-    let answer = json!({
+    let response = json!({
         "access_token": shared.tokens.issue(),
         "token_type": "Bearer",
         "expires_in": seconds(shared.tokens.lifetime),
     });
-    Ok(([NO_STORE], Json(answer)).into_response())
+    Ok(([NO_STORE], Json(response)).into_response())
 }
 
-fn check_headers(headers: &HeaderMap) -> Result<(), Refusal> {
+fn check_headers(headers: &HeaderMap) -> Result<(), TokenError> {
     if headers.contains_key(AUTHORIZATION) {
-        return Err(Refusal::InvalidRequest("Authorization has no place here: credentials go into the form"));
+        return Err(TokenError::InvalidRequest("Authorization has no place here: credentials go into the form"));
     }
     if !is_media_type(headers, &ACCEPT, "application/json") {
-        return Err(Refusal::InvalidRequest("Accept must be application/json"));
+        return Err(TokenError::InvalidRequest("Accept must be application/json"));
     }
     if !is_media_type(headers, &CONTENT_TYPE, "application/x-www-form-urlencoded") {
-        return Err(Refusal::InvalidRequest("Content-Type must be application/x-www-form-urlencoded"));
+        return Err(TokenError::InvalidRequest("Content-Type must be application/x-www-form-urlencoded"));
     }
     Ok(())
 }
 
-fn check_form(shared: &Shared, form: &HashMap<Vec<u8>, Vec<u8>>) -> Result<(), Refusal> {
+fn check_form(shared: &ServerState, form: &HashMap<Vec<u8>, Vec<u8>>) -> Result<(), TokenError> {
     let field = |name: &str, missing| match form.get(name.as_bytes()) {
         Some(value) if !value.is_empty() => Ok(value.as_slice()),
-        _ => Err(Refusal::InvalidRequest(missing)),
+        _ => Err(TokenError::InvalidRequest(missing)),
     };
     let grant_type = field("grant_type", "grant_type is missing")?;
     let id = field("client_id", "client_id is missing")?;
     let secret = field("client_secret", "client_secret is missing")?;
     if grant_type != b"client_credentials" {
-        return Err(Refusal::UnsupportedGrantType);
+        return Err(TokenError::UnsupportedGrantType);
     }
     let expected = shared.credentials.secret();
     if id != shared.credentials.client_id().as_bytes() || secret != expected.expose_secret().as_bytes() {
-        return Err(Refusal::InvalidClient);
+        return Err(TokenError::InvalidClient);
     }
     Ok(())
 }
 
-/// The fields of a form, each of them once (RFC 6749, section 3.2).
-fn read_form(body: &[u8]) -> Result<HashMap<Vec<u8>, Vec<u8>>, Refusal> {
-    const BAD_ESCAPE: Refusal = Refusal::InvalidRequest("a % in the form is not followed by two hex digits");
+/// Parses a form in which no field is repeated (RFC 6749, section 3.2).
+fn read_form(body: &[u8]) -> Result<HashMap<Vec<u8>, Vec<u8>>, TokenError> {
+    const BAD_ESCAPE: TokenError = TokenError::InvalidRequest("a % in the form is not followed by two hex digits");
     let mut form = HashMap::new();
     for pair in body.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
         let mut halves = pair.splitn(2, |byte| *byte == b'=');
         let name = form_decoded(halves.next().unwrap_or_default()).ok_or(BAD_ESCAPE)?;
         let value = form_decoded(halves.next().unwrap_or_default()).ok_or(BAD_ESCAPE)?;
         if form.insert(name, value).is_some() {
-            return Err(Refusal::InvalidRequest("a field of the form is there twice"));
+            return Err(TokenError::InvalidRequest("a field of the form is there twice"));
         }
     }
     Ok(form)
 }
 
-/// Undoes form-encoding, byte for byte. The usual parsers let a bare `%` pass, and replace what is not UTF-8.
+/// Decodes form-encoding byte by byte. The usual parsers accept a bare `%` and replace what is not UTF-8.
 fn form_decoded(text: &[u8]) -> Option<Vec<u8>> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text;
@@ -121,7 +125,7 @@ fn form_decoded(text: &[u8]) -> Option<Vec<u8>> {
     Some(decoded)
 }
 
-/// Whether a header is there once and names this media type, with parameters or without.
+/// Whether a header is sent once and has this media type, with or without parameters.
 pub(super) fn is_media_type(headers: &HeaderMap, name: &HeaderName, expected: &str) -> bool {
     let mut values = headers.get_all(name).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
@@ -132,7 +136,7 @@ pub(super) fn is_media_type(headers: &HeaderMap, name: &HeaderName, expected: &s
         .is_ok_and(|value| value.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(expected)))
 }
 
-/// A whole number where it is one.
+/// An integer for whole seconds, and a float otherwise.
 fn seconds(duration: Duration) -> Value {
     if duration.subsec_nanos() == 0 { json!(duration.as_secs()) } else { json!(duration.as_secs_f64()) }
 }

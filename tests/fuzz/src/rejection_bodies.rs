@@ -105,12 +105,19 @@ fn opinion(steps: &[Step]) -> Option<Rejection> {
     if failed || text.len() > LONGEST || steps.len() - later(steps) > MOST_FRAMES {
         return None;
     }
-    let text = String::from_utf8_lossy(&text).into_owned();
-    if text.contains(MESSAGES[0]) {
+    let json = serde_json::from_slice::<serde_json::Value>(&text).map(|json| json.to_string()).unwrap_or_default();
+    if says(&text, &json, MESSAGES[0]) {
         Some(Rejection::Token)
     } else {
-        text.contains(MESSAGES[1]).then_some(Rejection::ClockSkew)
+        says(&text, &json, MESSAGES[1]).then_some(Rejection::ClockSkew)
     }
+}
+
+/// Whether the message is the text, or a string in the same text as JSON without spaces, and no member's name.
+fn says(text: &[u8], json: &str, message: &str) -> bool {
+    let quoted = format!("\"{message}\"");
+    let is_value = |(at, _): (usize, _)| !json[..at].ends_with('\\') && !json[at + quoted.len()..].starts_with(':');
+    text.trim_ascii() == message.as_bytes() || json.match_indices(&quoted).any(is_value)
 }
 
 fn later(steps: &[Step]) -> usize {
@@ -124,12 +131,14 @@ fn text(input: &mut Input<'_>) -> Vec<u8> {
     }
     let mut text = Vec::new();
     for _ in 0..=input.below(4) {
-        match input.below(6) {
+        match input.below(8) {
             0 => text.extend(MESSAGES[0].bytes()),
             1 => text.extend(MESSAGES[1].bytes()),
             2 => text.extend(&MESSAGES[0].as_bytes()[..input.below(MESSAGES[0].len() + 1)]),
             3 => text.extend(br#"{"code":400,"message":""#),
-            4 => text.resize(text.len() + input.pick(&[1, 100, 4_000, 5_000]), b'.'),
+            4 => text.extend(br#"""#),
+            5 => text.extend(input.pick(&[&br#""}"#[..], br#"":""#, b" ", br#"","x":["y",""#, br#""]}"#])),
+            6 => text.resize(text.len() + input.pick(&[1, 100, 4_000, 5_000]), b'.'),
             _ => text.extend(input.bytes(8)),
         }
     }

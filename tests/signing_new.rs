@@ -1,0 +1,317 @@
+//! Signatures: which secret makes them, what a signer may be, and when a request is not sent for want of one.
+#![expect(clippy::unwrap_used, reason = "a helper of a test may panic")]
+
+use std::{
+    convert::Infallible,
+    sync::{Arc, Mutex},
+    time::{Duration, UNIX_EPOCH},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, header::AUTHORIZATION};
+use http_body_util::{BodyExt, Full};
+use tokio::{sync::Semaphore, task::yield_now};
+use tower::{BoxError, Layer, ServiceExt, service_fn, util::BoxCloneService};
+use tower_outbound_auth::{
+    AuthError, AuthLayer, Credentials, ErrorKind,
+    oauth::{ClientAuth, ClientCredentialsGrant, ClientCredentialsGrantBuilder},
+    paynet,
+    signing::{SignRules, SignatureHeaders, Signer, SignerFn, SigningContext, TimestampHmac, signer_fn},
+    token::AccessToken,
+};
+
+type Body = Full<Bytes>;
+
+/// A token endpoint whose tokens are named after the secret that they were requested with.
+#[derive(Clone)]
+struct Endpoint {
+    /// How many requests it may answer.
+    permits: Arc<Semaphore>,
+    secrets: Arc<Mutex<Vec<String>>>,
+}
+
+impl Endpoint {
+    fn new() -> Self {
+        Self { permits: Arc::new(Semaphore::new(0)), secrets: Arc::default() }
+    }
+
+    fn requests(&self) -> usize {
+        self.secrets.lock().unwrap().len()
+    }
+
+    fn grant(&self, credentials: &Credentials) -> ClientCredentialsGrantBuilder {
+        let endpoint = self.clone();
+        let transport = service_fn(move |request: Request<Body>| endpoint.clone().answer(request));
+        ClientCredentialsGrant::builder("https://login.example.com/token", credentials.clone()).transport(transport)
+    }
+
+    async fn answer(self, request: Request<Body>) -> Result<Response<Body>, BoxError> {
+        let form = request.into_body().collect().await?.to_bytes();
+        let secret = url::form_urlencoded::parse(&form).find(|(name, _)| name == "client_secret");
+        let secret = secret.map_or_else(String::new, |(_, secret)| secret.into_owned());
+        self.secrets.lock().unwrap().push(secret.clone());
+        self.permits.acquire().await?.forget();
+        let refused = secret == "refused";
+        let (status, body) = if refused {
+            (400, r#"{"error":"invalid_client"}"#.to_owned())
+        } else {
+            (200, format!(r#"{{"access_token":"token.{secret}","token_type":"Bearer","expires_in":3600}}"#))
+        };
+        Ok(Response::builder().status(status).body(Full::from(body))?)
+    }
+}
+
+/// The headers of the requests that reach an API.
+type Seen = Arc<Mutex<Vec<HeaderMap>>>;
+
+fn client(layer: &AuthLayer) -> (Seen, BoxCloneService<Request<Body>, Response<Body>, BoxError>) {
+    let seen = Seen::default();
+    let headers = Arc::clone(&seen);
+    let api = service_fn(move |request: Request<Body>| {
+        headers.lock().unwrap().push(request.headers().clone());
+        std::future::ready(Ok::<_, Infallible>(Response::new(Body::default())))
+    });
+    (seen, BoxCloneService::new(layer.layer(api)))
+}
+
+fn get() -> Request<Body> {
+    Request::get("https://api.example.com/a").body(Body::default()).unwrap()
+}
+
+/// Which secret a request's token and signature belong to: the first of these that signs as the request is signed.
+fn secrets(headers: &HeaderMap, candidates: &[&str]) -> (String, Option<String>) {
+    let token = headers[AUTHORIZATION].to_str().unwrap().trim_start_matches("Bearer token.").to_owned();
+    let timestamp = headers[paynet::X_TIMESTAMP].to_str().unwrap();
+    let signs = |secret: &&&str| headers[paynet::X_SIGNATURE] == paynet::signature(timestamp, secret);
+    (token, candidates.iter().find(signs).map(|secret| (*secret).to_owned()))
+}
+
+fn layer(grant: ClientCredentialsGrantBuilder, signer: impl Signer) -> AuthLayer {
+    let grant = grant.build().unwrap();
+    AuthLayer::builder(grant).origin("https://api.example.com").sign(SignRules::all(), signer).build().unwrap()
+}
+
+/// Waits for something that another task brings about.
+async fn until(condition: impl Fn() -> bool) {
+    for _ in 0..10_000 {
+        if condition() {
+            return;
+        }
+        yield_now().await;
+    }
+    assert!(condition(), "it did not happen");
+}
+
+#[tokio::test]
+async fn t14_a_signature_is_made_with_the_secret_that_obtained_its_token() {
+    let (endpoint, credentials) = (Endpoint::new(), Credentials::new("id", "first"));
+    endpoint.permits.add_permits(1);
+    let layer = layer(endpoint.grant(&credentials), TimestampHmac::sha256(credentials.clone()));
+    let (seen, client) = client(&layer);
+    let handle = layer.handle();
+    client.clone().oneshot(get()).await.unwrap();
+    for (rotation, [old, new]) in [["first", "second"], ["second", "third"], ["third", "first"]].into_iter().enumerate()
+    {
+        credentials.rotate(new);
+        for _ in 0..3 {
+            client.clone().oneshot(get()).await.unwrap();
+            let last = seen.lock().unwrap().pop().unwrap();
+            assert_eq!(secrets(&last, &[old, new]), (old.to_owned(), Some(old.to_owned())), "no new token yet");
+            yield_now().await;
+        }
+        endpoint.permits.add_permits(1);
+        until(|| handle.status().issued == rotation as u64 + 2).await;
+        client.clone().oneshot(get()).await.unwrap();
+        let last = seen.lock().unwrap().pop().unwrap();
+        assert_eq!(secrets(&last, &[old, new]), (new.to_owned(), Some(new.to_owned())));
+    }
+    assert_eq!(endpoint.requests(), 4, "one token request for each secret in use");
+}
+
+#[tokio::test]
+async fn t14_a_rotation_during_a_token_request_does_not_change_the_secret_of_its_token() {
+    let (endpoint, credentials) = (Endpoint::new(), Credentials::new("id", "first"));
+    let layer = layer(endpoint.grant(&credentials), TimestampHmac::sha256(credentials.clone()));
+    let (seen, client) = client(&layer);
+    let call = tokio::spawn(async move { client.oneshot(get()).await.map(drop) });
+    until(|| endpoint.requests() == 1).await;
+    credentials.rotate("second");
+    endpoint.permits.add_permits(1);
+    call.await.unwrap().unwrap();
+    let headers = seen.lock().unwrap().pop().unwrap();
+    assert_eq!(secrets(&headers, &["first", "second"]), ("first".to_owned(), Some("first".to_owned())));
+}
+
+#[tokio::test]
+async fn t14_while_the_new_secret_obtains_no_token_the_old_one_signs() {
+    for new in ["refused", "", "with a line end\n"] {
+        let (endpoint, credentials) = (Endpoint::new(), Credentials::new("id", "first"));
+        endpoint.permits.add_permits(10);
+        let layer = layer(endpoint.grant(&credentials), TimestampHmac::sha256(credentials.clone()));
+        let (seen, client) = client(&layer);
+        client.clone().oneshot(get()).await.unwrap();
+        credentials.rotate(new);
+        client.clone().oneshot(get()).await.unwrap();
+        until(|| layer.handle().status().failures == 1).await;
+        client.clone().oneshot(get()).await.unwrap();
+        for headers in seen.lock().unwrap().iter() {
+            assert_eq!(secrets(headers, &["first", new]), ("first".to_owned(), Some("first".to_owned())), "{new:?}");
+        }
+        assert_eq!(seen.lock().unwrap().len(), 3);
+    }
+}
+
+#[tokio::test]
+async fn t14_a_rotation_to_the_same_secret_changes_nothing() {
+    let (endpoint, credentials) = (Endpoint::new(), Credentials::new("id", "first"));
+    endpoint.permits.add_permits(10);
+    let layer = layer(endpoint.grant(&credentials), TimestampHmac::sha256(credentials.clone()));
+    let (_, client) = client(&layer);
+    for _ in 0..5 {
+        client.clone().oneshot(get()).await.unwrap();
+        credentials.clone().rotate("first");
+        yield_now().await;
+    }
+    assert_eq!(endpoint.requests(), 1);
+    credentials.rotate("second");
+    credentials.rotate("first");
+    client.oneshot(get()).await.unwrap();
+    until(|| endpoint.requests() == 2).await;
+}
+
+#[tokio::test]
+async fn t14_the_current_secret_signs_for_a_token_of_other_credentials() {
+    let (endpoint, credentials) = (Endpoint::new(), Credentials::new("id", "first"));
+    endpoint.permits.add_permits(10);
+    let of_signer = Credentials::new("id", "first");
+    let layer = layer(endpoint.grant(&credentials), TimestampHmac::sha256(of_signer.clone()));
+    let (seen, client) = client(&layer);
+    for secret in ["first", "second", "third"] {
+        of_signer.rotate(secret);
+        client.clone().oneshot(get()).await.unwrap();
+        let headers = seen.lock().unwrap().pop().unwrap();
+        assert_eq!(secrets(&headers, &[secret]), ("first".to_owned(), Some(secret.to_owned())));
+    }
+}
+
+#[tokio::test]
+async fn t14_the_current_secret_signs_for_a_token_that_was_obtained_without_a_secret() {
+    let (endpoint, credentials) = (Endpoint::new(), Credentials::without_secret("id"));
+    endpoint.permits.add_permits(10);
+    let grant = endpoint.grant(&credentials).client_auth(ClientAuth::Certificate);
+    let layer = layer(grant, TimestampHmac::sha256(credentials.clone()));
+    let (seen, client) = client(&layer);
+    let error = client.clone().oneshot(get()).await.unwrap_err();
+    assert_eq!(AuthError::find(error.as_ref()).unwrap().kind(), ErrorKind::Signing);
+    credentials.rotate("a key");
+    client.oneshot(get()).await.unwrap();
+    let headers = seen.lock().unwrap().pop().unwrap();
+    assert_eq!(secrets(&headers, &["a key"]).1.as_deref(), Some("a key"));
+}
+
+#[test]
+fn a_grant_that_would_send_a_secret_cannot_be_built_without_one() {
+    for credentials in [Credentials::without_secret("id"), Credentials::new("id", "")] {
+        for method in [ClientAuth::Body, ClientAuth::Basic, ClientAuth::BasicUnencoded] {
+            let error = Endpoint::new().grant(&credentials).client_auth(method).build().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Config);
+            assert!(error.to_string().starts_with("no client secret: "), "{error}");
+        }
+        Endpoint::new().grant(&credentials).client_auth(ClientAuth::Certificate).build().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_request_is_not_sent_if_its_signing_key_is_empty_or_has_a_control_character() {
+    for (key, problem) in [("", "is empty"), ("key\n", "line end"), ("ke\u{0}y", "control character")] {
+        let (endpoint, credentials) = (Endpoint::new(), Credentials::new("id", "first"));
+        endpoint.permits.add_permits(10);
+        let layer = layer(endpoint.grant(&credentials), TimestampHmac::sha256(Credentials::new("id", key)));
+        let (seen, client) = client(&layer);
+        let error = client.oneshot(get()).await.unwrap_err();
+        let error = AuthError::find(error.as_ref()).unwrap();
+        assert_eq!(error.kind(), ErrorKind::Signing);
+        assert!(error.to_string().contains(problem), "{error}");
+        assert_eq!(seen.lock().unwrap().len(), 0);
+    }
+}
+
+#[test]
+fn a_key_that_was_rotated_to_nothing_does_not_sign_with_what_was_signed_before() {
+    let credentials = Credentials::new("id", "first");
+    let signer = TimestampHmac::sha256(credentials.clone());
+    sign(&signer, 1).unwrap();
+    credentials.rotate("");
+    assert_eq!(sign(&signer, 1).unwrap_err().kind(), ErrorKind::Signing);
+    credentials.rotate("second");
+    let headers = sign(&signer, 1).unwrap();
+    assert_eq!(headers.get(&paynet::X_SIGNATURE).unwrap(), &paynet::signature("1", "second"));
+}
+
+/// Signs a request by hand, at this unix time.
+fn sign(signer: &impl Signer, unix_seconds: u64) -> Result<SignatureHeaders, AuthError> {
+    let (method, uri, headers) = (Method::GET, Uri::from_static("https://api.example.com/a"), HeaderMap::new());
+    let token = AccessToken::new("abc", None)?;
+    let now = UNIX_EPOCH + Duration::from_secs(unix_seconds);
+    signer.sign(&SigningContext::new(&method, &uri, &headers, &token, now))
+}
+
+/// The value of this header is the signature.
+const NAME: HeaderName = HeaderName::from_static("x-by-closure");
+
+fn by_closure() -> SignerFn<impl Fn(&SigningContext<'_>) -> Result<SignatureHeaders, AuthError> + Send + Sync + 'static>
+{
+    signer_fn(|context: &SigningContext<'_>| {
+        let mut headers = SignatureHeaders::new();
+        let value = HeaderValue::from_str(context.uri().path())
+            .map_err(|error| AuthError::new(ErrorKind::Signing, "no header value").with_source(error))?;
+        headers.insert(NAME, value);
+        Ok(headers)
+    })
+}
+
+#[tokio::test]
+async fn a_closure_signs() {
+    let (endpoint, credentials) = (Endpoint::new(), Credentials::new("id", "first"));
+    endpoint.permits.add_permits(10);
+    let (seen, client) = client(&layer(endpoint.grant(&credentials), by_closure()));
+    client.oneshot(get()).await.unwrap();
+    let headers = seen.lock().unwrap().pop().unwrap();
+    assert_eq!(headers[NAME], "/a");
+    assert!(headers[NAME].is_sensitive());
+}
+
+#[tokio::test]
+async fn the_error_of_a_closure_fails_the_request() {
+    let (endpoint, credentials) = (Endpoint::new(), Credentials::new("id", "first"));
+    endpoint.permits.add_permits(10);
+    let failing = signer_fn(|_: &SigningContext<'_>| Err(AuthError::new(ErrorKind::Signing, "the key is locked")));
+    let (seen, client) = client(&layer(endpoint.grant(&credentials), failing));
+    let error = client.oneshot(get()).await.unwrap_err();
+    assert_eq!(AuthError::find(error.as_ref()).unwrap().to_string(), "the key is locked");
+    assert_eq!(seen.lock().unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn a_signer_may_be_shared_and_chosen_at_run_time() {
+    let shared: Arc<dyn Signer> = Arc::new(by_closure());
+    let boxed: Box<dyn Signer> = Box::new(Arc::clone(&shared));
+    let (endpoint, credentials) = (Endpoint::new(), Credentials::new("id", "first"));
+    endpoint.permits.add_permits(10);
+    let layers = [layer(endpoint.grant(&credentials), shared), layer(endpoint.grant(&credentials), boxed)];
+    for layer in layers {
+        let (seen, client) = client(&layer);
+        client.oneshot(get()).await.unwrap();
+        assert_eq!(seen.lock().unwrap().pop().unwrap()[NAME], "/a");
+    }
+}
+
+#[test]
+fn debug_output_of_signers_has_no_secret() {
+    let hmac = TimestampHmac::sha256(Credentials::new("id", "planted"));
+    let headers = sign(&hmac, 1).unwrap();
+    let closure = signer_fn(|_: &SigningContext<'_>| Ok(SignatureHeaders::new()));
+    let text = format!("{hmac:?} {headers:?} {closure:?}");
+    assert!(!text.contains("planted") && !text.contains(&paynet::signature("1", "planted")), "{text}");
+    assert!(text.contains("SignerFn"), "{text}");
+}
