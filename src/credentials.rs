@@ -53,6 +53,23 @@ impl Credentials {
         }
     }
 
+    /// Creates credentials of a client that has an id and no secret, as with mutual TLS.
+    ///
+    /// Use them with [`ClientAuth::Certificate`](crate::oauth::ClientAuth::Certificate); with any other method, building the
+    /// grant is a [`Config`](crate::ErrorKind::Config) error.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use tower_outbound_auth::Credentials;
+    ///
+    /// let credentials = Credentials::without_secret("client_123456789");
+    /// assert_eq!(credentials.client_id(), "client_123456789");
+    /// ```
+    pub fn without_secret(client_id: impl Into<String>) -> Self {
+        Self::new(client_id, SecretString::default())
+    }
+
     /// Credentials from two environment variables.
     ///
     /// # Errors
@@ -82,6 +99,12 @@ impl Credentials {
         self.shared.rotations.load(Ordering::Acquire)
     }
 
+    /// Takes the secret and the count that goes with it, for one token request.
+    pub(crate) fn snapshot(&self) -> SecretSnapshot {
+        let rotations = self.rotations();
+        SecretSnapshot { secret: self.secret(), rotations }
+    }
+
     pub(crate) fn secret(&self) -> Arc<SecretString> {
         self.shared.secret.load_full()
     }
@@ -91,10 +114,25 @@ impl Credentials {
     pub(crate) fn check_id(&self) -> Result<(), AuthError> {
         check("id", self.client_id())
     }
+}
 
-    /// The same for the secret (appendix A.2).
-    pub(crate) fn check_secret(&self) -> Result<(), AuthError> {
-        check("secret", self.secret().expose_secret())
+/// The secret as it was at one moment; after a rotation it stays what it was.
+#[derive(Clone)]
+pub(crate) struct SecretSnapshot {
+    secret: Arc<SecretString>,
+    /// How often the secret had been replaced; the secret is this one or a newer one.
+    #[expect(dead_code, reason = "for the token, which does not know yet with which secret it was obtained")]
+    pub(crate) rotations: u64,
+}
+
+impl SecretSnapshot {
+    pub(crate) fn expose(&self) -> &str {
+        self.secret.expose_secret()
+    }
+
+    /// Refuses what no authorization server can be meant to receive (RFC 6749, appendix A.2, as for the id).
+    pub(crate) fn check(&self) -> Result<(), AuthError> {
+        check("secret", self.expose())
     }
 }
 

@@ -15,16 +15,21 @@ pub(crate) fn date(headers: &HeaderMap) -> Option<SystemTime> {
     httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()
 }
 
-/// How long the server asks to be left alone (RFC 9110, section 10.2.3), by its own clock where it names a date.
+/// How long the server asks to be left alone (RFC 9110, section 10.2.3), by its own clock where it names a date. More than
+/// a day is taken for a mistake, such as a point in time instead of seconds.
 pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     // `parse` alone would let a sign pass.
-    if value.bytes().all(|byte| byte.is_ascii_digit()) {
-        return value.parse().ok().map(Duration::from_secs);
-    }
-    let until = httpdate::parse_http_date(value).ok()?;
-    until.duration_since(date(headers).unwrap_or(now)).ok()
+    let wait = if value.bytes().all(|byte| byte.is_ascii_digit()) {
+        Duration::from_secs(value.parse().ok()?)
+    } else {
+        let until = httpdate::parse_http_date(value).ok()?;
+        until.duration_since(date(headers).unwrap_or(now)).ok()?
+    };
+    (wait <= A_DAY).then_some(wait)
 }
+
+const A_DAY: Duration = Duration::from_secs(86_400);
 
 #[cfg(test)]
 mod tests {
@@ -57,7 +62,8 @@ mod tests {
         assert_eq!(asked(&[(RETRY_AFTER, IN_A_MINUTE)]), Some(Duration::from_secs(60)));
         assert_eq!(asked(&[(RETRY_AFTER, IN_A_MINUTE), (DATE, IN_A_MINUTE)]), Some(Duration::ZERO));
         assert_eq!(asked(&[(RETRY_AFTER, NOW), (DATE, IN_A_MINUTE)]), None);
-        for nonsense in ["-1", "soon", "1.5", ""] {
+        assert_eq!(asked(&[(RETRY_AFTER, "86400")]), Some(A_DAY));
+        for nonsense in ["-1", "soon", "1.5", "", "86401"] {
             assert_eq!(asked(&[(RETRY_AFTER, nonsense)]), None, "{nonsense}");
         }
     }

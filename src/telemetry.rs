@@ -6,6 +6,7 @@
 //! | event "token obtained" | INFO | a flight has brought a token |
 //! | event "token request failed, will try again" | INFO | within a flight |
 //! | event "no token" | WARN | a flight has failed |
+//! | event "token lifetime unusable, default assumed" | INFO | `expires_in` is no positive number |
 //! | event "response rejected", "request sent again", "rejected request not sent again" | DEBUG | a rejection |
 //!
 //! No header, no body and no secret gets here. A warm request makes no event at all.
@@ -77,6 +78,12 @@ impl FlightSpan {
     pub(crate) fn will_try_again(&self, _error: &AuthError, _pause: Duration) {}
     pub(crate) fn brought_token(&self, _next_refresh: Duration) {}
     pub(crate) fn failed(&self, _error: &AuthError, _cool_down: Duration) {}
+}
+
+/// The lifetime in a token response is of no use; the default takes its place.
+pub(crate) fn lifetime_unusable() {
+    #[cfg(feature = "tracing")]
+    tracing::info!("token lifetime unusable, default assumed");
 }
 
 /// A response rejected the credentials of its request.

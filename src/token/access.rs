@@ -1,6 +1,7 @@
 //! An access token: secret bytes, built into a header once, wiped when the last user lets go of them.
 
 use std::{
+    collections::BTreeMap,
     fmt, str,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -39,6 +40,7 @@ pub struct AccessToken {
     /// `Bearer <token>`, marked sensitive, in memory that is wiped.
     header: HeaderValue,
     scope: Option<Arc<str>>,
+    response_fields: Option<Arc<BTreeMap<String, Zeroizing<String>>>>,
     life: Life,
     server_date: Option<SystemTime>,
 }
@@ -64,21 +66,52 @@ impl AccessToken {
     pub fn new(secret: impl Into<SecretString>, lifetime: Option<Duration>) -> Result<Self, AuthError> {
         let secret = secret.into();
         let secret = secret.expose_secret();
-        if secret.is_empty() || secret.len() > LONGEST {
-            return Err(AuthError::new(ErrorKind::Malformed, "the access token is empty or longer than 16 KiB"));
+        if secret.is_empty() {
+            return Err(AuthError::new(ErrorKind::Malformed, "the access token is empty"));
+        }
+        if secret.len() > LONGEST {
+            return Err(AuthError::new(ErrorKind::Malformed, "the access token is longer than 16 KiB"));
         }
         let mut text = Zeroizing::new(String::with_capacity(SCHEME.len() + secret.len()));
         text.push_str(SCHEME);
         text.push_str(secret);
         let header = sensitive(text)
             .map_err(|_| AuthError::new(ErrorKind::Malformed, "the access token cannot be sent in a header"))?;
-        Ok(Self { header, scope: None, life: Life::Given(lifetime), server_date: None })
+        Ok(Self { header, scope: None, response_fields: None, life: Life::Given(lifetime), server_date: None })
     }
 
     /// Adds the scope that the server granted (RFC 6749, section 5.1).
     pub fn with_scope(mut self, scope: impl Into<String>) -> Self {
         self.scope = Some(Arc::from(scope.into()));
         self
+    }
+
+    /// Adds another member of the token response. A second value for the same name replaces the first.
+    ///
+    /// The value is wiped like the token, and `Debug` shows neither name nor value.
+    pub fn with_response_field(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        let fields = self.response_fields.get_or_insert_default();
+        Arc::make_mut(fields).insert(name.into(), Zeroizing::new(value.into()));
+        self
+    }
+
+    /// Returns another member of the token response, such as Salesforce's `instance_url`: a string, or a number as text.
+    ///
+    /// Not among them are those that every server may send: `access_token`, `token_type`, `expires_in`, `scope`,
+    /// `refresh_token` and `id_token`.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use tower_outbound_auth::AccessToken;
+    ///
+    /// let token = AccessToken::new("eyJhbGciOi", None)?.with_response_field("instance_url", "https://eu7.example.com");
+    /// assert_eq!(token.response_field("instance_url"), Some("https://eu7.example.com"));
+    /// assert_eq!(token.response_field("signature"), None);
+    /// # Ok::<(), tower_outbound_auth::AuthError>(())
+    /// ```
+    pub fn response_field(&self, name: &str) -> Option<&str> {
+        self.response_fields.as_ref()?.get(name).map(|value| value.as_str())
     }
 
     /// The token itself: for a signer, or for a protocol that carries it elsewhere. Keep it out of logs.
