@@ -86,6 +86,7 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod basic;
 #[cfg(feature = "client")]
 pub mod client;
 mod clock;
