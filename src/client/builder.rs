@@ -16,7 +16,7 @@ use crate::error::AuthError;
 
 /// Builder for [`HttpsClient`].
 ///
-/// No setter fails: [`build`](Self::build) returns the first mistake. A clone builds a client of its own.
+/// No setter fails: [`build`](Self::build) returns the first mistake. Clones of a builder are independent.
 #[derive(Clone)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct HttpsClientBuilder {

@@ -82,7 +82,7 @@ mod tests {
         let of = |pairs: &[(&str, &str)]| allocations(|| form(pairs.iter().copied()));
         let usual = of(&[("a", "b")]);
         for (name, value) in pairs() {
-            assert_eq!(of(&[(&name, &value); 10]), usual, "{name}={value}");
+            assert_eq!(of(&[(name.as_str(), value.as_str()); 10]), usual, "{name}={value}");
         }
     }
 

@@ -41,11 +41,8 @@ impl Expected<'_> {
         body: Option<&[u8]>,
     ) -> Result<Granted, AuthError> {
         let members = body.and_then(Members::parse);
-        if status.is_redirection() {
-            return Err(self.redirect(status, headers));
-        }
         if !status.is_success() {
-            return Err(self.refusal(status, members.as_ref()));
+            return Err(self.refusal(status, headers, members.as_ref()));
         }
         if body.is_none() {
             return Err(malformed("the token response is longer than 64 KiB"));
@@ -53,7 +50,7 @@ impl Expected<'_> {
         let members = members.ok_or_else(|| self.not_json(headers))?;
         if has_error(&members) {
             self.hide_token(&members);
-            return Err(self.refusal(status, Some(&members)));
+            return Err(self.refusal(status, headers, Some(&members)));
         }
         self.check_token_type(&members)?;
         let token = members.string("access_token");
@@ -95,30 +92,24 @@ impl Expected<'_> {
     }
 
     /// An error of section 5.2, or what stands in its place.
-    fn refusal(&self, status: StatusCode, members: Option<&Members<'_>>) -> AuthError {
+    fn refusal(&self, status: StatusCode, headers: &HeaderMap, members: Option<&Members<'_>>) -> AuthError {
         let code = members.and_then(|members| members.string("error")).filter(|code| is_code(code));
         let code = code.as_deref().map(String::as_str);
         let number = status.as_u16();
-        let (kind, message) = match kind(status, code) {
-            None => (ErrorKind::Malformed, format!("the token endpoint answered {number}, which has no meaning here")),
-            Some(kind) if status.is_success() => {
-                (kind, format!("the authorization server answered {number} with an error"))
+        let message = match kind(status, code) {
+            ErrorKind::Malformed if status.is_redirection() => self.redirect(number, headers),
+            ErrorKind::Malformed => format!("the token endpoint answered {number}, which has no meaning here"),
+            _ if status.is_success() => format!("the authorization server answered {number} with an error"),
+            ErrorKind::Denied => format!("the authorization server refused the token request ({number})"),
+            _ if code.is_some() || is_busy(status) => {
+                format!("the authorization server cannot serve the token request ({number})")
             }
-            Some(ErrorKind::Denied) => {
-                (ErrorKind::Denied, format!("the authorization server refused the token request ({number})"))
-            }
-            Some(kind) if code.is_some() || is_busy(status) => {
-                (kind, format!("the authorization server cannot serve the token request ({number})"))
-            }
-            Some(kind) => (
-                kind,
-                format!(
-                    "the token endpoint answered {number} without an OAuth 2.0 error code; check the token URL, and proxies \
-                     and firewalls on the way"
-                ),
+            _ => format!(
+                "the token endpoint answered {number} without an OAuth 2.0 error code; check the token URL, and proxies and \
+                 firewalls on the way"
             ),
         };
-        let mut error = AuthError::new(kind, message);
+        let mut error = AuthError::new(kind(status, code), message);
         if let Some(code) = code.filter(|code| is_known(code) || self.echo.is_clean(code)) {
             error = error.with_oauth_error(code);
         }
@@ -129,15 +120,15 @@ impl Expected<'_> {
         }
     }
 
-    fn redirect(&self, status: StatusCode, headers: &HeaderMap) -> AuthError {
+    fn redirect(&self, number: u16, headers: &HeaderMap) -> String {
         let location = headers.get(LOCATION).and_then(|location| Uri::try_from(location.as_bytes()).ok());
         let target = location.and_then(|location| Origin::of(&location)).map(|origin| origin.to_string());
         let target =
             target.filter(|origin| self.echo.is_clean(origin)).map_or_else(String::new, |to| format!(" to {to}"));
-        malformed(format!(
-            "the token endpoint redirects{target} ({}), and redirects are not followed; use the URL behind it as the token URL",
-            status.as_u16()
-        ))
+        format!(
+            "the token endpoint redirects{target} ({number}), and redirects are not followed; use the URL behind it as the \
+             token URL"
+        )
     }
 
     fn not_json(&self, headers: &HeaderMap) -> AuthError {
@@ -159,14 +150,15 @@ impl Expected<'_> {
     }
 }
 
-/// What a status other than 3xx means, together with an error code; `None` if it means nothing.
-fn kind(status: StatusCode, code: Option<&str>) -> Option<ErrorKind> {
+/// What a status means together with an error code.
+fn kind(status: StatusCode, code: Option<&str>) -> ErrorKind {
     match code {
-        _ if is_busy(status) => Some(ErrorKind::Unavailable),
-        _ if !status.is_success() && !status.is_client_error() => None,
-        Some(code) if REFUSALS.contains(&code) => Some(ErrorKind::Denied),
-        None if status == StatusCode::UNAUTHORIZED => Some(ErrorKind::Denied),
-        _ => Some(ErrorKind::Unavailable),
+        _ if is_busy(status) => ErrorKind::Unavailable,
+        Some(code) if TROUBLES.contains(&code) => ErrorKind::Unavailable,
+        _ if !status.is_success() && !status.is_client_error() => ErrorKind::Malformed,
+        Some(code) if REFUSALS.contains(&code) => ErrorKind::Denied,
+        None if status == StatusCode::UNAUTHORIZED => ErrorKind::Denied,
+        _ => ErrorKind::Unavailable,
     }
 }
 
@@ -186,7 +178,7 @@ fn is_code(text: &str) -> bool {
     (1..=MAX_CODE).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
 }
 
-/// Whether the code is one of the standards: a secret that looks like it is not given away by it.
+/// Whether the code is of a standard: it says nothing about a secret that happens to look like it.
 fn is_known(code: &str) -> bool {
     REFUSALS.contains(&code) || TROUBLES.contains(&code)
 }
@@ -203,7 +195,7 @@ fn scope(members: &Members<'_>) -> Option<String> {
     members.string("scope").map(|scope| scope.to_string()).or_else(|| Some(list(members.json("scope")?)?.join(" ")))
 }
 
-/// `expires_in`, a positive number of seconds as a number or a decimal string; and whether it is there and is none.
+/// `expires_in` in seconds, as a positive number or a decimal string; and whether it is there but unusable.
 fn lifetime(json: Option<&str>) -> (Option<Duration>, bool) {
     let Some(json) = json else {
         return (None, false);
@@ -232,9 +224,9 @@ const REFUSALS: [&str; 6] = [
     "unsupported_grant_type",
     "invalid_scope",
 ];
-/// The codes of section 4.1.2.1 and RFC 8628 that servers also use here.
+/// Codes of other standards (RFC 6749, section 4.1.2.1; RFC 8628, section 3.5) that servers use here too.
 const TROUBLES: [&str; 3] = ["temporarily_unavailable", "server_error", "slow_down"];
-/// What a token has accessors for, and what nobody but its server has a use for in this grant.
+/// What a token has accessors for, and tokens for other purposes.
 const STANDARD_MEMBERS: [&str; 6] = ["access_token", "token_type", "expires_in", "scope", "refresh_token", "id_token"];
 /// Ten years, in seconds.
 const MAX_LIFETIME: f64 = 10.0 * 365.0 * 86_400.0;
