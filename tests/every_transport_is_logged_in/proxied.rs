@@ -27,7 +27,7 @@ async fn tokens_and_requests_go_through_a_tunnel() -> TestResult {
         let transport = trusting(&authority)
             .identity(identity.certificate_pem(), identity.key_pem())
             .proxy(&format!("http://{}/", proxy.listen().await?))
-            .idle_timeout(A_MINUTE)
+            .pool_idle_timeout(A_MINUTE)
             .build()?;
         let origin = format!("https://{BANK}");
         is_logged_in::<_, Full<Bytes>, _>(logged_in(&origin, &transport)?.layer(transport), &origin, &server, version)

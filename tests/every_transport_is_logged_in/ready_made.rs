@@ -24,7 +24,7 @@ async fn one_transport_carries_tokens_and_requests_in_the_version_that_alpn_agre
     for (offered, version) in [(H2_AND_H1, Version::HTTP_2), (&H2_AND_H1[1..], Version::HTTP_11)] {
         let (server, authority) = (Server::new(), Authority::new()?);
         let origin = authority.listen(server.clone(), offered, None).await?;
-        let transport = trusting(&authority).idle_timeout(A_MINUTE).build()?;
+        let transport = trusting(&authority).pool_idle_timeout(A_MINUTE).build()?;
         let client = logged_in(&origin, &transport)?.layer(transport);
         is_logged_in::<_, Full<Bytes>, _>(client, &origin, &server, version).await?;
         assert!(server.connections() <= 2, "{} connections, though they are kept", server.connections());
@@ -38,7 +38,7 @@ async fn no_connection_is_kept_unless_it_is_asked_for() -> TestResult {
         for (kept, connections) in [(Duration::ZERO, 3), (A_MINUTE, 1)] {
             let (server, authority) = (Server::new(), Authority::new()?);
             let origin = authority.listen(server.clone(), protocols, None).await?;
-            let source = source(&origin, &trusting(&authority).idle_timeout(kept).build()?)?;
+            let source = source(&origin, &trusting(&authority).pool_idle_timeout(kept).build()?)?;
             for _ in 0..3 {
                 source.fetch(FetchRequest::new()).await?;
             }
