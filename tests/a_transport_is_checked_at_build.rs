@@ -163,7 +163,11 @@ fn proxy_credentials_that_cannot_be_sent_are_refused() {
     refused(HttpsClient::builder().proxy_credentials("user", secret), "is set without a proxy", &[secret]);
     refused(proxied().proxy_credentials("us:er", secret), "a user name with a colon", &[secret]);
     refused(proxied().proxy_credentials("user\r\n", secret), "a control character cannot be sent", &[secret]);
-    refused(proxied().proxy_credentials("user", format!("{secret}\n")), "a control character cannot be sent", &[secret]);
+    refused(
+        proxied().proxy_credentials("user", format!("{secret}\n")),
+        "a control character cannot be sent",
+        &[secret],
+    );
     let built = proxied().proxy_credentials("user", format!("{secret}:\u{e9}"));
     let shown = format!("{built:?} {:?}", built.clone().build().unwrap());
     assert!(shown.contains("proxy_user: Some(\"user\")") && !shown.contains(secret), "{shown}");
