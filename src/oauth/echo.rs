@@ -9,12 +9,13 @@ use super::encode::encoded;
 pub(super) struct EchoFilter {
     /// In lower case: a text in other letters is still an echo.
     needles: Vec<Zeroizing<String>>,
+    secret: Zeroizing<String>,
 }
 
 impl EchoFilter {
     /// `others` are values that may be credentials too.
     pub(super) fn new<'a>(id: &str, secret: &str, others: impl Iterator<Item = &'a str>) -> Self {
-        let mut filter = Self { needles: Vec::new() };
+        let mut filter = Self { needles: Vec::new(), secret: Zeroizing::new(secret.to_owned()) };
         let start = start(secret);
         if !start.is_empty() {
             filter.push(start);
@@ -46,6 +47,12 @@ impl EchoFilter {
     pub(super) fn is_clean(&self, text: &str) -> bool {
         let text = lower_case(text);
         !self.needles.iter().any(|needle| text.contains(needle.as_str()))
+    }
+
+    /// The same for a text that a program reads: only the whole secret or the whole token is held against it.
+    pub(super) fn is_usable(&self, text: &str, token: &str) -> bool {
+        let holds = |secret: &str| secret.len() >= MIN_LENGTH && text.contains(secret);
+        !holds(&self.secret) && !holds(token)
     }
 }
 
@@ -97,6 +104,16 @@ mod tests {
         for text in ["", "p@ss", "ss w\u{f6}rd 123", "the client id/1 is unknown", &STANDARD.encode("id/1:"), "tiny"] {
             assert!(filter(secret).is_clean(text), "{text}");
         }
+    }
+
+    #[test]
+    fn o5_a_text_for_programs_may_begin_like_the_secret() {
+        let filter = filter("reports-0123456789");
+        assert!(filter.is_usable("reports:read reports-0", "eyJhbGciOi"));
+        assert!(
+            !filter.is_usable("read reports-0123456789", "eyJhbGciOi") && !filter.is_usable("eyJhbGciOi", "eyJhbGciOi")
+        );
+        assert!(filter.is_usable("read", "ea"));
     }
 
     #[test]

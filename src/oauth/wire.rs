@@ -57,7 +57,8 @@ impl Expected<'_> {
         let token = token.ok_or_else(|| malformed("the token response has no access_token that is a string"))?;
         let (lifetime, lifetime_unusable) = lifetime(members.json("expires_in"));
         let mut token = AccessToken::new(SecretString::from(token.as_str()), lifetime)?;
-        if let Some(scope) = scope(&members) {
+        // `Debug` of a token shows its scope.
+        if let Some(scope) = scope(&members).filter(|scope| self.echo.is_usable(scope, token.expose_secret())) {
             token = token.with_scope(scope);
         }
         for (name, value) in members.scalars().filter(|(name, _)| !STANDARD_MEMBERS.contains(name)) {
