@@ -3,8 +3,6 @@
 
 #[path = "servers_disagree/habits.rs"]
 mod habits;
-#[path = "servers_disagree/mends_grants.rs"]
-mod mends_grants;
 #[path = "servers_disagree/page.rs"]
 mod page;
 #[path = "servers_disagree/reads_bodies.rs"]

@@ -21,8 +21,8 @@
 //!
 //! # A wrong secret
 //!
-//! It is [`Denied`](crate::ErrorKind::Denied) however the server puts it, and not tried again until a pause has passed, of 5
-//! to 10 s at first, growing to 5 minutes:
+//! A refusal is [`Denied`](crate::ErrorKind::Denied): an error code of RFC 6749, section 5.2, whatever the status, or a 401
+//! without a code. It is not tried again until a pause has passed, of 5 to 10 s at first, growing to 5 minutes:
 //!
 //! | a wrong secret is told by | such as | the error |
 //! |---|---|---|
@@ -31,8 +31,9 @@
 //! | 401, `invalid_client`, no challenge | [Spring][spring-401] | the authorization server refused the token request (401): invalid_client |
 //! | 401, `unauthorized_client` | [Keycloak][keycloak-16] | the authorization server refused the token request (401): unauthorized_client |
 //! | 401, no body | - | the authorization server refused the token request (401) |
-//! | 403, no body | - | the authorization server refused the token request (403) |
 //! | 200, `invalid_client` | - | the authorization server answered 200 with an error: invalid_client |
+//!
+//! Any other 4xx, such as a firewall's 403 or the 404 of a wrong URL, is [`Unavailable`](crate::ErrorKind::Unavailable).
 //!
 //! # Grants
 //!
@@ -41,7 +42,7 @@
 //! | `"Bearer"`, a number | [RFC 6749][grants] | none | used for an hour |
 //! | `"bearer"` | [Taboola] | none | used for an hour |
 //! | no `token_type` | [LinkedIn] | none | used for an hour |
-//! | `"BearerToken"` | [Apigee] | [a layer of one's own](#grants) | refused: the token response's token_type is not Bearer |
+//! | `"BearerToken"` | [Apigee] | `accept_token_type` | refused: the token_type of the token response is not Bearer (BearerToken); if such a token is sent like a bearer token, name it in `accept_token_type` |
 //! | `expires_in` in quotes | [Azure AD 1.0], [LinkedIn] | none | used for an hour |
 //! | `expires_in` with a fraction | [Reddit] | none | used for an hour |
 //! | no `expires_in` | [Salesforce] | `default_lifetime` | used for less than 20 minutes |
@@ -50,20 +51,8 @@
 //! [`default_lifetime`](crate::RefreshPolicy::default_lifetime) says what the server's pages say instead. One that ends
 //! earlier than that is found out by the API's 401.
 //!
-//! A `token_type` that is not `Bearer` may be a token that has to be sent in another way, so it is refused. Where you know
-//! that it is a bearer token, mend the grant on its way:
-//!
-//! ```
-#![doc = include_str!("../../tests/servers_disagree/mends_grants.rs")]
-//! # use tower::{ServiceBuilder, service_fn};
-//! # use tower_outbound_auth::{AuthError, Credentials, oauth::ClientCredentialsGrant};
-//! # fn source(credentials: Credentials) -> Result<ClientCredentialsGrant, AuthError> {
-//! # let http = service_fn(|_: http::Request<Full<Bytes>>| async { Ok::<_, BoxError>(Response::new(Full::<Bytes>::default())) });
-//!
-//! let transport = ServiceBuilder::new().and_then(mend).service(http);
-//! let source = ClientCredentialsGrant::builder("https://login.example.com/token", credentials).transport(transport).build()?;
-//! # Ok(source) }
-//! ```
+//! A `token_type` that is not `Bearer` may belong to a token that has to be sent in another way, so it is refused, unless
+//! [`accept_token_type`](crate::oauth::ClientCredentialsGrantBuilder::accept_token_type) names it.
 //!
 //! # Revoked tokens
 //!

@@ -362,7 +362,8 @@ impl ClientCredentialsGrantBuilder {
     }
 
     fn check_url(&self) -> Result<(Uri, Origin), AuthError> {
-        let (url, origin) = Origin::of_url(&self.token_url)?;
+        let (url, origin) = Origin::of_url(&self.token_url)
+            .map_err(|error| AuthError::config(format!("the token URL of the grant: {error}")))?;
         if !origin.is_trusted() && !self.insecure_http {
             return Err(AuthError::config(format!(
                 "the token URL at {origin} would carry the secret in the clear; use https, or `allow_insecure_http` if that \

@@ -42,8 +42,8 @@ impl ClientAuth {
         }
         if secret.expose().is_empty() {
             return Err(AuthError::config(format!(
-                "`client_auth`: {self:?} sends the client secret, and these credentials have none; use Certificate, or \
-                 credentials with a secret"
+                "the client secret is empty, and `client_auth` with ClientAuth::{self:?} sends it; use credentials with a \
+                 secret, or ClientAuth::Certificate"
             )));
         }
         secret.check()

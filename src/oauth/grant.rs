@@ -4,7 +4,7 @@ use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Uri,
+    HeaderMap, HeaderValue, Method, Request, StatusCode, Uri,
     header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, USER_AGENT},
 };
 use http_body_util::Full;
@@ -155,12 +155,12 @@ impl GrantSettings {
         let read = expected.read(head.status, &head.headers, body.as_ref().map(|body| body.as_slice()));
         read.map_err(|error| {
             let retry_after = dates::retry_after(&head.headers, clock::system_now());
-            self.with_help(error, secret).with_retry_after(retry_after)
+            self.with_help(head.status, error, secret).with_retry_after(retry_after)
         })
     }
 
     /// A client that is not known by one kind of Basic may be known by the other, where that sends something else.
-    fn with_help(&self, error: AuthError, secret: &SecretSnapshot) -> AuthError {
+    fn with_help(&self, status: StatusCode, error: AuthError, secret: &SecretSnapshot) -> AuthError {
         let id = self.credentials.client_id();
         let help = match self.client_auth {
             // One with a colon cannot be sent as it is.
@@ -170,9 +170,15 @@ impl GrantSettings {
             ClientAuth::BasicUnencoded => "if id and secret are right, try ClientAuth::Basic or Body",
             _ => return error,
         };
-        let is_unknown = matches!(error.oauth_error(), None | Some("invalid_client" | "unauthorized_client"));
+        // Some servers answer 401 or 403 and nothing else, some 401 with a code of their own.
+        let is_unknown = match (status, error.oauth_error()) {
+            (StatusCode::UNAUTHORIZED, _) | (StatusCode::FORBIDDEN, None) => true,
+            (_, code) => {
+                error.kind() == ErrorKind::Denied && matches!(code, Some("invalid_client" | "unauthorized_client"))
+            }
+        };
         let differs = || [id, secret.expose()].iter().any(|text| encode::encoded(text).as_str() != *text);
-        if error.kind() == ErrorKind::Denied && is_unknown && differs() { error.with_help(help) } else { error }
+        if is_unknown && differs() { error.with_help(help) } else { error }
     }
 
     fn timed_out(&self) -> AuthError {

@@ -106,7 +106,7 @@ impl Expected<'_> {
                 format!("the authorization server cannot serve the token request ({number})")
             }
             _ => format!(
-                "the token endpoint answered {number} without an OAuth 2.0 error code; check the token URL, and proxies and \
+                "the token endpoint answered {number} without an OAuth 2.0 error code: check the token URL, and proxies and \
                  firewalls on the way"
             ),
         };

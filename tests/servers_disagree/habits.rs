@@ -44,7 +44,6 @@ pub(crate) const WRONG: &[(Said, &str, &str)] = &[
     (said(401, &[], r#"{"error":"invalid_client"}"#), "401, `invalid_client`, no challenge", "[Spring][spring-401]"),
     (said(401, &[], r#"{"error":"unauthorized_client"}"#), "401, `unauthorized_client`", "[Keycloak][keycloak-16]"),
     (said(401, &[], ""), "401, no body", ""),
-    (said(403, &[], ""), "403, no body", ""),
     (said(200, &[], r#"{"error":"invalid_client"}"#), "200, `invalid_client`", ""),
 ];
 
@@ -64,7 +63,7 @@ pub(crate) const GRANTS: &[(&str, &str, &str, Setting)] = &[
         r#"{"access_token":"TOKEN","token_type":"BearerToken","expires_in":"3600"}"#,
         "`\"BearerToken\"`",
         "[Apigee]",
-        Setting::MendedGrants,
+        Setting::AcceptTokenType("bearertoken"),
     ),
     (
         r#"{"access_token":"TOKEN","token_type":"Bearer","expires_in":"3600"}"#,

@@ -15,7 +15,7 @@ use tower_outbound_auth::{
     paynet,
 };
 
-use super::{mends_grants::mend, reads_bodies::read_json, server::Server};
+use super::{reads_bodies::read_json, server::Server};
 
 type Http = BoxCloneSyncService<Request<Full<Bytes>>, Response<Body>, BoxError>;
 
@@ -25,7 +25,7 @@ pub(crate) enum Setting {
     Nothing,
     ClientAuth(ClientAuth),
     DefaultLifetime,
-    MendedGrants,
+    AcceptTokenType(&'static str),
     RejectWhen(fn(StatusCode) -> bool),
     RejectionLayer,
     ReadBodies,
@@ -75,7 +75,7 @@ impl Setting {
             Self::Nothing => "none",
             Self::ClientAuth(_) => "`client_auth`",
             Self::DefaultLifetime => "`default_lifetime`",
-            Self::MendedGrants => "[a layer of one's own](#grants)",
+            Self::AcceptTokenType(_) => "`accept_token_type`",
             Self::RejectWhen(_) => "`reject_when`",
             Self::RejectionLayer => "`paynet::RejectionLayer`",
             Self::ReadBodies => "[a layer of one's own](#rejections-in-a-body)",
@@ -85,7 +85,7 @@ impl Setting {
     fn source(self, source: ClientCredentialsGrantBuilder) -> ClientCredentialsGrantBuilder {
         match self {
             Self::ClientAuth(method) => source.client_auth(method).transport(http()),
-            Self::MendedGrants => source.transport(ServiceBuilder::new().and_then(mend::<Body>).service(http())),
+            Self::AcceptTokenType(token_type) => source.accept_token_type(token_type).transport(http()),
             _ => source.transport(http()),
         }
     }
