@@ -94,7 +94,7 @@ fn s3_an_origin_without_tls_is_refused_beyond_this_machine() {
     for origin in
         ["http://api.example.com", "http://10.0.0.1:8080", "http://0.0.0.0", "http://[::2]", "http://localhost.example"]
     {
-        let advice = format!("{origin} would carry the token in the clear: use https, or `allow_insecure_http`");
+        let advice = format!("{origin} would carry the token in the clear: use https, or allow_insecure_http()");
         refused(layer().origin(origin).build(), &advice);
         layer().origin(origin).allow_insecure_http().build().unwrap();
     }

@@ -8,6 +8,7 @@ use std::{fs, io, iter, path::Path};
 const FLOORS: Floors<'_> = &[
     &["clock", "dates", "error", "lanes"],
     &[
+        "basic",
         "credentials",
         "origin",
         "rejection",
@@ -19,6 +20,7 @@ const FLOORS: Floors<'_> = &[
         "token::sync",
     ],
     &["signing", "token::issued", "token::source", "token::spacing"],
+    &["client"],
     &["oauth", "token::flight"],
     &["token::gate"],
     &["token::store"],

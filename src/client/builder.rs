@@ -45,21 +45,6 @@ pub(super) struct Summary {
 }
 
 impl HttpsClientBuilder {
-    pub(super) fn new() -> Self {
-        Self {
-            roots: Vec::new(),
-            mozilla_roots: false,
-            #[cfg(feature = "native-roots")]
-            native_roots: false,
-            identity: None,
-            proxies: Proxies::default(),
-            proxy_credentials: None,
-            http1_only: false,
-            pool_idle_timeout: Duration::from_secs(90),
-            mistake: None,
-        }
-    }
-
     /// Trusts the certification authorities in this PEM text, instead of Mozilla's.
     ///
     /// Repeatable: all of them are trusted. Parts of the text that are no certificate are ignored. Default: Mozilla's roots.
@@ -303,6 +288,24 @@ impl HttpsClientBuilder {
     /// Keeps the first mistake, for `build` to return.
     fn note(&mut self, mistake: AuthError) {
         self.mistake.get_or_insert(mistake);
+    }
+}
+
+impl Default for HttpsClientBuilder {
+    /// Starts with Mozilla's roots, no certificate and no proxy.
+    fn default() -> Self {
+        Self {
+            roots: Vec::new(),
+            mozilla_roots: false,
+            #[cfg(feature = "native-roots")]
+            native_roots: false,
+            identity: None,
+            proxies: Proxies::default(),
+            proxy_credentials: None,
+            http1_only: false,
+            pool_idle_timeout: Duration::from_secs(90),
+            mistake: None,
+        }
     }
 }
 

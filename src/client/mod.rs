@@ -117,7 +117,7 @@ impl HttpsClient {
 
     /// Returns a builder that starts with the settings of [`new`](Self::new).
     pub fn builder() -> HttpsClientBuilder {
-        HttpsClientBuilder::new()
+        HttpsClientBuilder::default()
     }
 
     fn new_with(connector: HttpsConnector<Connector>, pool_idle_timeout: Duration, summary: Summary) -> Self {
