@@ -79,3 +79,24 @@ const REFUSALS: [AlertDescription; 8] = [
     // The authority has the right name and the wrong key.
     AlertDescription::DecryptError,
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_servers_certificate_is_told_wherever_it_stands_among_the_causes() {
+        for (error, told) in [
+            (CertificateError::UnknownIssuer, Some("add it with `root_certificates`")),
+            (CertificateError::NotValidForName, Some("is for another name")),
+            (CertificateError::Expired, Some("has expired or is not valid yet")),
+            (CertificateError::NotValidYet, Some("has expired or is not valid yet")),
+            (CertificateError::Revoked, None),
+        ] {
+            let inner = io::Error::new(io::ErrorKind::InvalidData, TlsError::InvalidCertificate(error));
+            let reason = reason(&io::Error::other(io::Error::other(inner)));
+            assert_eq!(reason.is_some(), told.is_some(), "{reason:?}");
+            assert!(told.is_none_or(|told| reason.unwrap().contains(told)), "{told:?}");
+        }
+    }
+}
