@@ -39,7 +39,7 @@ struct Inner {
     source: Option<Arc<dyn Error + Send + Sync>>,
     retry_after: Option<Duration>,
     oauth_error: Option<Box<str>>,
-    description: Option<Box<str>>,
+    oauth_error_description: Option<Box<str>>,
     help: Option<&'static str>,
 }
 
@@ -50,7 +50,7 @@ pub enum ErrorKind {
     /// The layer or the token source was built wrong, or a request cannot hold one more header; the message says what to
     /// change.
     Config,
-    /// The authorization server refused: an error of RFC 6749, section 5.2, or any other 4xx.
+    /// The authorization server refused: with an error code of RFC 6749, section 5.2, or with a 401 and no code.
     Denied,
     /// The authorization server gave an answer that is no token.
     Malformed,
@@ -58,7 +58,7 @@ pub enum ErrorKind {
     Signing,
     /// A deadline passed: of the token request, of the whole flight, or the request's own `max_wait`.
     Timeout,
-    /// The authorization server could not be reached, or answered 5xx, 408, 425 or 429.
+    /// The authorization server could not be reached, or answered with a 5xx or 4xx status that refuses nothing.
     Unavailable,
     /// The task that fetched the token panicked, or its runtime ended.
     Aborted,
@@ -76,7 +76,7 @@ impl AuthError {
                 source: None,
                 retry_after: None,
                 oauth_error: None,
-                description: None,
+                oauth_error_description: None,
                 help: None,
             }),
         }
@@ -110,10 +110,12 @@ impl AuthError {
         self.inner.oauth_error.as_deref()
     }
 
-    /// The `error_description` of the authorization server, if it consists of the characters that RFC 6749, section 5.2,
-    /// allows, of at most 512 of them, and repeats no credential.
+    /// Returns the `error_description` of the authorization server (RFC 6749, section 5.2), meant for developers.
+    ///
+    /// Only if it is of the RFC's characters, at most 512 of them, and repeats no credential. `Display` does not show it,
+    /// since what a server writes does not belong in front of your users; `Debug` does.
     pub fn oauth_error_description(&self) -> Option<&str> {
-        self.inner.description.as_deref()
+        self.inner.oauth_error_description.as_deref()
     }
 
     /// Finds the `AuthError` in an error or in the causes behind it.
@@ -140,8 +142,8 @@ impl AuthError {
         self.change(|inner| inner.oauth_error = Some(code.into()))
     }
 
-    pub(crate) fn without_oauth_error(self) -> Self {
-        self.change(|inner| inner.oauth_error = None)
+    pub(crate) fn with_oauth_error_description(self, description: &str) -> Self {
+        self.change(|inner| inner.oauth_error_description = Some(description.into()))
     }
 
     /// Adds what to try, as the end of the line.
@@ -170,12 +172,12 @@ impl fmt::Display for AuthError {
 
 impl fmt::Debug for AuthError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { kind, message, source, retry_after, oauth_error, description, help } = &*self.inner;
+        let Inner { kind, message, source, retry_after, oauth_error, oauth_error_description, help } = &*self.inner;
         f.debug_struct("AuthError")
             .field("kind", kind)
             .field("message", message)
             .field("oauth_error", oauth_error)
-            .field("description", description)
+            .field("oauth_error_description", oauth_error_description)
             .field("help", help)
             .field("retry_after", retry_after)
             .field("source", source)

@@ -91,6 +91,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod authorize;
+mod basic;
 #[cfg(feature = "client")]
 pub mod client;
 mod credentials;

@@ -103,6 +103,18 @@ impl Origin {
         is_loopback(&self.host)
     }
 
+    pub(crate) fn is_https(&self) -> bool {
+        self.https
+    }
+
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     pub(crate) fn host_and_port(&self) -> String {
         format!("{}:{}", self.host, self.port)
     }

@@ -5,6 +5,7 @@
 //! | span `token_fetch`: `layer`, `trigger`, `attempt`, `outcome`, `next_refresh_ms` | INFO | one for each fetch |
 //! | event "token obtained" | INFO | a fetch has brought a token |
 //! | event "token request failed, will try again" | INFO | within a fetch |
+//! | event "token lifetime unusable, default assumed" | INFO | `expires_in` is not a positive number |
 //! | event "no token" | WARN | a fetch has failed |
 //! | event "tokens are rejected as fast as they are renewed" | WARN | the renewal budget is used up, once |
 //! | event "response rejected", "request replayed", "rejected request not replayed" | DEBUG | a rejection |
@@ -99,6 +100,14 @@ impl FetchSpan {
     pub(crate) fn will_try_again(&self, _error: &AuthError, _pause: Duration) {}
     pub(crate) fn brought_token(&self, _next_refresh: Duration) {}
     pub(crate) fn failed(&self, _error: &AuthError, _backoff: Duration) {}
+}
+
+/// The lifetime in a token response is of no use; the default takes its place.
+pub(crate) fn lifetime_unusable() {
+    #[cfg(feature = "tracing")]
+    if may_trace() {
+        tracing::info!("token lifetime unusable, default assumed");
+    }
 }
 
 /// A response rejected the credentials of its request.

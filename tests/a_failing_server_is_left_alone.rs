@@ -127,7 +127,7 @@ async fn t8_a_token_ends_the_doubling() {
 
 #[tokio::test(start_paused = true)]
 async fn t8_a_longer_retry_after_of_the_server_wins_but_not_over_an_hour() {
-    for (asked, whole) in [("1200", 1200), ("3599", 3599), ("7200", 3600), ("99999999999", 3600)] {
+    for (asked, whole) in [("1200", 1200), ("3599", 3599), ("7200", 3600), ("86400", 3600)] {
         let (layer, _) = asking_for(asked);
         assert_eq!(cool_down(&layer.handle()).await, Duration::from_secs(whole), "Retry-After: {asked}");
         sleep(Duration::from_secs(whole - 1)).await;

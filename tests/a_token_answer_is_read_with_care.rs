@@ -61,7 +61,7 @@ async fn o3_at_most_64_kib_of_an_answer_are_read() {
             async { Ok::<_, BoxError>(response) }
         });
         let error = fetch(&builder().transport(endless).build().unwrap()).await.unwrap_err();
-        assert_eq!(error.kind(), if status == 200 { ErrorKind::Malformed } else { ErrorKind::Denied });
+        assert_eq!(error.kind(), if status == 200 { ErrorKind::Malformed } else { ErrorKind::Unavailable });
         assert!(read.load(SeqCst) <= 65, "{} KiB were read", read.load(SeqCst));
     }
 }
@@ -91,17 +91,17 @@ async fn o3_an_array_of_the_fields_values_is_no_answer() {
     assert!(is_malformed(&read_json(&json!(["t", "Bearer", 3600, null, null])).await));
     assert!(is_malformed(&read(200, &[], "\n[\"t\",null,null,null,\"invalid_client\"]").await));
     let error = read(400, &[], "[\"invalid_client\"]").await.unwrap_err();
-    assert_eq!((error.kind(), error.oauth_error()), (ErrorKind::Denied, None));
+    assert_eq!((error.kind(), error.oauth_error()), (ErrorKind::Unavailable, None));
 }
 
 #[tokio::test]
 async fn o3_the_token_type_is_bearer_or_absent() {
     let of = |kind: Value| json!({ "access_token": "t", "token_type": kind });
-    for good in ["Bearer", "bearer", "BEARER", "bEaReR"] {
+    for good in ["Bearer", "bearer", "BEARER", "bEaReR", " Bearer "] {
         read_json(&of(json!(good))).await.unwrap();
     }
     read_json(&json!({ "access_token": "t" })).await.unwrap();
-    for bad in [json!("mac"), json!("DPoP"), json!("N_A"), json!(""), json!("Bearer "), json!(5), json!(["Bearer"])] {
+    for bad in [json!("mac"), json!("DPoP"), json!("N_A"), json!(""), json!("Bearers"), json!(5), json!(["Bearer"])] {
         assert!(is_malformed(&read_json(&of(bad.clone())).await), "{bad}");
     }
 }
@@ -111,15 +111,14 @@ async fn o3_an_error_is_an_error_though_the_status_is_200() {
     let error = read_json(&json!({ "error": "invalid_scope", "access_token": "t" })).await.unwrap_err();
     assert_eq!((error.kind(), error.oauth_error()), (ErrorKind::Denied, Some("invalid_scope")));
     let error = read_json(&json!({ "error": { "code": 1 }, "access_token": "t" })).await.unwrap_err();
-    assert_eq!((error.kind(), error.oauth_error()), (ErrorKind::Denied, None));
+    assert_eq!((error.kind(), error.oauth_error()), (ErrorKind::Unavailable, None));
 }
 
 #[tokio::test]
 async fn o5_a_refusal_keeps_the_code_and_drops_the_rest() {
-    let longest = "x".repeat(64);
-    for code in ["invalid_client", "unauthorized_client", "a b!#[]~", longest.as_str()] {
-        let body =
-            json!({ "error": code, "error_description": "NOBODY", "error_uri": "https://NOBODY", "x": "NOBODY" });
+    let longest = "x".repeat(32);
+    for code in ["invalid_client", "unauthorized_client", "odd_", longest.as_str()] {
+        let body = json!({ "error": code, "error_uri": "https://NOBODY", "x": "NOBODY" });
         for status in [400, 401, 429, 500, 200] {
             let error =
                 read(status, &[(HeaderName::from_static("x-a"), "NOBODY")], body.to_string()).await.unwrap_err();
@@ -128,11 +127,11 @@ async fn o5_a_refusal_keeps_the_code_and_drops_the_rest() {
             assert!(!format!("{error}{error:?}{:?}", error.source()).contains("NOBODY"));
         }
     }
-    for code in [&format!("{longest}x"), "", "a\"b", "a\\b", "a\nb", "\u{e9}", "\u{7f}", "a\tb"] {
-        for status in [401, 200] {
+    for code in [&format!("{longest}x"), "A", "a b", "a1", "a\"b", "a\\b", "a\nb", "\u{e9}", "\u{7f}", "a\tb"] {
+        for (status, kind) in [(401, ErrorKind::Denied), (400, ErrorKind::Unavailable), (200, ErrorKind::Unavailable)] {
             let error = read(status, &[], json!({ "error": code }).to_string()).await.unwrap_err();
-            assert_eq!((error.kind(), error.oauth_error()), (ErrorKind::Denied, None), "{code:?}");
-            assert!(code.is_empty() || !error.to_string().contains(code), "{error}");
+            assert_eq!((error.kind(), error.oauth_error()), (kind, None), "{code:?}");
+            assert!(code == "A" || !error.to_string().contains(code), "{error}");
         }
     }
 }
@@ -148,10 +147,7 @@ async fn t7_expires_in_is_read_in_every_form_and_never_overflows() {
         (json!(3600.5), 3600.5),
         (json!("3600"), 3600.0),
         (json!(" 3600.5 "), 3600.5),
-        (json!(0), 0.0),
-        (json!(-5), 0.0),
-        (json!("-5"), 0.0),
-        (json!(-1e300), 0.0),
+        (json!("1e999"), 10.0 * year),
         (json!(1e300), 10.0 * year),
         (json!(u64::MAX), 10.0 * year),
         (json!("99999999999999999999999"), 10.0 * year),
@@ -162,12 +158,16 @@ async fn t7_expires_in_is_read_in_every_form_and_never_overflows() {
     }
     assert_eq!(of(Value::Null).await.unwrap(), None);
     assert_eq!(read(200, &[], r#"{"access_token":"t"}"#).await.unwrap().expires_in(), None);
-    for bad in [json!("NaN"), json!("inf"), json!("soon"), json!(""), json!(true), json!([60]), json!({ "s": 60 })] {
-        assert!(of(bad.clone()).await.is_err_and(|error| error.kind() == ErrorKind::Malformed), "{bad}");
+    let odd = [json!("NaN"), json!("inf"), json!("soon"), json!(""), json!(true), json!([60]), json!({ "s": 60 })];
+    for odd in odd.into_iter().chain([json!(0), json!("0.0"), json!(-5), json!("-5"), json!(-1e300), json!(1e-20)]) {
+        assert_eq!(of(odd.clone()).await.unwrap(), None, "{odd}");
     }
-    for raw in ["1e999", "NaN", "-", "0x10"] {
-        assert!(is_malformed(&read(200, &[], format!(r#"{{"access_token":"t","expires_in":{raw}}}"#)).await), "{raw}");
+    let raw = |lifetime: &str| format!(r#"{{"access_token":"t","expires_in":{lifetime}}}"#);
+    for lifetime in ["NaN", "-", "0x10"] {
+        assert!(is_malformed(&read(200, &[], raw(lifetime)).await), "{lifetime}");
     }
+    let absurd = read(200, &[], raw("1e999")).await.unwrap().expires_in().unwrap();
+    assert!(absurd.abs_diff(Duration::from_secs_f64(10.0 * year)) < about);
 }
 
 fn within_a_runtime<T>(future: impl Future<Output = T>) -> T {
@@ -189,7 +189,7 @@ proptest! {
         let lifetime = within_a_runtime(read_json(&json!({ "access_token": "t", "expires_in": value })));
         prop_assert!(lifetime.is_ok());
         let text = within_a_runtime(read_json(&json!({ "access_token": "t", "expires_in": value.to_string() })));
-        prop_assert_eq!(text.is_ok(), value.is_finite());
+        prop_assert!(text.is_ok());
     }
 }
 
@@ -202,10 +202,11 @@ async fn t9_the_status_tells_what_is_worth_another_try() {
             assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Unavailable, true), "{status} {body}");
         }
     }
-    for status in [400, 401, 402, 403, 404, 405, 410, 418, 422, 451, 499] {
+    for status in [400, 401, 402, 403, 404, 405, 410, 418, 421, 422, 451, 499] {
         for body in ["", oauth, "<html>", GOOD] {
             let error = read(status, &[], body).await.unwrap_err();
-            assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Denied, false), "{status} {body}");
+            let kind = if status == 401 || body == oauth { ErrorKind::Denied } else { ErrorKind::Unavailable };
+            assert_eq!(error.kind(), kind, "{status} {body}");
         }
     }
     for status in [100, 101, 204, 600, 999] {
@@ -230,8 +231,10 @@ async fn t9_retry_after_is_seconds_or_a_date() {
         assert_eq!(asked(&[(RETRY_AFTER, "7")]).await, Some(Duration::from_secs(7)));
         assert_eq!(asked(&[(RETRY_AFTER, "0")]).await, Some(Duration::ZERO));
         assert_eq!(asked(&[noon.clone(), (RETRY_AFTER, later)]).await, Some(Duration::from_secs(90)));
-        assert_eq!(asked(&[(RETRY_AFTER, &u64::MAX.to_string())]).await, Some(Duration::from_secs(u64::MAX)));
-        for nonsense in ["-1", "1.5", "soon", "99999999999999999999999", "Tue, 14 Nov 2023"] {
+        assert_eq!(asked(&[(RETRY_AFTER, "86400")]).await, Some(Duration::from_secs(86_400)));
+        for nonsense in
+            ["86401", "18446744073709551615", "-1", "1.5", "soon", "99999999999999999999999", "Tue, 14 Nov 2023"]
+        {
             assert_eq!(asked(&[(RETRY_AFTER, nonsense)]).await, None, "{nonsense}");
         }
         assert_eq!(asked(&[]).await, None);

@@ -70,19 +70,19 @@ fn all_that_stands_around_the_sections_is_passed_over() {
     let text = format!("subject=/CN=a client\r\n{key}\r\n# and\n\n{certificate}trailing").replace('\n', "\r\n");
     let transport = HttpsClient::builder().root_certificates(&text).identity(&text, &text).build().unwrap();
     let shown = format!("{transport:?}");
-    assert!(shown.contains("roots: 1, identity: true, proxy: None, idle_timeout: 0ns"), "{shown}");
+    assert!(shown.contains("roots: 1, identity: true, https_proxy: None,"), "{shown}");
 }
 
 #[test]
 fn text_without_a_certificate_is_refused() {
     let (certificate, key) = identity();
     for text in ["", "/etc/bank/ca.pem", "-----BEGIN X509 CRL-----\nAA==\n-----END X509 CRL-----\n", key.as_str()] {
-        let advice = "no certificate in the text, which must be PEM";
-        refused(HttpsClient::builder().root_certificates(text), &format!("root_certificates(): {advice}"), &[&key]);
-        refused(HttpsClient::builder().identity(text, &key), &format!("identity(): {advice}"), &[&key]);
+        let advice = "no certificate in the text; pass PEM text";
+        refused(HttpsClient::builder().root_certificates(text), &format!("`root_certificates`: {advice}"), &[&key]);
+        refused(HttpsClient::builder().identity(text, &key), &format!("`identity`: {advice}"), &[&key]);
     }
     let der = STANDARD.decode(certificate.lines().filter(|line| !line.starts_with('-')).collect::<String>()).unwrap();
-    refused(HttpsClient::builder().root_certificates(der), "(not a path, not DER)", &[]);
+    refused(HttpsClient::builder().root_certificates(der), "not a path, not DER", &[]);
 }
 
 #[test]
@@ -112,11 +112,11 @@ fn a_key_that_is_none_is_refused() {
         refused(HttpsClient::builder().identity(&certificate, text), "no private key in the text", &[&key]);
     }
     let unknown = pem("PRIVATE KEY", b"a key that nobody knows");
-    refused(HttpsClient::builder().identity(&certificate, &unknown), "cannot be used: RSA", &[&unknown]);
+    refused(HttpsClient::builder().identity(&certificate, &unknown), "of an unsupported kind; use RSA", &[&unknown]);
     let encrypted = pem("ENCRYPTED PRIVATE KEY", b"a key that nobody can read");
     let older = key.replacen('\n', "\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\n", 1);
     for text in [encrypted, older] {
-        refused(HttpsClient::builder().identity(&certificate, &text), "is encrypted: decrypt it first", &[&text]);
+        refused(HttpsClient::builder().identity(&certificate, &text), "is encrypted; decrypt it first", &[&text]);
     }
 }
 
@@ -124,7 +124,7 @@ fn a_key_that_is_none_is_refused() {
 fn a_key_of_another_certificate_is_refused() {
     let ((certificate, key), (other, other_key)) = (identity(), identity());
     for chain in [other.clone(), format!("{other}{certificate}")] {
-        let advice = "the private key is not that of the certificate; the client's own comes first";
+        let advice = "the private key does not belong to the first certificate; put the client's own certificate first";
         refused(HttpsClient::builder().identity(chain, &key), advice, &[&key, &other_key]);
     }
     HttpsClient::builder().identity(format!("{certificate}{other}"), &key).build().unwrap();
@@ -146,7 +146,7 @@ fn a_proxy_that_is_none_is_refused() {
         "http://proxy.example.com:65536",
         "http://proxy.example.com//",
     ] {
-        let advice = "a proxy must look like \"http://host:port\" or \"https://host:port\"";
+        let advice = "`proxy`: the URL must be \"http://host:port\" or \"https://host:port\"";
         refused(HttpsClient::builder().proxy(url), advice, &["pl4nted-s3cret"]);
     }
     for url in
@@ -160,21 +160,25 @@ fn a_proxy_that_is_none_is_refused() {
 fn proxy_credentials_that_cannot_be_sent_are_refused() {
     let secret = "pl4nted-s3cret";
     let proxied = || HttpsClient::builder().proxy("http://proxy.example.com:3128");
-    refused(HttpsClient::builder().proxy_credentials("user", secret), "without a proxy()", &[secret]);
+    refused(HttpsClient::builder().proxy_credentials("user", secret), "is set without a proxy", &[secret]);
     refused(proxied().proxy_credentials("us:er", secret), "a user name with a colon", &[secret]);
-    refused(proxied().proxy_credentials("user\r\n", secret), "with a control character", &[secret]);
-    refused(proxied().proxy_credentials("user", format!("{secret}\n")), "with a control character", &[secret]);
+    refused(proxied().proxy_credentials("user\r\n", secret), "a control character cannot be sent", &[secret]);
+    refused(
+        proxied().proxy_credentials("user", format!("{secret}\n")),
+        "a control character cannot be sent",
+        &[secret],
+    );
     let built = proxied().proxy_credentials("user", format!("{secret}:\u{e9}"));
     let shown = format!("{built:?} {:?}", built.clone().build().unwrap());
     assert!(shown.contains("proxy_user: Some(\"user\")") && !shown.contains(secret), "{shown}");
-    assert!(shown.contains("proxy: Some(\"http://proxy.example.com:3128\")"), "{shown}");
+    assert!(shown.contains("https_proxy: Some(\"http://proxy.example.com:3128\")"), "{shown}");
 }
 
 #[test]
 fn a_connection_is_kept_for_a_day_at_most() {
     for (asked, kept) in [(Duration::from_millis(1), "1ms"), (Duration::MAX, "86400s")] {
-        let shown = format!("{:?}", HttpsClient::builder().idle_timeout(asked).build().unwrap());
-        assert!(shown.contains(&format!("idle_timeout: {kept} ")), "{shown}");
+        let shown = format!("{:?}", HttpsClient::builder().pool_idle_timeout(asked).build().unwrap());
+        assert!(shown.contains(&format!("pool_idle_timeout: {kept},")), "{shown}");
     }
 }
 
@@ -182,7 +186,7 @@ fn a_connection_is_kept_for_a_day_at_most() {
 fn of_several_mistakes_the_first_is_told() {
     let builder = HttpsClient::builder().root_certificates("").proxy("").identity("", "");
     assert!(format!("{builder:?}").contains("mistake: Some("));
-    refused(builder, "root_certificates(): no certificate", &[]);
+    refused(builder, "`root_certificates`: no certificate", &[]);
 }
 
 #[test]
@@ -198,7 +202,7 @@ fn a_client_that_is_known_by_its_certificate_needs_a_transport_that_has_one() {
     };
     let error: AuthError = built(None).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
-    assert!(error.to_string().contains("an client::HttpsClient with identity()"), "{error}");
+    assert!(error.to_string().contains("an `HttpsClient` with `identity`"), "{error}");
     let (certificate, key) = identity();
     built(Some(HttpsClient::builder().identity(certificate, key).build().unwrap())).unwrap();
 }

@@ -121,8 +121,8 @@ fn o2_a_token_url_that_is_none_is_refused() {
         ("https://login.example.com:65536/token", "a port below 65536"),
         ("https://user:pl4nted-s3cret@login.example.com/token", "no user name and no password"),
         ("https://login example.com/?key=pl4nted-s3cret", "must look like"),
-        ("http://login.example.com/token", "use https, or allow_insecure_http()"),
-        ("http://192.168.0.1/token?key=pl4nted-s3cret", "use https, or allow_insecure_http()"),
+        ("http://login.example.com/token", "use https, or `allow_insecure_http`"),
+        ("http://192.168.0.1/token?key=pl4nted-s3cret", "use https, or `allow_insecure_http`"),
     ] {
         refused(source_at(url).build(), advice);
     }
@@ -160,7 +160,7 @@ fn a_static_authorization_header_is_refused() {
 #[test]
 fn o1_a_parameter_that_stands_in_for_the_credentials_is_refused() {
     for name in ["grant_type", "client_id", "client_secret"] {
-        refused(source().param(name, SECRET).build(), &format!("{name} is not for param()"));
+        refused(source().param(name, SECRET).build(), &format!("`param`: {name} is set already"));
         refused(source().client_auth(ClientAuth::Basic).param(name, SECRET).build(), name);
     }
 }
@@ -198,7 +198,7 @@ fn an_id_or_a_secret_that_cannot_be_sent_is_refused() {
 #[test]
 fn a_source_without_transport_is_refused_where_none_is_built_in() {
     let built = ClientCredentialsGrant::builder(TOKEN_URL, Credentials::new("id", SECRET)).build();
-    refused(built, "set one, or enable the feature `client`");
+    refused(built, "enable the feature `client`");
 }
 
 #[cfg(feature = "client")]

@@ -22,7 +22,7 @@ use tower_outbound_auth::{
     AccessToken, AuthError, AuthLayer, BoxError, Clock, Credentials, FetchRequest, SignRules, TimestampHmac,
     TokenSource,
     oauth::{ClientAuth, ClientCredentialsGrant},
-    secrecy::SecretString,
+    secrecy::{ExposeSecret, SecretString},
 };
 use zeroize::Zeroizing;
 
@@ -316,9 +316,37 @@ fn o6_an_answer_with_escapes_is_wiped_once_its_token_is_read() {
 }
 
 #[test]
+fn o6_an_answer_with_any_escapes_is_wiped_once_its_token_is_read() {
+    static TOKEN: Masked<52> = Masked::new(b"wiped-token-between-escapes-b3Kq0ZtW9vYxR2uHn5LmJ7pG");
+    let answer = || TOKEN.between(r#"{"access_token":"\u0041\"\\"#, PADDING, r#"\u007a","x":1}"#);
+    let sent = ask(SecretString::from("key"), ClientAuth::Body, answer);
+    let token = sent.token.as_ref().unwrap();
+    assert!(token.expose_secret().starts_with(r#"A"\x"#) && token.expose_secret().ends_with('z'));
+    assert_eq!(TOKEN.copies(), 1);
+    drop(sent);
+    assert_eq!(TOKEN.copies(), 0);
+}
+
+#[test]
+fn o6_a_parameter_is_wiped_with_its_grant_and_with_each_body() {
+    static PARAM: Masked<52> = Masked::new(b"wiped-param-of-a-token-body-Xc41Vt8sKq2LwZ7bNm3RyPd9");
+    let transport =
+        service_fn(|_: Request<Full<Bytes>>| async { Ok::<_, BoxError>(Response::new(Full::new(some_token()))) });
+    for is_json in [false, true] {
+        let builder = ClientCredentialsGrant::builder(URL, Credentials::new("id", "key")).transport(transport);
+        let builder = if is_json { builder.json_body() } else { builder };
+        let grant = builder.param("key", PARAM.reveal_long().expose_secret()).build().unwrap();
+        run(grant.fetch(FetchRequest::new())).unwrap();
+        assert_eq!(PARAM.copies(), 1, "the grant has it");
+        drop(grant);
+        assert_eq!(PARAM.copies(), 0);
+    }
+}
+
+#[test]
 fn o6_an_answer_that_is_refused_is_wiped() {
     static TOKEN: Masked<52> = Masked::new(b"wiped-token-that-was-refused-e3nNyjOq9wMxEhh2FDEEtfj");
-    for end in [r#"","token_type":"mac"}"#, r#"","expires_in":"x"}"#, r#"","error":{}}"#] {
+    for end in [r#"","token_type":"mac"}"#, r#"","error":"x"}"#, r#"","error":{"x":1}}"#] {
         let answer = move || TOKEN.between(r#"{"access_token":""#, PADDING, end);
         let sent = ask(SecretString::from("key"), ClientAuth::Body, answer);
         assert!(sent.token.is_none());

@@ -52,13 +52,13 @@ async fn o1_the_request_is_byte_for_byte_as_the_vectors_say() {
         assert_eq!(by_body.body(), text("body"));
         assert_eq!(header(&by_body, &ACCEPT), "application/json");
         assert_eq!(header(&by_body, &CONTENT_TYPE), "application/x-www-form-urlencoded");
-        assert_eq!(by_body.headers().len(), 2, "no credentials in a second place");
+        assert_eq!(by_body.headers().len(), 4, "no credentials in a second place");
 
         let by_header = request(builder().client_auth(ClientAuth::Basic)).await;
         assert_eq!(header(&by_header, &AUTHORIZATION), text("basic"));
         assert!(by_header.headers()[AUTHORIZATION].is_sensitive());
         assert_eq!(by_header.body(), "grant_type=client_credentials", "no credentials in a second place");
-        assert_eq!(by_header.headers().len(), 3);
+        assert_eq!(by_header.headers().len(), 5);
     }
 }
 
@@ -78,7 +78,7 @@ async fn o1_a_client_known_by_its_certificate_sends_its_id_alone() {
         let request =
             request(ClientCredentialsGrant::builder(TOKEN_URL, credentials).client_auth(ClientAuth::Certificate)).await;
         assert_eq!(request.body(), "grant_type=client_credentials&client_id=id%2F1");
-        assert_eq!(request.headers().len(), 2);
+        assert_eq!(request.headers().len(), 4);
     }
 }
 
@@ -132,8 +132,8 @@ async fn o2_a_redirect_is_malformed_and_followed_nowhere() {
     for status in [300, 301, 302, 303, 304, 307, 308] {
         let read = read(status, &[(LOCATION, "https://evil.example/token")], GOOD).await;
         assert!(is_malformed(&read), "{status}: {read:?}");
-        assert!(read.as_ref().unwrap_err().to_string().contains("redirects"), "{status} {read:?} says what to change");
-        assert!(!format!("{read:?}").contains("evil"));
+        let told = read.unwrap_err().to_string();
+        assert!(told.contains("redirects to https://evil.example (") && !told.contains("evil.example/"), "{told}");
     }
 }
 

@@ -1,55 +1,66 @@
-//! The settings of a transport, checked before anything is sent.
+//! The settings of an [`HttpsClient`], checked before anything is sent.
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use hyper_rustls::HttpsConnectorBuilder;
-use hyper_util::{
-    client::legacy::Client,
-    rt::{TokioExecutor, TokioTimer},
-};
 use rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::TrustAnchor, sign::SingleCertAndKey};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::{
-    HttpsClient, Inner,
-    connector::{Way, proxy_origin},
+    HttpsClient,
+    connector::Connector,
     pem,
+    proxy::{Proxies, Proxy},
 };
-use crate::{error::AuthError, origin::Origin};
+use crate::error::AuthError;
 
-/// Settings of a [`HttpsClient`] to be.
+/// Builder for [`HttpsClient`].
 ///
-/// Nothing is read from files and nothing fails before [`build`](Self::build), which then tells of the first mistake. A
-/// clone is a builder of its own, for a second transport that differs.
-#[derive(Clone, Default)]
+/// No setter fails: [`build`](Self::build) returns the first mistake. Clones of a builder are independent.
+#[derive(Clone)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct HttpsClientBuilder {
-    /// Without Mozilla's, which come in last.
+    /// Without Mozilla's and the system's, which `build` adds.
     roots: Vec<TrustAnchor<'static>>,
-    mozilla: bool,
+    mozilla_roots: bool,
+    #[cfg(feature = "native-roots")]
+    native_roots: bool,
     identity: Option<Arc<SingleCertAndKey>>,
-    proxy: Option<Origin>,
+    proxies: Proxies,
     proxy_credentials: Option<(String, SecretString)>,
-    idle_timeout: Duration,
+    http1_only: bool,
+    pool_idle_timeout: Duration,
     mistake: Option<AuthError>,
 }
 
-/// What a transport shows of itself.
-#[derive(Debug)]
+/// What a client shows of itself.
+#[derive(Clone, Debug)]
 #[expect(dead_code, reason = "`Debug` reads it")]
-pub(super) struct Settings {
+pub(super) struct Summary {
     roots: usize,
     identity: bool,
-    proxy: Option<String>,
-    idle_timeout: Duration,
+    https_proxy: Option<String>,
+    http_proxy: Option<String>,
+    http1_only: bool,
 }
 
 impl HttpsClientBuilder {
-    /// Trusts the certification authorities in this PEM text **in place of** Mozilla's. Repeatable: all of them count.
+    /// Trusts the certification authorities in this PEM text, instead of Mozilla's.
     ///
-    /// In place of, since whoever has a private CA means it: with Mozilla's roots beside it, any of some hundred public
-    /// authorities could vouch for a server that is to get the client's secret. Where a transport reaches public servers as
-    /// well, [`mozilla_roots`](Self::mozilla_roots) adds them. Sections of the text that are no certificate are passed over.
+    /// Repeatable: all of them are trusted. Parts of the text that are no certificate are ignored. Default: Mozilla's roots.
+    /// They are replaced, not extended, because with them any of some hundred public authorities could vouch for the server
+    /// that receives your client secret; add them with [`mozilla_roots`](Self::mozilla_roots) if the client also calls public
+    /// servers.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// use tower_outbound_auth::client::HttpsClient;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let client = HttpsClient::builder().root_certificates(std::fs::read("/etc/bank/ca.pem")?).build()?;
+    /// # Ok(()) }
+    /// ```
     pub fn root_certificates(mut self, pem: impl AsRef<[u8]>) -> Self {
         match pem::roots(pem.as_ref()) {
             Ok(roots) => self.roots.extend(roots),
@@ -60,20 +71,55 @@ impl HttpsClientBuilder {
 
     /// Trusts Mozilla's roots beside those of [`root_certificates`](Self::root_certificates).
     ///
-    /// Default: they are trusted where there are no others.
+    /// Default: they are trusted only where no others are set. They are compiled in, so every machine trusts the same ones,
+    /// and new ones come with an update of this crate's dependencies.
     pub fn mozilla_roots(mut self) -> Self {
-        self.mozilla = true;
+        self.mozilla_roots = true;
         self
     }
 
-    /// Shows this certificate to servers that ask for one (mutual TLS). A second call replaces the first.
+    /// Trusts the system's certificate store, instead of Mozilla's roots.
     ///
-    /// Two PEM texts, or one given twice: the certificate itself and then those that lead to its authority, and the private
-    /// key: PKCS #8, PKCS #1 or SEC 1, not encrypted; RSA, ECDSA on P-256 or P-384, or Ed25519. The proxy never gets to see it.
+    /// Use it where an administrator installs your company's authorities on each machine. [`build`](Self::build) reads the
+    /// store, once: on Linux and BSD the usual files, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name; on macOS and
+    /// Windows the store of the system. Certificates in it that cannot be read are ignored. Default: not trusted, because
+    /// containers often have no such store.
     ///
-    /// The key is decoded at once, and the decoded bytes are wiped. Not wiped are the text, which is the caller's, what the
-    /// PEM reader held of it, and the key that rustls signs with, since ring's keys are not: there is one of it, shared by all
-    /// clones.
+    /// # Example
+    ///
+    /// ```no_run
+    /// use tower_outbound_auth::client::HttpsClient;
+    ///
+    /// let client = HttpsClient::builder().native_roots().build()?;
+    /// # Ok::<(), tower_outbound_auth::AuthError>(())
+    /// ```
+    #[cfg(feature = "native-roots")]
+    pub fn native_roots(mut self) -> Self {
+        self.native_roots = true;
+        self
+    }
+
+    /// Sends this certificate to servers that ask for one (mutual TLS). A second call replaces the first.
+    ///
+    /// Both arguments are PEM text, and may be the same text: the client's own certificate followed by those that lead to its
+    /// authority, and the private key in PKCS #8, PKCS #1 or SEC 1, not encrypted. RSA from 2048 bits, ECDSA on P-256 or
+    /// P-384, and Ed25519 are supported. The certificate is never sent to a proxy. Default: none.
+    ///
+    /// The decoded key is wiped after use. Not wiped are your text, the PEM reader's copy of it, and the one key that ring
+    /// signs with, which all clones share.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// use std::fs;
+    /// use tower_outbound_auth::client::HttpsClient;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let client = HttpsClient::builder()
+    ///     .identity(fs::read("/etc/bank/client.pem")?, fs::read("/etc/bank/client.key")?)
+    ///     .build()?;
+    /// # Ok(()) }
+    /// ```
     pub fn identity(mut self, cert_chain_pem: impl AsRef<[u8]>, key_pem: impl AsRef<[u8]>) -> Self {
         match pem::identity(cert_chain_pem.as_ref(), key_pem.as_ref()) {
             Ok(identity) => self.identity = Some(Arc::new(identity.into())),
@@ -82,83 +128,184 @@ impl HttpsClientBuilder {
         self
     }
 
-    /// Connects through this forward proxy, `http://host[:port]` or `https://host[:port]`. A second call replaces the first.
+    /// Connects through this forward proxy: `http://host[:port]` or `https://host[:port]`.
     ///
-    /// Each connection is a tunnel (`CONNECT`, RFC 9110, section 9.3.6): TLS goes from here to the server, and the proxy sees
-    /// the server's name and nothing of what is said. This machine itself (`localhost`, 127.0.0.0/8, `[::1]`) is reached
-    /// straight, since a proxy would take it for its own. A proxy with `https` is held to the same roots as servers are.
-    /// Default: no proxy, whatever the environment says.
+    /// Each connection is a tunnel (`CONNECT`, RFC 9110, section 9.3.6): TLS ends at the server, and the proxy learns the
+    /// server's name only. This machine (`localhost`, 127.0.0.0/8 and `[::1]`) is always connected directly. A proxy with
+    /// `https` is verified with the same roots as servers are. A second call replaces the first. Default: no proxy, and the
+    /// environment is not read.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use tower_outbound_auth::client::HttpsClient;
+    ///
+    /// let client = HttpsClient::builder()
+    ///     .proxy("http://proxy.example.com:3128")
+    ///     .proxy_credentials("reports", "s3cret")
+    ///     .no_proxy(".corp.example.com, 10.0.0.0/8")
+    ///     .build()?;
+    /// # Ok::<(), tower_outbound_auth::AuthError>(())
+    /// ```
     pub fn proxy(mut self, url: &str) -> Self {
-        match proxy_origin(url) {
-            Ok(proxy) => self.proxy = Some(proxy),
+        match Proxy::parse(url) {
+            Ok(proxy) => (self.proxies.https, self.proxies.http) = (Some(proxy.clone()), Some(proxy)),
             Err(mistake) => self.note(mistake),
         }
         self
     }
 
-    /// What the proxy wants to be told: `Proxy-Authorization: Basic` (RFC 7617), sent to the proxy alone.
+    /// Sends `Proxy-Authorization: Basic` (RFC 7617) to the proxy, and to nothing else.
     ///
-    /// To a proxy with `http` it goes in the clear, as is usual within a company's network.
+    /// It replaces what the URL in an environment variable holds. A second call replaces the first. Note that a proxy with
+    /// `http` receives it in the clear. Default: none.
     pub fn proxy_credentials(mut self, user: impl Into<String>, password: impl Into<SecretString>) -> Self {
         self.proxy_credentials = Some((user.into(), password.into()));
         self
     }
 
-    /// How long a connection is kept for the next request.
+    /// Connects directly to the hosts in this list, which has the form of `NO_PROXY`. Repeatable: lists add up.
     ///
-    /// Default zero: none is kept. That is right for token requests, of which there is one in a lifetime of a token: a
-    /// connection would outlive neither the idle timeouts on its way nor the runtime that it was made in. For requests to an
-    /// API take a little less than its server and what lies between keep theirs; 30 s suits most. More than a day is a day.
-    pub fn idle_timeout(mut self, limit: Duration) -> Self {
-        // A time that cannot be added to the clock would end the task that closes connections.
-        self.idle_timeout = limit.min(A_DAY);
+    /// Entries are separated by commas or blanks. `example.com`, `.example.com` and `*.example.com` all mean that domain and
+    /// everything below it, `10.0.0.1` and `10.0.0.0/8` an address and a network, `*` all hosts. A port (`example.com:8443`)
+    /// limits a host or an address to that port. Names are not resolved. Default: none.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use tower_outbound_auth::client::HttpsClient;
+    ///
+    /// let client = HttpsClient::builder()
+    ///     .proxy("http://proxy.example.com:3128")
+    ///     .no_proxy("login.example.com:8443, .corp.example.com, 10.0.0.0/8")
+    ///     .build()?;
+    /// # Ok::<(), tower_outbound_auth::AuthError>(())
+    /// ```
+    pub fn no_proxy(mut self, list: &str) -> Self {
+        if let Err(mistake) = self.proxies.add_no_proxy(list) {
+            self.note(mistake);
+        }
         self
     }
 
-    /// Checks the settings and makes the transport. No runtime is needed, and nothing is sent.
+    /// Connects through the proxy that the environment names, now: `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`.
+    ///
+    /// They are read as curl reads them. `HTTPS_PROXY` is for `https` requests and goes before `ALL_PROXY`, which is for plain
+    /// `http` too. A lower-case name goes before the same one in capitals, and an empty variable counts as not set. A proxy
+    /// URL may lack its scheme, which is then `http`, and may hold user name and password; SOCKS is not supported. `NO_PROXY`
+    /// adds to [`no_proxy`](Self::no_proxy), and what in it names no host is ignored. A variable that is set replaces the
+    /// proxy of [`proxy`](Self::proxy). Default: the environment is not read.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use tower_outbound_auth::client::HttpsClient;
+    ///
+    /// let client = HttpsClient::builder().proxy_from_env().build()?;
+    /// # Ok::<(), tower_outbound_auth::AuthError>(())
+    /// ```
+    pub fn proxy_from_env(mut self) -> Self {
+        if let Err(mistake) = self.proxies.add_env() {
+            self.note(mistake);
+        }
+        self
+    }
+
+    /// Speaks HTTP/1.1 only.
+    ///
+    /// Default: HTTP/2 where the server selects it during the TLS handshake (ALPN), else HTTP/1.1. Use it for a server or a
+    /// load balancer whose HTTP/2 misbehaves.
+    pub fn http1_only(mut self) -> Self {
+        self.http1_only = true;
+        self
+    }
+
+    /// Sets how long an idle connection is kept for the next request.
+    ///
+    /// Default: 90 s, as in hyper. Zero keeps no idle connection; more than a day counts as a day. Choose a little less than
+    /// the idle timeout of the server, or of the load balancer before it: a request that is sent while the other side closes
+    /// the connection fails. Token requests are not affected, since a grant keeps no idle connections.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_outbound_auth::client::HttpsClient;
+    ///
+    /// let client = HttpsClient::builder().pool_idle_timeout(Duration::from_secs(30)).build()?;
+    /// # Ok::<(), tower_outbound_auth::AuthError>(())
+    /// ```
+    pub fn pool_idle_timeout(mut self, timeout: Duration) -> Self {
+        // A time that cannot be added to the clock would end the task that closes idle connections.
+        self.pool_idle_timeout = timeout.min(A_DAY);
+        self
+    }
+
+    /// Checks the settings and builds the client. Needs no runtime, and sends nothing.
     ///
     /// # Errors
     ///
-    /// [`Config`](crate::ErrorKind::Config), with what to change: PEM text without a certificate or a key, or with one that
-    /// cannot be read; a key that is not the certificate's; a proxy URL that is none; proxy credentials that cannot be sent,
-    /// or without a proxy. It never holds text of a key.
-    pub fn build(self) -> Result<HttpsClient, AuthError> {
-        if let Some(mistake) = self.mistake {
+    /// [`Config`](crate::ErrorKind::Config), with what to change: PEM text without a certificate or key, or with one that
+    /// cannot be read; a key that does not belong to the certificate; a proxy URL or a `no_proxy` entry that cannot be read;
+    /// proxy credentials that cannot be sent, or without a proxy; an empty system store. It never holds a key or a password.
+    pub fn build(mut self) -> Result<HttpsClient, AuthError> {
+        if let Some(mistake) = self.mistake.take() {
             return Err(mistake);
         }
+        if let Some((user, password)) = &self.proxy_credentials {
+            self.proxies.authorize(user, password.expose_secret())?;
+        }
         let mut roots = RootCertStore { roots: self.roots };
-        if self.mozilla || roots.is_empty() {
+        #[cfg(feature = "native-roots")]
+        if self.native_roots {
+            super::native_roots::add_to(&mut roots)?;
+        }
+        if self.mozilla_roots || roots.is_empty() {
             roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
         }
-        let settings = Settings {
+        let name = |proxy: &Option<Proxy>| proxy.as_ref().map(|proxy| proxy.origin.to_string());
+        let summary = Summary {
             roots: roots.len(),
             identity: self.identity.is_some(),
-            proxy: self.proxy.as_ref().map(ToString::to_string),
-            idle_timeout: self.idle_timeout,
+            https_proxy: name(&self.proxies.https),
+            http_proxy: name(&self.proxies.http),
+            http1_only: self.http1_only,
         };
         let mut tls = tls(roots)?;
-        let way = match (self.proxy, self.proxy_credentials) {
-            (Some(proxy), credentials) => Way::through(proxy, tls.clone(), credentials)?,
-            (None, Some(_)) => return Err(AuthError::config("proxy_credentials() without a proxy()")),
-            (None, None) => Way::straight(),
-        };
+        let connector = Connector::new(self.proxies, tls.clone());
         if let Some(identity) = self.identity {
             tls.client_auth_cert_resolver = identity;
         }
-        let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
-        let https = https.enable_http1().enable_http2().wrap_connector(way);
-        let mut client = Client::builder(TokioExecutor::new());
-        if self.idle_timeout.is_zero() {
-            client.pool_max_idle_per_host(0);
+        let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1();
+        let https = if self.http1_only {
+            https.wrap_connector(connector)
         } else {
-            client.pool_timer(TokioTimer::new()).pool_idle_timeout(self.idle_timeout);
-        }
-        Ok(HttpsClient { inner: Arc::new(Inner { client: client.build(https), settings }) })
+            https.enable_http2().wrap_connector(connector)
+        };
+        Ok(HttpsClient::new_with(https, self.pool_idle_timeout, summary))
     }
 
-    /// Keeps the first mistake, for `build` to tell.
+    /// Keeps the first mistake, for `build` to return.
     fn note(&mut self, mistake: AuthError) {
         self.mistake.get_or_insert(mistake);
+    }
+}
+
+impl Default for HttpsClientBuilder {
+    /// Starts with Mozilla's roots, no certificate and no proxy.
+    fn default() -> Self {
+        Self {
+            roots: Vec::new(),
+            mozilla_roots: false,
+            #[cfg(feature = "native-roots")]
+            native_roots: false,
+            identity: None,
+            proxies: Proxies::default(),
+            proxy_credentials: None,
+            http1_only: false,
+            pool_idle_timeout: Duration::from_secs(90),
+            mistake: None,
+        }
     }
 }
 
@@ -166,13 +313,14 @@ impl fmt::Debug for HttpsClientBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HttpsClientBuilder")
             .field("roots", &self.roots.len())
-            .field("mozilla_roots", &self.mozilla)
+            .field("mozilla_roots", &self.mozilla_roots)
             .field("identity", &self.identity.is_some())
-            .field("proxy", &self.proxy)
+            .field("proxies", &self.proxies)
             .field("proxy_user", &self.proxy_credentials.as_ref().map(|(user, _)| user))
-            .field("idle_timeout", &self.idle_timeout)
+            .field("http1_only", &self.http1_only)
+            .field("pool_idle_timeout", &self.pool_idle_timeout)
             .field("mistake", &self.mistake)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

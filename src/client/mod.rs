@@ -1,8 +1,16 @@
-//! The ready-made HTTPS client: hyper-util's over rustls.
+//! HTTPS client over hyper-util and rustls, for token requests and for the API.
+//!
+//! [`ClientCredentialsGrant`](crate::oauth::ClientCredentialsGrant) has one of these already, with Mozilla's roots and without
+//! a proxy. Build an [`HttpsClient`] yourself for a private certification authority, mutual TLS or a proxy, or to call the API
+//! without choosing another HTTP client.
 
 mod builder;
 mod connector;
+#[cfg(feature = "native-roots")]
+mod native_roots;
+mod no_proxy;
 mod pem;
+mod proxy;
 
 use std::{
     fmt,
@@ -10,6 +18,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -20,49 +29,54 @@ use http_body_util::{
     combinators::{BoxBody, UnsyncBoxBody},
 };
 use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::Client;
+use hyper_util::{
+    client::legacy::Client,
+    rt::{TokioExecutor, TokioTimer},
+};
 use tower_service::Service;
 
 pub use self::builder::HttpsClientBuilder;
-pub(crate) use self::connector::NoTunnel;
-use self::{builder::Settings, connector::Way};
-use crate::error::BoxError;
+pub(crate) use self::connector::ProxyConnectError;
+use self::{builder::Summary, connector::Connector};
+use crate::error::{AuthError, BoxError};
 
-/// An HTTPS client for token requests, and for the API: roots, a client certificate and a proxy of one's own.
+/// HTTPS client that speaks HTTP/1.1 and HTTP/2.
 ///
-/// Made by [`builder`](Self::builder), and given to
-/// [`ClientCredentialsGrantBuilder::transport`](crate::oauth::ClientCredentialsGrantBuilder::transport), to an
-/// [`AuthLayer`](crate::AuthLayer), or to both. It takes any body of [`Bytes`], speaks HTTP/2 or HTTP/1.1 as the server has it
-/// (by ALPN), follows no redirect, and reads no environment variable. Clones share everything.
+/// Give it to [`ClientCredentialsGrantBuilder::transport`](crate::oauth::ClientCredentialsGrantBuilder::transport), to an
+/// [`AuthLayer`](crate::AuthLayer), or to both. It accepts any body of [`Bytes`]. It does not follow redirects, retry, time
+/// requests out or decompress; Tower layers do. Plain `http` URLs work too: it is the grant and the layer that refuse them.
 ///
-/// Whether a URL may be plain `http` is for its users to say: token source and layer refuse it beyond this machine.
+/// Clones share their connections. A grant uses the settings of the client it is given, but opens connections of its own and
+/// keeps none of them idle.
 ///
 /// # Example
 ///
-/// A bank with a private CA that wants to see a client certificate:
+/// A bank with a private certification authority that asks for a client certificate:
 ///
 /// ```no_run
-/// use std::{fs, time::Duration};
+/// use std::fs;
 /// # use bytes::Bytes;
 /// # use http::Request;
 /// # use http_body_util::Full;
 /// use tower::{ServiceBuilder, ServiceExt};
-/// use tower_outbound_auth::{AuthLayer, BoxError, Credentials, client::HttpsClient, oauth::{ClientAuth, ClientCredentialsGrant}};
+/// use tower_outbound_auth::{
+///     AuthLayer, BoxError, Credentials,
+///     client::HttpsClient,
+///     oauth::{ClientAuth, ClientCredentialsGrant},
+/// };
 ///
 /// # async fn accounts() -> Result<(), BoxError> {
-/// let transport = HttpsClient::builder()
+/// let https = HttpsClient::builder()
 ///     .root_certificates(fs::read("/etc/bank/ca.pem")?)
 ///     .identity(fs::read("/etc/bank/client.pem")?, fs::read("/etc/bank/client.key")?)
-///     .proxy("http://proxy.example.com:3128")
-///     .idle_timeout(Duration::from_secs(30))
 ///     .build()?;
 ///
-/// let source = ClientCredentialsGrant::builder("https://login.bank.example/token", Credentials::new("client", ""))
+/// let grant = ClientCredentialsGrant::builder("https://login.bank.example/token", Credentials::without_secret("client"))
 ///     .client_auth(ClientAuth::Certificate)
-///     .transport(transport.clone())
+///     .transport(https.clone())
 ///     .build()?;
-/// let auth = AuthLayer::builder(source).origin("https://api.bank.example").build()?;
-/// let client = ServiceBuilder::new().layer(auth).service(transport);
+/// let auth = AuthLayer::builder(grant).origin("https://api.bank.example").build()?;
+/// let client = ServiceBuilder::new().layer(auth).service(https);
 ///
 /// let request = Request::get("https://api.bank.example/accounts").body(Full::<Bytes>::default())?;
 /// println!("{}", client.oneshot(request).await?.status());
@@ -74,14 +88,55 @@ pub struct HttpsClient {
 }
 
 struct Inner {
-    client: Client<HttpsConnector<Way>, UnsyncBoxBody<Bytes, BoxError>>,
-    settings: Settings,
+    client: Client<HttpsConnector<Connector>, UnsyncBoxBody<Bytes, BoxError>>,
+    connector: HttpsConnector<Connector>,
+    pool_idle_timeout: Duration,
+    summary: Summary,
 }
 
 impl HttpsClient {
-    /// Starts a transport that trusts Mozilla's roots, shows no certificate, and connects straight.
+    /// Creates a client that trusts Mozilla's roots, sends no certificate and uses no proxy.
+    ///
+    /// Needs no runtime.
+    ///
+    /// # Errors
+    ///
+    /// [`Config`](crate::ErrorKind::Config) if TLS cannot be set up.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use tower_outbound_auth::client::HttpsClient;
+    ///
+    /// let client = HttpsClient::new()?;
+    /// # Ok::<(), tower_outbound_auth::AuthError>(())
+    /// ```
+    pub fn new() -> Result<Self, AuthError> {
+        Self::builder().build()
+    }
+
+    /// Returns a builder that starts with the settings of [`new`](Self::new).
     pub fn builder() -> HttpsClientBuilder {
         HttpsClientBuilder::default()
+    }
+
+    fn new_with(connector: HttpsConnector<Connector>, pool_idle_timeout: Duration, summary: Summary) -> Self {
+        let mut client = Client::builder(TokioExecutor::new());
+        if pool_idle_timeout.is_zero() {
+            client.pool_max_idle_per_host(0);
+        } else {
+            client.pool_timer(TokioTimer::new()).pool_idle_timeout(pool_idle_timeout);
+        }
+        let client = client.build(connector.clone());
+        Self { inner: Arc::new(Inner { client, connector, pool_idle_timeout, summary }) }
+    }
+
+    /// Returns a client with the same settings that shares no connection with this one and keeps none idle.
+    ///
+    /// For token requests: there is one in a token's lifetime, and it must not wait for a connection that is busy with the
+    /// body of a rejected response (guarantee R9).
+    pub(crate) fn without_pool(&self) -> Self {
+        Self::new_with(self.inner.connector.clone(), Duration::ZERO, self.inner.summary.clone())
     }
 }
 
@@ -106,6 +161,7 @@ where
 
 impl fmt::Debug for HttpsClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("HttpsClient").field(&self.inner.settings).finish()
+        let Inner { pool_idle_timeout, summary, .. } = &*self.inner;
+        f.debug_struct("HttpsClient").field("pool_idle_timeout", pool_idle_timeout).field("settings", summary).finish()
     }
 }

@@ -1,6 +1,6 @@
-//! Certificates and keys out of PEM text (RFC 7468), with an error for each thing that people get wrong.
+//! Certificates and keys in PEM text (RFC 7468), with an error for each common mistake.
 //!
-//! What the parser says of a text may quote it, a key included, so nobody hears of that.
+//! The parser's own errors may quote the text, keys included, so they are not passed on.
 
 use rustls::{
     Error as TlsError, RootCertStore,
@@ -34,13 +34,13 @@ pub(super) fn identity(chain: &[u8], key: &[u8]) -> Result<CertifiedKey, AuthErr
     let key = private_key(key)?;
     let key = any_supported_type(&key).map_err(|_| {
         AuthError::config(
-            "identity(): the private key cannot be used: RSA from 2048 bits, ECDSA on P-256 or P-384, or Ed25519",
+            "`identity`: the private key is of an unsupported kind; use RSA from 2048 bits, ECDSA on P-256 or P-384, or Ed25519",
         )
     })?;
     let identity = CertifiedKey::new(chain, key);
     identity.keys_match().map_err(|_| {
         AuthError::config(
-            "identity(): the private key is not that of the certificate; the client's own comes first in the text, and then \
+            "`identity`: the private key does not belong to the first certificate; put the client's own certificate first, then \
              those that lead to its authority",
         )
     })?;
@@ -52,7 +52,7 @@ fn certificates(place: &str, text: &[u8]) -> Result<Vec<CertificateDer<'static>>
     let certificates = certificates.map_err(|error| broken(place, &error))?;
     if certificates.is_empty() {
         return Err(AuthError::config(format!(
-            "{place}: no certificate in the text, which must be PEM with \"-----BEGIN CERTIFICATE-----\" (not a path, not DER)"
+            "{place}: no certificate in the text; pass PEM text with \"-----BEGIN CERTIFICATE-----\", not a path, not DER"
         )));
     }
     Ok(certificates)
@@ -62,10 +62,10 @@ fn private_key(text: &[u8]) -> Result<Zeroizing<PrivateKeyDer<'static>>, AuthErr
     match PrivateKeyDer::from_pem_slice(text) {
         Ok(key) => Ok(Zeroizing::new(key)),
         Err(_) if text.windows(ENCRYPTED.len()).any(|window| window == ENCRYPTED) => {
-            Err(AuthError::config("identity(): the private key is encrypted: decrypt it first (openssl pkey)"))
+            Err(AuthError::config("`identity`: the private key is encrypted; decrypt it first (openssl pkey)"))
         }
         Err(pem::Error::NoItemsFound) => Err(AuthError::config(
-            "identity(): no private key in the text, which must be PEM with \"-----BEGIN PRIVATE KEY-----\" (not a path, not DER)",
+            "`identity`: no private key in the text; pass PEM text with \"-----BEGIN PRIVATE KEY-----\", not a path, not DER",
         )),
         Err(error) => Err(broken(IDENTITY, &error)),
     }
@@ -84,7 +84,7 @@ fn unreadable(place: &str, error: TlsError) -> AuthError {
     AuthError::config(format!("{place}: a certificate cannot be read")).with_source(error)
 }
 
-const ROOTS: &str = "root_certificates()";
-const IDENTITY: &str = "identity()";
+const ROOTS: &str = "`root_certificates`";
+const IDENTITY: &str = "`identity`";
 /// In the first line of PKCS #8, in the second of OpenSSL's older form.
 const ENCRYPTED: &[u8] = b"ENCRYPTED";

@@ -1,68 +1,44 @@
-//! The settings of a token request, checked before the first is sent.
+//! The settings of the grant, checked before the first token request is sent.
 
 use std::{fmt, time::Duration};
 
 use bytes::Bytes;
-use http::{Request, Response, Uri};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Request, Response, Uri,
+    header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING},
+};
 use http_body::Body;
 use http_body_util::Full;
 use tower_service::Service;
+use zeroize::Zeroizing;
 
 use super::{
-    exchange::{Exchange, Through},
-    grant::{ClientCredentialsGrant, Inner},
+    client_auth::ClientAuth,
+    exchange::{self, Exchange},
+    grant::{ClientCredentialsGrant, GrantSettings},
 };
 use crate::{
-    credentials::{Credentials, Secret},
+    credentials::Credentials,
     error::{AuthError, BoxError},
     origin::Origin,
-    time::OriginKey,
 };
 
-/// How the client proves itself to the token endpoint (RFC 6749, section 2.3).
-#[non_exhaustive]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ClientAuth {
-    /// Id and secret in the form, known as `client_secret_post`. The default: PayNet wants it, and hardly a server
-    /// refuses it.
-    #[default]
-    Body,
-    /// `Authorization: Basic`, id and secret form-encoded first, as the RFC has it: `client_secret_basic`.
-    ///
-    /// Where that changes the id or the secret, a refusal says that the server [may want](crate::guide::servers) the other
-    /// one.
-    Basic,
-    /// `Authorization: Basic` without the encoding, for servers that do not undo it.
-    BasicUnencoded,
-    /// The client's certificate alone: `tls_client_auth` and `self_signed_tls_client_auth` (RFC 8705, section 2).
-    ///
-    /// The form has the id, and no secret is sent: one that is empty will do. The certificate is the transport's, see
-    /// [`identity`](crate::client::HttpsClientBuilder::identity).
-    Certificate,
-}
-
-impl ClientAuth {
-    pub(super) fn sends_secret(self) -> bool {
-        self != Self::Certificate
-    }
-
-    /// Checks whether this method can send these credentials.
-    pub(super) fn check(self, credentials: &Credentials, secret: &Secret) -> Result<(), AuthError> {
-        credentials.check_id()?;
-        if self.sends_secret() { secret.check() } else { Ok(()) }
-    }
-}
-
-/// Settings of a [`ClientCredentialsGrant`] to be.
+/// Builder for [`ClientCredentialsGrant`].
+///
+/// No setter fails: [`build`](Self::build) returns the first mistake.
 #[must_use = "a builder does nothing until `build`"]
 pub struct ClientCredentialsGrantBuilder {
     token_url: String,
     credentials: Credentials,
     client_auth: ClientAuth,
+    grant_type: String,
     scopes: Vec<String>,
     audience: Option<String>,
     resources: Vec<String>,
-    params: Vec<(String, String)>,
+    params: Vec<(String, Zeroizing<String>)>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    json_body: bool,
+    token_types: Vec<String>,
     timeout: Duration,
     insecure_http: bool,
     exchange: Option<Box<dyn Exchange>>,
@@ -74,64 +50,264 @@ impl ClientCredentialsGrantBuilder {
             token_url: token_url.to_owned(),
             credentials,
             client_auth: ClientAuth::default(),
+            grant_type: "client_credentials".to_owned(),
             scopes: Vec::new(),
             audience: None,
             resources: Vec::new(),
             params: Vec::new(),
+            headers: Vec::new(),
+            json_body: false,
+            token_types: Vec::new(),
             timeout: Duration::from_secs(10),
             insecure_http: false,
             exchange: None,
         }
     }
 
-    /// How the client proves itself. Default: [`ClientAuth::Body`].
+    /// Sets how the client authenticates to the token endpoint.
+    ///
+    /// Default: [`ClientAuth::Body`]. Exactly one method is used; nothing is tried in turn.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use tower_outbound_auth::Credentials;
+    /// use tower_outbound_auth::oauth::{ClientAuth, ClientCredentialsGrant};
+    ///
+    /// # fn grant(credentials: Credentials) {
+    /// let grant = ClientCredentialsGrant::builder("https://login.example.com/token", credentials)
+    ///     .client_auth(ClientAuth::Basic)
+    ///     .build();
+    /// # }
+    /// ```
     pub fn client_auth(mut self, method: ClientAuth) -> Self {
         self.client_auth = method;
         self
     }
 
-    /// Asks for a scope (RFC 6749, section 3.3). Repeatable: all are sent in one `scope`, joined by a space.
+    /// Requests a scope (RFC 6749, section 3.3). Repeatable: all are sent in one `scope`, joined by a space.
+    ///
+    /// Default: none, and the server decides. [`AccessToken::scope`](crate::AccessToken::scope) returns what was granted.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use tower_outbound_auth::{Credentials, oauth::ClientCredentialsGrant};
+    /// # fn grant(credentials: Credentials) {
+    /// let grant = ClientCredentialsGrant::builder("https://login.example.com/token", credentials)
+    ///     .scope("reports:read")
+    ///     .scope("reports:write")
+    ///     .build();
+    /// # }
+    /// ```
     pub fn scope(mut self, scope: impl Into<String>) -> Self {
         self.scopes.push(scope.into());
         self
     }
 
-    /// Sends `audience`, as some servers want it to name the API. A second call replaces the first.
-    pub fn audience(mut self, v: impl Into<String>) -> Self {
-        self.audience = Some(v.into());
+    /// Sends `audience`, with which some servers (Auth0, Okta) have the client name the API.
+    ///
+    /// Default: not sent. A second call replaces the first.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use tower_outbound_auth::{Credentials, oauth::ClientCredentialsGrant};
+    /// # fn grant(credentials: Credentials) {
+    /// let grant = ClientCredentialsGrant::builder("https://login.example.com/oauth/token", credentials)
+    ///     .audience("https://api.example.com/")
+    ///     .build();
+    /// # }
+    /// ```
+    pub fn audience(mut self, audience: impl Into<String>) -> Self {
+        self.audience = Some(audience.into());
         self
     }
 
     /// Sends `resource` (RFC 8707): the URI of an API that the token is for. Repeatable.
-    pub fn resource(mut self, v: impl Into<String>) -> Self {
-        self.resources.push(v.into());
-        self
-    }
-
-    /// Sends a parameter of the server's own.
-    pub fn param(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.params.push((name.into(), value.into()));
-        self
-    }
-
-    /// How long one HTTP exchange may take, from connecting to the end of the answer.
     ///
-    /// Default 10 s: three tries then fit into the 30 s of a flight.
-    pub fn timeout(mut self, t: Duration) -> Self {
-        self.timeout = t;
+    /// Default: not sent.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use tower_outbound_auth::{Credentials, oauth::ClientCredentialsGrant};
+    /// # fn grant(credentials: Credentials) {
+    /// let grant = ClientCredentialsGrant::builder("https://login.example.com/token", credentials)
+    ///     .resource("https://api.example.com/reports")
+    ///     .build();
+    /// # }
+    /// ```
+    pub fn resource(mut self, resource: impl Into<String>) -> Self {
+        self.resources.push(resource.into());
         self
     }
 
-    /// Allows plain `http` beyond this machine, where whoever is on the way can read the secret.
+    /// Sends another parameter that the server asks for. Repeatable, once for each name.
+    ///
+    /// Default: none. The value is wiped when the grant is dropped, and no error or trace event shows it, since it may be a
+    /// credential. For scope, audience and resource use the methods of that name.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use tower_outbound_auth::{Credentials, oauth::ClientCredentialsGrant};
+    /// # fn grant(credentials: Credentials) {
+    /// let grant = ClientCredentialsGrant::builder("https://login.example.com/token", credentials)
+    ///     .param("tenant", "customer-17")
+    ///     .build();
+    /// # }
+    /// ```
+    pub fn param(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.params.push((name.into(), Zeroizing::new(value.into())));
+        self
+    }
+
+    /// Sends this header with each token request. A second value for the same header replaces the first.
+    ///
+    /// It also replaces what is sent by default: `Accept: application/json`, `Accept-Encoding: identity` and `User-Agent:
+    /// tower-outbound-auth/<version>`. The value is marked sensitive. `Content-Type`, `Content-Length`, `Host`,
+    /// `Transfer-Encoding` and `Connection` are not yours to set, nor is `Authorization` where [`ClientAuth`] uses it.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use tower_outbound_auth::{Credentials, oauth::ClientCredentialsGrant};
+    /// use http::{HeaderName, HeaderValue, header::USER_AGENT};
+    ///
+    /// # fn grant(credentials: Credentials) {
+    /// let grant = ClientCredentialsGrant::builder("https://login.example.com/token", credentials)
+    ///     .header(USER_AGENT, HeaderValue::from_static("reports/2.1"))
+    ///     .header(HeaderName::from_static("x-api-key"), HeaderValue::from_static("k3y"))
+    ///     .build();
+    /// # }
+    /// ```
+    pub fn header(mut self, name: HeaderName, mut value: HeaderValue) -> Self {
+        value.set_sensitive(true);
+        self.headers.push((name, value));
+        self
+    }
+
+    /// Sets the value of `grant_type`.
+    ///
+    /// Default: `client_credentials`. For servers that have a name of their own for the same grant; parameters that such a
+    /// grant needs are set with [`param`](Self::param).
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use tower_outbound_auth::{Credentials, oauth::ClientCredentialsGrant};
+    /// # fn grant(credentials: Credentials) {
+    /// let grant = ClientCredentialsGrant::builder("https://login.example.com/token", credentials)
+    ///     .grant_type("account_credentials")
+    ///     .param("account_id", "17")
+    ///     .build();
+    /// # }
+    /// ```
+    pub fn grant_type(mut self, grant_type: impl Into<String>) -> Self {
+        self.grant_type = grant_type.into();
+        self
+    }
+
+    /// Sends the parameters as a JSON object, for servers that do not accept a form.
+    ///
+    /// Default: `application/x-www-form-urlencoded`, as the RFC says. Each parameter becomes a string; several
+    /// [`resource`](Self::resource)s become a list of strings.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use tower_outbound_auth::{Credentials, oauth::ClientCredentialsGrant};
+    /// # fn grant(credentials: Credentials) {
+    /// let grant = ClientCredentialsGrant::builder("https://login.example.com/token", credentials).json_body().build();
+    /// # }
+    /// ```
+    pub fn json_body(mut self) -> Self {
+        self.json_body = true;
+        self
+    }
+
+    /// Accepts tokens of this type besides `Bearer`, in any case. Repeatable.
+    ///
+    /// Default: `Bearer`, and no type at all. Use it for servers with another name for bearer tokens, such as `BearerToken`.
+    /// The layer sends the token as it sends all others: see
+    /// [`AuthLayerBuilder`](crate::AuthLayerBuilder). Tokens that are used in another way, such as `DPoP` or `mac`, will not
+    /// work.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use tower_outbound_auth::{Credentials, oauth::ClientCredentialsGrant};
+    /// # fn grant(credentials: Credentials) {
+    /// let grant = ClientCredentialsGrant::builder("https://login.example.com/token", credentials)
+    ///     .accept_token_type("BearerToken")
+    ///     .build();
+    /// # }
+    /// ```
+    pub fn accept_token_type(mut self, token_type: impl Into<String>) -> Self {
+        self.token_types.push(token_type.into());
+        self
+    }
+
+    /// Sets the time limit of one HTTP exchange, from connecting to the end of the response.
+    ///
+    /// Default: 10 s, so that three attempts fit into the 30 s of a fetch. Zero lets no request to a server succeed; above the
+    /// [deadline](crate::RefreshPolicy::deadline) of a fetch it has no effect. Lower it if your server either answers fast or
+    /// not at all.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use tower_outbound_auth::{Credentials, oauth::ClientCredentialsGrant};
+    /// use std::time::Duration;
+    ///
+    /// # fn grant(credentials: Credentials) {
+    /// let grant = ClientCredentialsGrant::builder("https://login.example.com/token", credentials)
+    ///     .timeout(Duration::from_secs(3))
+    ///     .build();
+    /// # }
+    /// ```
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Allows a token URL with plain `http` to another machine.
+    ///
+    /// Default: refused, because everyone on the way can read the secret and the token. `http` to this machine needs no
+    /// permission.
     pub fn allow_insecure_http(mut self) -> Self {
         self.insecure_http = true;
         self
     }
 
-    /// Sends token requests through this service instead of the ready-made client: an
-    /// [`client::HttpsClient`](crate::client::HttpsClient) for a private CA, mutual TLS or a proxy, or any service in a test.
+    /// Sends token requests through this HTTP client.
     ///
-    /// It must not follow redirects, and must not be one that the layer has wrapped: that would wait for itself.
+    /// Default: an `HttpsClient` (feature `client`) that trusts Mozilla's roots and uses no proxy. Build one with other
+    /// settings for a private certification authority, mutual TLS or a proxy, or pass any other Tower client, such as a
+    /// `service_fn` in a test. Layers around the client work as usual, but it must neither follow redirects nor be wrapped in
+    /// the `AuthLayer` that this grant is for: the token request would wait for itself.
+    ///
+    /// # Connections
+    ///
+    /// A token request must not share connections with the requests to the API. When a token is rejected, the rejected
+    /// responses are read to their end while the new token is fetched; over one HTTP/2 connection, or from a pool with a
+    /// limit, the token request could wait for the very responses that wait for it. An `HttpsClient` given here therefore
+    /// opens connections of its own, with the same settings, and keeps none idle: there is one token request in the lifetime
+    /// of a token, and an idle connection would not survive that long. Any other client, and one in layers, is used as it is;
+    /// give it a pool of its own.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// # use tower_outbound_auth::{BoxError, Credentials};
+    /// use tower_outbound_auth::{client::HttpsClient, oauth::ClientCredentialsGrant};
+    ///
+    /// # fn grant(credentials: Credentials) -> Result<(), BoxError> {
+    /// let https = HttpsClient::builder().root_certificates(std::fs::read("/etc/bank/ca.pem")?).build()?;
+    /// let grant = ClientCredentialsGrant::builder("https://login.bank.example/token", credentials).transport(https).build()?;
+    /// # Ok(()) }
+    /// ```
     pub fn transport<S, B>(mut self, service: S) -> Self
     where
         S: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone + Send + Sync + 'static, // else a `service_fn`
@@ -141,77 +317,103 @@ impl ClientCredentialsGrantBuilder {
         B::Data: Send,
         B::Error: Into<BoxError>,
     {
-        self.exchange = Some(Box::new(Through(service)));
+        self.exchange = Some(exchange::over(service));
         self
     }
 
-    /// Checks the settings and makes the source. No runtime is needed, and nothing is sent.
+    /// Checks the settings and builds the grant. Needs no runtime, and sends nothing.
     ///
     /// # Errors
     ///
-    /// [`Config`](crate::ErrorKind::Config), with what to change: a token URL that is none or that would carry the secret
-    /// in the clear, an id or a secret that cannot be sent, a parameter twice or in place of the credentials, or no
-    /// transport without the feature `client`.
+    /// [`Config`](crate::ErrorKind::Config), with what to change: a token URL that cannot be read or is plain `http`;
+    /// credentials that the method of [`client_auth`](Self::client_auth) cannot send; a parameter that is set twice or belongs
+    /// to the grant; a header that is not yours to set; no transport, without the feature `client` or with
+    /// [`ClientAuth::Certificate`].
     pub fn build(self) -> Result<ClientCredentialsGrant, AuthError> {
-        let (token_url, clock) = self.check_url()?;
+        let (token_url, origin) = self.check_url()?;
         self.client_auth.check(&self.credentials, &self.credentials.secret())?;
-        if self.client_auth == ClientAuth::BasicUnencoded && self.credentials.client_id().contains(':') {
-            return Err(AuthError::config(
-                "a client id with a colon cannot be sent by BasicUnencoded: use Basic or Body",
-            ));
+        if self.grant_type.is_empty() {
+            return Err(AuthError::config("`grant_type` is empty; leave it out for \"client_credentials\""));
         }
-        let params = self.params()?;
+        let (params, headers) = (self.check_params()?, self.check_headers()?);
         let exchange = match self.exchange {
             Some(exchange) => exchange,
             None if self.client_auth == ClientAuth::Certificate => {
                 return Err(AuthError::config(
-                    "ClientAuth::Certificate takes a transport() with the certificate: an client::HttpsClient with identity()",
+                    "`client_auth`: Certificate needs a `transport` that has the certificate, such as an `HttpsClient` with \
+                     `identity`",
                 ));
             }
-            None => ready_made()?,
+            None => default_exchange()?,
         };
-        Ok(ClientCredentialsGrant::of(Inner {
+        Ok(ClientCredentialsGrant::new_with(GrantSettings {
             token_url,
+            origin,
             credentials: self.credentials,
             client_auth: self.client_auth,
+            grant_type: self.grant_type,
             params,
+            headers,
+            json_body: self.json_body,
+            token_types: self.token_types,
             timeout: self.timeout,
             exchange,
-            clock,
         }))
     }
 
-    fn check_url(&self) -> Result<(Uri, Option<OriginKey>), AuthError> {
+    fn check_url(&self) -> Result<(Uri, Origin), AuthError> {
         let (url, origin) = Origin::of_url("token_url", &self.token_url)?;
-        let trusted = origin.is_trusted();
-        if !trusted && !self.insecure_http {
+        if !origin.is_trusted() && !self.insecure_http {
             return Err(AuthError::config(format!(
-                "the token endpoint at {origin} would get the secret in the clear: use https, or allow_insecure_http() \
-                 where that is meant"
+                "the token URL at {origin} would carry the secret in the clear; use https, or `allow_insecure_http` if that \
+                 is intended"
             )));
         }
-        Ok((url, trusted.then_some(origin.key())))
+        Ok((url, origin))
     }
 
-    fn params(&self) -> Result<Vec<(String, String)>, AuthError> {
-        let mut params = Vec::new();
+    fn check_params(&self) -> Result<Vec<(String, Zeroizing<String>)>, AuthError> {
+        let mut params: Vec<(String, Zeroizing<String>)> = Vec::new();
         if !self.scopes.is_empty() {
-            params.push(("scope".to_owned(), self.scopes.join(" ")));
+            params.push(("scope".to_owned(), self.scopes.join(" ").into()));
         }
-        params.extend(self.audience.iter().map(|audience| ("audience".to_owned(), audience.clone())));
+        params.extend(self.audience.iter().map(|audience| ("audience".to_owned(), audience.clone().into())));
         for (name, value) in &self.params {
-            if ["grant_type", "client_id", "client_secret"].contains(&name.as_str()) {
-                return Err(AuthError::config(format!(
-                    "{name} is not for param(): grant and credentials are set already"
-                )));
+            if let Some((_, setting)) = OWN_PARAMS.iter().find(|(own, _)| own == name) {
+                return Err(AuthError::config(format!("`param`: {name} is set already; use {setting} to change it")));
             }
             if name != "resource" && params.iter().any(|(other, _)| other == name) {
-                return Err(AuthError::config(format!("the parameter {name:?} is set twice (RFC 6749, section 3.2)")));
+                return Err(AuthError::config(format!(
+                    "`param`: {name:?} is set twice, which is not allowed (RFC 6749, section 3.2)"
+                )));
             }
             params.push((name.clone(), value.clone()));
         }
-        params.extend(self.resources.iter().map(|resource| ("resource".to_owned(), resource.clone())));
+        params.extend(self.resources.iter().map(|resource| ("resource".to_owned(), resource.clone().into())));
         Ok(params)
+    }
+
+    fn check_headers(&self) -> Result<HeaderMap, AuthError> {
+        let uses_authorization = matches!(self.client_auth, ClientAuth::Basic | ClientAuth::BasicUnencoded);
+        let mut headers = HeaderMap::new();
+        for (name, value) in &self.headers {
+            if OWN_HEADERS.contains(name) {
+                return Err(AuthError::config(format!("`header`: {name} is not yours to set; leave it out")));
+            }
+            if uses_authorization && name == AUTHORIZATION {
+                let method = self.client_auth;
+                return Err(AuthError::config(format!(
+                    "`header`: authorization is used by the client authentication; choose another than {method:?} with \
+                     `client_auth`, or leave it out"
+                )));
+            }
+            headers.insert(name, value.clone());
+            // A map panics where it is full, long after this.
+            if headers.len() > MAX_HEADERS {
+                return Err(AuthError::config(format!("`header`: more than {MAX_HEADERS} headers; leave some out")));
+            }
+        }
+        Ok(headers)
     }
 }
 
@@ -226,11 +428,20 @@ impl fmt::Debug for ClientCredentialsGrantBuilder {
 }
 
 #[cfg(feature = "client")]
-fn ready_made() -> Result<Box<dyn Exchange>, AuthError> {
-    Ok(Box::new(Through(crate::client::HttpsClient::builder().build()?)))
+fn default_exchange() -> Result<Box<dyn Exchange>, AuthError> {
+    Ok(exchange::over(crate::client::HttpsClient::new()?))
 }
 
 #[cfg(not(feature = "client"))]
-fn ready_made() -> Result<Box<dyn Exchange>, AuthError> {
-    Err(AuthError::config("no transport for token requests: set one, or enable the feature `client`"))
+fn default_exchange() -> Result<Box<dyn Exchange>, AuthError> {
+    Err(AuthError::config("no HTTP client for token requests; set `transport`, or enable the feature `client`"))
 }
+
+/// What the body holds anyway, and the setting for it.
+const OWN_PARAMS: [(&str, &str); 3] = [
+    ("grant_type", "`grant_type`"),
+    ("client_id", "the credentials of the builder"),
+    ("client_secret", "the credentials of the builder"),
+];
+const OWN_HEADERS: [HeaderName; 5] = [CONTENT_TYPE, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, CONNECTION];
+const MAX_HEADERS: usize = 100;

@@ -1,40 +1,59 @@
-//! What an error of the transport means, and what to do about it.
+//! Why a connection failed, and what to do about it, for errors of an [`HttpsClient`](crate::client::HttpsClient).
 
 use std::{borrow::Cow, error::Error, io, iter};
 
 use rustls::{AlertDescription, CertificateError, Error as TlsError};
 
-use crate::client::NoTunnel;
+use crate::client::ProxyConnectError;
 
-/// One line for an error that came instead of an answer.
-pub(super) fn what_happened(error: &(dyn Error + 'static)) -> Cow<'static, str> {
-    // The proxy may speak TLS too, and then its trouble is inside of this.
-    if let Some(no_tunnel) = causes(error).find_map(|cause| cause.downcast_ref::<NoTunnel>()) {
-        return format!("the authorization server cannot be reached: {no_tunnel}").into();
+/// The end of the message, if more is known than that there is no connection.
+pub(super) fn reason(error: &(dyn Error + 'static)) -> Option<Cow<'static, str>> {
+    // Before the others: a proxy may speak TLS too.
+    if let Some(failed) = causes(error).find_map(|cause| cause.downcast_ref::<ProxyConnectError>()) {
+        let wants_credentials = causes(error).any(|cause| cause.to_string().ends_with(PROXY_AUTH_REQUIRED));
+        let advice = if wants_credentials { ", which asks for credentials: set `proxy_credentials`" } else { "" };
+        return Some(format!("{failed}{advice}").into());
     }
-    let advice = causes(error).find_map(|cause| match cause.downcast_ref() {
-        // With an authority of the right name and the wrong key it is the signature.
-        Some(TlsError::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature)) => Some(
-            "the authorization server's certificate is from an authority that is not trusted: if it should be, name it in \
-             client::HttpsClient's root_certificates()",
+    let reason = |cause: &(dyn Error + 'static)| match cause.downcast_ref() {
+        Some(TlsError::InvalidCertificate(error)) => of_server_certificate(error),
+        _ => of_client_certificate(&cause.to_string()),
+    };
+    causes(error).find_map(reason).map(Cow::Borrowed)
+}
+
+fn of_server_certificate(error: &CertificateError) -> Option<&'static str> {
+    match error {
+        // A bad signature is what an authority of the right name and the wrong key comes to.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => Some(
+            "its certificate is from an authority that is not trusted; if it should be, add it with `root_certificates` of \
+             `HttpsClientBuilder`",
         ),
-        _ => of_our_certificate(&cause.to_string()),
-    });
-    advice.unwrap_or("the authorization server cannot be reached").into()
-}
-
-/// What the server says of the client's certificate comes after the handshake, as an alert; HTTP/2 keeps its text alone.
-fn of_our_certificate(told: &str) -> Option<&'static str> {
-    let is = |alert: &AlertDescription| told == TlsError::AlertReceived(*alert).to_string();
-    if is(&AlertDescription::CertificateRequired) {
-        return Some(
-            "the authorization server wants a client certificate: give one to client::HttpsClient's identity()",
-        );
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            Some("its certificate is for another name; check the host of the token URL")
+        }
+        CertificateError::Expired
+        | CertificateError::ExpiredContext { .. }
+        | CertificateError::NotValidYet
+        | CertificateError::NotValidYetContext { .. } => {
+            Some("its certificate has expired or is not valid yet; check it, and the clock of this machine")
+        }
+        _ => None,
     }
-    REFUSALS.iter().any(is).then_some("the authorization server does not accept the client certificate")
 }
 
-/// An error and what is behind it. An I/O error names as its source what is behind the error that it holds.
+/// What the server says of the client's certificate comes after the handshake, as an alert. HTTP/2 passes on its text only.
+fn of_client_certificate(text: &str) -> Option<&'static str> {
+    let is = |alert: &AlertDescription| text == TlsError::AlertReceived(*alert).to_string();
+    if is(&AlertDescription::CertificateRequired) {
+        return Some("it asks for a client certificate; set `identity` of `HttpsClientBuilder`");
+    }
+    REFUSALS
+        .iter()
+        .any(is)
+        .then_some("it does not accept the client certificate; check `identity` of `HttpsClientBuilder`")
+}
+
+/// An error and its sources. An I/O error skips the error that it wraps, so look inside.
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     let next = |error: &'a (dyn Error + 'static)| -> Option<&'a (dyn Error + 'static)> {
         match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
@@ -44,6 +63,9 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
     };
     iter::successors(Some(error), move |error| next(*error))
 }
+
+/// The end of the text of hyper-util's error, whose type is not public.
+const PROXY_AUTH_REQUIRED: &str = "proxy authorization required";
 
 /// RFC 8446, section 6.2.
 const REFUSALS: [AlertDescription; 8] = [
@@ -57,3 +79,24 @@ const REFUSALS: [AlertDescription; 8] = [
     // The authority has the right name and the wrong key.
     AlertDescription::DecryptError,
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_servers_certificate_is_told_wherever_it_stands_among_the_causes() {
+        for (error, told) in [
+            (CertificateError::UnknownIssuer, Some("add it with `root_certificates`")),
+            (CertificateError::NotValidForName, Some("is for another name")),
+            (CertificateError::Expired, Some("has expired or is not valid yet")),
+            (CertificateError::NotValidYet, Some("has expired or is not valid yet")),
+            (CertificateError::Revoked, None),
+        ] {
+            let inner = io::Error::new(io::ErrorKind::InvalidData, TlsError::InvalidCertificate(error));
+            let reason = reason(&io::Error::other(io::Error::other(inner)));
+            assert_eq!(reason.is_some(), told.is_some(), "{reason:?}");
+            assert!(told.is_none_or(|told| reason.unwrap().contains(told)), "{told:?}");
+        }
+    }
+}

@@ -1,39 +1,55 @@
-//! The token request (RFC 6749, section 4.4) as a source of tokens.
+//! The client-credentials grant as a source of tokens (RFC 6749, section 4.4).
 
 use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use http::{
-    HeaderValue, Method, Request, StatusCode, Uri,
-    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE},
+    HeaderMap, HeaderValue, Method, Request, StatusCode, Uri,
+    header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, USER_AGENT},
 };
 use http_body_util::Full;
 use secrecy::ExposeSecret;
+use zeroize::Zeroizing;
 
 use super::{
-    builder::{ClientAuth, ClientCredentialsGrantBuilder},
-    exchange::Exchange,
-    wire,
+    builder::ClientCredentialsGrantBuilder,
+    client_auth::ClientAuth,
+    echo::EchoFilter,
+    encode,
+    exchange::{Exchange, TokenResponse},
+    members,
+    wire::{Expected, Granted},
 };
 use crate::{
+    basic,
     credentials::{Credentials, Secret},
     error::{AuthError, ErrorKind},
-    time::{self, Moment, OriginKey},
+    origin::Origin,
+    telemetry,
+    time::{self, Moment},
     token::{AccessToken, FetchRequest, TokenSource},
 };
 
-/// Tokens by the OAuth 2.0 client-credentials grant (RFC 6749, section 4.4).
+/// OAuth 2.0 client-credentials grant (RFC 6749, section 4.4) as a [`TokenSource`].
 ///
-/// One `POST` for each token, over `https` (or plain `http` to this machine), without following a redirect. Clones share
-/// everything.
+/// Each token is one `POST` to the token endpoint over `https`, or over `http` to this machine. Redirects are not followed.
+/// Clones share all settings.
+///
+/// The token response may say more than the RFC has it say: [`AccessToken::response_field`] returns the rest. Members that
+/// are missing, of another type, or twice there never cost the token, only a useless `access_token` or a foreign `token_type`
+/// does.
 ///
 /// # Example
 ///
 /// ```
 /// use std::time::Duration;
-/// use tower_outbound_auth::{AuthError, Credentials, oauth::{ClientAuth, ClientCredentialsGrant}};
+/// use tower_outbound_auth::{
+///     AuthError, Credentials,
+///     oauth::{ClientAuth, ClientCredentialsGrant},
+/// };
 ///
 /// # #[cfg(feature = "client")]
-/// fn source() -> Result<ClientCredentialsGrant, AuthError> {
+/// fn grant() -> Result<ClientCredentialsGrant, AuthError> {
 ///     let credentials = Credentials::from_env("CLIENT_ID", "CLIENT_SECRET")?;
 ///     ClientCredentialsGrant::builder("https://login.example.com/oauth/token", credentials)
 ///         .client_auth(ClientAuth::Basic)
@@ -44,79 +60,103 @@ use crate::{
 /// ```
 #[derive(Clone)]
 pub struct ClientCredentialsGrant {
-    inner: Arc<Inner>,
+    settings: Arc<GrantSettings>,
 }
 
 /// The settings, checked.
-pub(super) struct Inner {
+pub(super) struct GrantSettings {
     pub(super) token_url: Uri,
+    pub(super) origin: Origin,
     pub(super) credentials: Credentials,
     pub(super) client_auth: ClientAuth,
-    /// What the form holds besides grant and credentials.
-    pub(super) params: Vec<(String, String)>,
+    pub(super) grant_type: String,
+    /// What the body holds besides grant type and credentials.
+    pub(super) params: Vec<(String, Zeroizing<String>)>,
+    pub(super) headers: HeaderMap,
+    pub(super) json_body: bool,
+    pub(super) token_types: Vec<String>,
     pub(super) timeout: Duration,
     pub(super) exchange: Box<dyn Exchange>,
-    /// Whose clock the response tells, if it may be learnt.
-    pub(super) clock: Option<OriginKey>,
 }
 
 impl ClientCredentialsGrant {
-    /// Starts a source that asks for tokens at this URL.
+    /// Returns a builder for the grant at this token endpoint.
+    ///
+    /// The URL is `https://`, or `http://` to this machine; its query, if it has one, is sent as it is.
     pub fn builder(token_url: &str, credentials: Credentials) -> ClientCredentialsGrantBuilder {
         ClientCredentialsGrantBuilder::new(token_url, credentials)
     }
 
-    pub(super) fn of(inner: Inner) -> Self {
-        Self { inner: Arc::new(inner) }
+    pub(super) fn new_with(settings: GrantSettings) -> Self {
+        Self { settings: Arc::new(settings) }
     }
 
-    async fn ask(&self) -> Result<AccessToken, AuthError> {
-        let inner = &*self.inner;
-        let asked = Moment::now();
-        // One snapshot for the request, its errors and its token, as the secret may be rotated at any time.
-        let secret = inner.credentials.secret();
-        let exchange = inner.exchange.exchange(inner.request(&secret)?);
-        let mut answer = time::within(inner.timeout, exchange)
-            .await
-            .ok_or_else(|| AuthError::new(ErrorKind::Timeout, "the authorization server did not answer in time"))??;
-        if let Some(body) = answer.body.as_deref_mut() {
-            wire::unescape_slashes(body);
+    async fn fetch_token(&self) -> Result<AccessToken, AuthError> {
+        let settings = &*self.settings;
+        // The only look at the secret: a rotation meanwhile changes neither the request nor what is said of its token.
+        let secret = settings.credentials.secret();
+        let sent = Moment::now();
+        let exchange = settings.exchange.exchange(settings.request(&secret)?);
+        let response = time::within(settings.timeout, exchange).await.ok_or_else(|| settings.timed_out())??;
+        let origin = settings.origin.is_trusted().then(|| settings.origin.key());
+        let date = origin.zip(time::date(&response.head.headers));
+        let granted = settings.read(response, &secret)?;
+        if granted.lifetime_unusable {
+            telemetry::lifetime_unusable();
         }
-        let (head, body) = (&answer.head, answer.body.as_ref().map(|body| body.as_slice()));
-        let read = wire::read(head.status, &head.headers, body, asked.wall);
-        let token = read.map_err(|error| without_echo(inner.with_help(head.status, error, &secret), &secret))?;
-        // The server may have made it at any time since it was asked.
-        let token = token.created_at(asked).with_server_date(inner.clock.zip(time::date(&head.headers)));
-        Ok(if inner.client_auth.sends_secret() { token.obtained_with(&inner.credentials, secret) } else { token })
+        // The server may have issued it at any time since the request was sent.
+        let token = granted.token.created_at(sent).with_server_date(date);
+        Ok(if settings.client_auth.sends_secret() { token.obtained_with(&settings.credentials, secret) } else { token })
     }
 }
 
-impl Inner {
-    fn request(&self, secret: &Secret) -> Result<Request<Full<bytes::Bytes>>, AuthError> {
+impl GrantSettings {
+    fn request(&self, secret: &Secret) -> Result<Request<Full<Bytes>>, AuthError> {
         self.client_auth.check(&self.credentials, secret)?;
-        let id = self.credentials.client_id();
-        let secret = secret.expose_secret();
-        let (basic, in_body) = match self.client_auth {
+        let (id, secret) = (self.credentials.client_id(), secret.expose_secret());
+        let (authorization, in_body) = match self.client_auth {
             ClientAuth::Body => (None, &[("client_id", id), ("client_secret", secret)][..]),
-            ClientAuth::Basic => (Some(wire::basic(id, secret, true)?), &[][..]),
-            ClientAuth::BasicUnencoded => (Some(wire::basic(id, secret, false)?), &[][..]),
+            ClientAuth::Basic => (Some(encode::basic(id, secret)?), &[][..]),
+            ClientAuth::BasicUnencoded => (Some(basic::header(id, secret)?), &[][..]),
             ClientAuth::Certificate => (None, &[("client_id", id)][..]),
         };
-        let grant = [("grant_type", "client_credentials")];
-        let in_body = in_body.iter().copied();
         let params = self.params.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let form = wire::form(grant.into_iter().chain(in_body).chain(params));
+        let pairs = [("grant_type", self.grant_type.as_str())].into_iter().chain(in_body.iter().copied()).chain(params);
+        let (content_type, body) = if self.json_body {
+            ("application/json", encode::json(pairs)?)
+        } else {
+            ("application/x-www-form-urlencoded", encode::form(pairs))
+        };
 
-        let mut request = Request::new(Full::new(form));
+        let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.token_url.clone();
         let headers = request.headers_mut();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
-        if let Some(basic) = basic {
-            headers.insert(AUTHORIZATION, basic);
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        headers.insert(USER_AGENT, HeaderValue::from_static(PRODUCT));
+        headers.extend(self.headers.clone());
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        if let Some(authorization) = authorization {
+            headers.insert(AUTHORIZATION, authorization);
         }
         Ok(request)
+    }
+
+    fn read(&self, response: TokenResponse, secret: &Secret) -> Result<Granted, AuthError> {
+        let TokenResponse { head, mut body } = response;
+        if let Some(body) = body.as_deref_mut() {
+            members::repair(body);
+        }
+        let params = self.params.iter().map(|(_, value)| value.as_str());
+        let headers = self.headers.values().filter_map(|value| value.to_str().ok());
+        let echo = EchoFilter::new(self.credentials.client_id(), secret.expose_secret(), params.chain(headers));
+        let mut expected = Expected { token_types: &self.token_types, echo };
+        let read = expected.read(head.status, &head.headers, body.as_ref().map(|body| body.as_slice()));
+        read.map_err(|error| {
+            let retry_after = time::retry_after(&head.headers, Moment::now().wall);
+            self.with_help(head.status, error, secret).with_retry_after(retry_after)
+        })
     }
 
     /// A client that is not known by one kind of Basic may be known by the other, where that sends something else.
@@ -130,13 +170,22 @@ impl Inner {
             ClientAuth::BasicUnencoded => "if id and secret are right, try ClientAuth::Basic or Body",
             _ => return error,
         };
-        // Some answer 401 or 403 and nothing else, some 401 with a code of their own.
+        // Some servers answer 401 or 403 and nothing else, some 401 with a code of their own.
         let is_unknown = match (status, error.oauth_error()) {
             (StatusCode::UNAUTHORIZED, _) | (StatusCode::FORBIDDEN, None) => true,
-            (_, code) => matches!(code, Some("invalid_client" | "unauthorized_client")),
+            (_, code) => {
+                error.kind() == ErrorKind::Denied && matches!(code, Some("invalid_client" | "unauthorized_client"))
+            }
         };
-        let differs = || wire::is_encoded(id) || wire::is_encoded(secret.expose_secret());
-        if error.kind() == ErrorKind::Denied && is_unknown && differs() { error.with_help(help) } else { error }
+        let differs = || [id, secret.expose_secret()].iter().any(|text| encode::encoded(text).as_str() != *text);
+        if is_unknown && differs() { error.with_help(help) } else { error }
+    }
+
+    fn timed_out(&self) -> AuthError {
+        let Self { origin, timeout, .. } = self;
+        let message =
+            format!("the authorization server at {origin} did not answer within {timeout:?} (`timeout` of the grant)");
+        AuthError::new(ErrorKind::Timeout, message)
     }
 }
 
@@ -145,31 +194,27 @@ impl TokenSource for ClientCredentialsGrant {
         &self,
         _request: FetchRequest,
     ) -> Pin<Box<dyn Future<Output = Result<AccessToken, AuthError>> + Send + '_>> {
-        Box::pin(self.ask())
+        Box::pin(self.fetch_token())
     }
 
     fn generation(&self) -> u64 {
-        self.inner.credentials.rotations()
+        self.settings.credentials.rotations()
     }
 }
 
 impl fmt::Debug for ClientCredentialsGrant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { token_url, credentials, client_auth, params, timeout, .. } = &*self.inner;
+        let GrantSettings { origin, credentials, client_auth, params, headers, timeout, .. } = &*self.settings;
         f.debug_struct("ClientCredentialsGrant")
-            .field("token_endpoint", &token_url.host())
+            .field("token_endpoint", origin)
             .field("credentials", credentials)
             .field("client_auth", client_auth)
             .field("params", &params.iter().map(|(name, _)| name).collect::<Vec<_>>())
+            .field("headers", &headers.keys().collect::<Vec<_>>())
             .field("timeout", timeout)
             .finish_non_exhaustive()
     }
 }
 
-/// Removes an error code that repeats the secret.
-fn without_echo(error: AuthError, secret: &Secret) -> AuthError {
-    let secret = secret.expose_secret();
-    // An empty one is in every text.
-    let echoes = !secret.is_empty() && error.oauth_error().is_some_and(|code| code.contains(secret));
-    if echoes { error.without_oauth_error() } else { error }
-}
+/// The default `User-Agent`.
+const PRODUCT: &str = concat!("tower-outbound-auth/", env!("CARGO_PKG_VERSION"));

@@ -1,222 +1,236 @@
-//! The token request and its answer as text (RFC 6749, sections 2.3.1, 4.4, 5.1, 5.2): pure functions.
+//! What a token response means (RFC 6749, sections 5.1 and 5.2): pure functions of status, headers and body.
 
-use std::time::{Duration, SystemTime};
+use std::{borrow::Cow, time::Duration};
 
-use base64::{Engine, engine::general_purpose::STANDARD};
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{
+    HeaderMap, StatusCode, Uri,
+    header::{CONTENT_ENCODING, LOCATION},
+};
 use secrecy::SecretString;
-use serde::Deserialize;
-use serde_json::Value;
-use zeroize::Zeroizing;
 
+use super::{
+    echo::EchoFilter,
+    members::{Members, scalar},
+};
 use crate::{
     error::{AuthError, ErrorKind},
-    time,
+    origin::Origin,
     token::AccessToken,
 };
 
-/// `application/x-www-form-urlencoded`, in memory that is wiped and was never moved.
-pub(crate) fn form<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> Bytes {
-    let longest = pairs.clone().map(|(name, value)| 3 * (name.len() + value.len()) + 2).sum();
-    let mut form = Zeroizing::new(String::with_capacity(longest));
-    for (name, value) in pairs {
-        if !form.is_empty() {
-            form.push('&');
+/// What a token response is held against.
+pub(super) struct Expected<'a> {
+    /// Besides `Bearer`.
+    pub(super) token_types: &'a [String],
+    pub(super) echo: EchoFilter,
+}
+
+/// A token, and whether its response has a lifetime that means nothing.
+#[derive(Debug)]
+pub(super) struct Granted {
+    pub(super) token: AccessToken,
+    pub(super) lifetime_unusable: bool,
+}
+
+impl Expected<'_> {
+    /// Reads the response to a token request. `body` is `None` if it was too long to be read.
+    pub(super) fn read(
+        &mut self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: Option<&[u8]>,
+    ) -> Result<Granted, AuthError> {
+        let members = body.and_then(Members::parse);
+        if !status.is_success() {
+            return Err(self.refusal(status, headers, members.as_ref()));
         }
-        form.extend(form_urlencoded::byte_serialize(name.as_bytes()));
-        form.push('=');
-        form.extend(form_urlencoded::byte_serialize(value.as_bytes()));
-    }
-    Bytes::from_owner(form)
-}
-
-/// The value of an `Authorization: Basic` header; id and secret as they are, or form-encoded as RFC 6749 wants it.
-pub(crate) fn basic(id: &str, secret: &str, encoded: bool) -> Result<HeaderValue, AuthError> {
-    let mut pair = Zeroizing::new(String::with_capacity(3 * (id.len() + secret.len()) + 1));
-    if encoded {
-        pair.extend(form_urlencoded::byte_serialize(id.as_bytes()));
-        pair.push(':');
-        pair.extend(form_urlencoded::byte_serialize(secret.as_bytes()));
-    } else {
-        pair.extend([id, ":", secret]);
-    }
-    let mut header = Zeroizing::new(String::with_capacity("Basic ".len() + pair.len().div_ceil(3) * 4));
-    header.push_str("Basic ");
-    STANDARD.encode_string(pair.as_bytes(), &mut header);
-    let mut header = HeaderValue::from_maybe_shared(Bytes::from_owner(header))
-        .map_err(|error| AuthError::config("the client id and secret make no header value").with_source(error))?;
-    header.set_sensitive(true);
-    Ok(header)
-}
-
-/// Whether form-encoding changes this text.
-pub(crate) fn is_encoded(text: &str) -> bool {
-    form_urlencoded::byte_serialize(text.as_bytes()).any(|part| part.starts_with(['%', '+']))
-}
-
-/// Undoes the one escape that tokens come with, `\/`, in place. A string without escapes is read from where it stands;
-/// one with them would be put together in memory that nobody wipes.
-pub(crate) fn unescape_slashes(body: &mut Vec<u8>) {
-    let mut in_escape = false;
-    body.dedup_by(|next, before| {
-        let slash = in_escape && *next == b'/';
-        if slash {
-            *before = b'/';
+        if body.is_none() {
+            return Err(malformed("the token response is longer than 64 KiB"));
         }
-        in_escape = !in_escape && *next == b'\\';
-        slash
-    });
+        let members = members.ok_or_else(|| self.not_json(headers))?;
+        if has_error(&members) {
+            self.hide_token(&members);
+            return Err(self.refusal(status, headers, Some(&members)));
+        }
+        self.check_token_type(&members)?;
+        let token = members.string("access_token");
+        let token = token.ok_or_else(|| malformed("the token response has no access_token that is a string"))?;
+        let (lifetime, lifetime_unusable) = lifetime(members.json("expires_in"));
+        let mut token = AccessToken::new(SecretString::from(token.as_str()), lifetime)?;
+        // `Debug` of a token shows its scope.
+        if let Some(scope) = scope(&members).filter(|scope| self.echo.is_usable(scope, token.expose_secret())) {
+            token = token.with_scope(scope);
+        }
+        for (name, value) in members.scalars().filter(|(name, _)| !STANDARD_MEMBERS.contains(name)) {
+            token = token.with_response_field(name, value.as_str());
+        }
+        Ok(Granted { token, lifetime_unusable })
+    }
+
+    /// Keeps the token out of the error, should another member repeat it.
+    fn hide_token(&mut self, members: &Members<'_>) {
+        if let Some(token) = members.string("access_token") {
+            self.echo.add(&token);
+        }
+    }
+
+    fn check_token_type(&mut self, members: &Members<'_>) -> Result<(), AuthError> {
+        let Some(json) = members.json("token_type") else {
+            return Ok(());
+        };
+        let text = members.string("token_type").unwrap_or_default();
+        let found = text.trim();
+        let mut accepted = ["Bearer"].into_iter().chain(self.token_types.iter().map(|accepted| accepted.trim()));
+        if json.starts_with('"') && accepted.any(|accepted| found.eq_ignore_ascii_case(accepted)) {
+            return Ok(());
+        }
+        self.hide_token(members);
+        let shown = if self.is_shown(found, "-._~:/?#[]@!$&'()*+,;=%") { format!(" ({found})") } else { String::new() };
+        Err(malformed(format!(
+            "the token_type of the token response is not Bearer{shown}; if such a token is sent like a bearer token, name it in \
+             `accept_token_type`"
+        )))
+    }
+
+    /// An error of section 5.2, or what stands in its place.
+    fn refusal(&self, status: StatusCode, headers: &HeaderMap, members: Option<&Members<'_>>) -> AuthError {
+        let code = members.and_then(|members| members.string("error")).filter(|code| is_code(code));
+        let code = code.as_deref().map(String::as_str);
+        let number = status.as_u16();
+        let message = match kind(status, code) {
+            ErrorKind::Malformed if status.is_redirection() => self.redirect(number, headers),
+            ErrorKind::Malformed => format!("the token endpoint answered {number}, which has no meaning here"),
+            _ if status.is_success() => format!("the authorization server answered {number} with an error"),
+            ErrorKind::Denied => format!("the authorization server refused the token request ({number})"),
+            _ if code.is_some() || is_busy(status) => {
+                format!("the authorization server cannot serve the token request ({number})")
+            }
+            _ => format!(
+                "the token endpoint answered {number} without an OAuth 2.0 error code: check the token URL, and proxies and \
+                 firewalls on the way"
+            ),
+        };
+        let mut error = AuthError::new(kind(status, code), message);
+        if let Some(code) = code.filter(|code| is_known(code) || self.echo.is_clean(code)) {
+            error = error.with_oauth_error(code);
+        }
+        let description = members.and_then(|members| members.string("error_description"));
+        match description.filter(|text| is_description(text) && self.echo.is_clean(text)) {
+            Some(description) => error.with_oauth_error_description(&description),
+            None => error,
+        }
+    }
+
+    fn redirect(&self, number: u16, headers: &HeaderMap) -> String {
+        let location = headers.get(LOCATION).and_then(|location| Uri::try_from(location.as_bytes()).ok());
+        let target = location.and_then(|location| Origin::of(&location)).map(|origin| origin.to_string());
+        let target =
+            target.filter(|origin| self.echo.is_clean(origin)).map_or_else(String::new, |to| format!(" to {to}"));
+        format!(
+            "the token endpoint redirects{target} ({number}), and redirects are not followed; use the URL behind it as the \
+             token URL"
+        )
+    }
+
+    fn not_json(&self, headers: &HeaderMap) -> AuthError {
+        let coding = headers.get(CONTENT_ENCODING).and_then(|coding| coding.to_str().ok()).map(str::trim);
+        match coding.filter(|coding| self.is_shown(coding, "-_.+*, ") && !coding.eq_ignore_ascii_case("identity")) {
+            Some(coding) => malformed(format!(
+                "the token response has the content coding {coding}, although `identity` was asked for; put a decompression \
+                 layer into `transport`"
+            )),
+            None => malformed("the token response is not a JSON object (RFC 6749, section 5.1); check the token URL"),
+        }
+    }
+
+    /// Whether an error may quote this text: letters, digits and these characters, at most 64, and no credential.
+    fn is_shown(&self, text: &str, others: &str) -> bool {
+        (1..=MAX_SHOWN).contains(&text.len())
+            && text.chars().all(|c| c.is_ascii_alphanumeric() || others.contains(c))
+            && self.echo.is_clean(text)
+    }
 }
 
-/// Reads the answer to a token request. `body` is `None` if it was longer than anybody reads.
-pub(crate) fn read(
-    status: StatusCode,
-    headers: &HeaderMap,
-    body: Option<&[u8]>,
-    now: SystemTime,
-) -> Result<AccessToken, AuthError> {
-    if !status.is_success() {
-        return Err(refusal(status, body).with_retry_after(time::retry_after(headers, now)));
+/// What a status means together with an error code.
+fn kind(status: StatusCode, code: Option<&str>) -> ErrorKind {
+    match code {
+        _ if is_busy(status) => ErrorKind::Unavailable,
+        Some(code) if TROUBLES.contains(&code) => ErrorKind::Unavailable,
+        _ if !status.is_success() && !status.is_client_error() => ErrorKind::Malformed,
+        Some(code) if REFUSALS.contains(&code) => ErrorKind::Denied,
+        None if status == StatusCode::UNAUTHORIZED => ErrorKind::Denied,
+        _ => ErrorKind::Unavailable,
     }
-    let body = body.ok_or_else(|| malformed("the token response is longer than 64 KiB"))?;
-    let answer: Success =
-        object(body).ok_or_else(|| malformed("the token response is not the JSON object of RFC 6749, section 5.1"))?;
-    if let Some(error) = answer.error {
-        let denied = AuthError::new(ErrorKind::Denied, "the authorization server answered 200 with an error");
-        return Err(with_code(denied, error.as_str()));
-    }
-    if answer.token_type.is_some_and(|kind| !kind.eq_ignore_ascii_case("bearer")) {
-        return Err(malformed("the token response's token_type is not Bearer"));
-    }
-    let token = answer.access_token.ok_or_else(|| malformed("the token response has no access_token"))?;
-    let lifetime = answer.expires_in.as_ref().map(lifetime).transpose()?;
-    let token = AccessToken::new(token, lifetime)?;
-    Ok(match answer.scope {
-        Some(scope) => token.with_scope(scope),
-        None => token,
+}
+
+fn is_busy(status: StatusCode) -> bool {
+    status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429)
+}
+
+/// Whether there is an error: some servers always send the member, and an empty one where all is well.
+fn has_error(members: &Members<'_>) -> bool {
+    members.json("error").is_some_and(|json| {
+        let inside = json.trim_matches(|c: char| c.is_whitespace() || "\"{}[]".contains(c));
+        !["", "null", "false", "0"].contains(&inside)
     })
 }
 
-/// Reads a JSON object, and no array of its values, which serde would take as well. What serde says of a body may quote
-/// it, so nobody hears of that.
-fn object<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Option<T> {
-    body.trim_ascii_start().starts_with(b"{").then(|| serde_json::from_slice(body).ok()).flatten()
+fn is_code(text: &str) -> bool {
+    (1..=MAX_CODE).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
 }
 
-#[derive(Deserialize)]
-struct Success {
-    access_token: Option<SecretString>,
-    token_type: Option<String>,
-    expires_in: Option<Value>,
-    scope: Option<String>,
-    error: Option<Value>,
+/// Whether the code is of a standard: it says nothing about a secret that happens to look like it.
+fn is_known(code: &str) -> bool {
+    REFUSALS.contains(&code) || TROUBLES.contains(&code)
 }
 
-#[derive(Deserialize)]
-struct Failure {
-    error: String,
+/// RFC 6749, appendix A.8: printable ASCII but for quote and backslash.
+fn is_description(text: &str) -> bool {
+    (1..=MAX_DESCRIPTION).contains(&text.len())
+        && text.bytes().all(|byte| matches!(byte, b' '..=b'~') && !b"\"\\".contains(&byte))
 }
 
-fn refusal(status: StatusCode, body: Option<&[u8]>) -> AuthError {
-    let number = status.as_u16();
-    if status.is_redirection() {
-        return malformed(format!(
-            "the token endpoint redirects ({number}), which is never followed: name its new URL"
-        ));
-    }
-    let error = if status.is_server_error() || matches!(number, 408 | 425 | 429) {
-        AuthError::new(ErrorKind::Unavailable, format!("the authorization server cannot serve the request ({number})"))
-    } else if status.is_client_error() {
-        AuthError::new(ErrorKind::Denied, format!("the authorization server refused the token request ({number})"))
-    } else {
-        malformed(format!("the token endpoint answered with a status that means nothing here ({number})"))
+/// `scope` as a string; some servers send a list.
+fn scope(members: &Members<'_>) -> Option<String> {
+    let list = |json| serde_json::from_str::<Vec<Cow<'_, str>>>(json).ok();
+    members.string("scope").map(|scope| scope.to_string()).or_else(|| Some(list(members.json("scope")?)?.join(" ")))
+}
+
+/// `expires_in` in seconds, as a positive number or a decimal string; and whether it is there but unusable.
+fn lifetime(json: Option<&str>) -> (Option<Duration>, bool) {
+    let Some(json) = json else {
+        return (None, false);
     };
-    let failure: Option<Failure> = body.and_then(object);
-    with_code(error, failure.as_ref().map(|failure| failure.error.as_str()))
+    let seconds = scalar(json).and_then(|text| {
+        // `parse` alone would read "inf" and "nan".
+        let is_decimal = |text: &&str| text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
+        Some(text.trim()).filter(is_decimal)?.parse::<f64>().ok()
+    });
+    let lifetime = seconds.filter(|seconds| *seconds > 0.0).map(|seconds| seconds.min(MAX_LIFETIME));
+    let lifetime =
+        lifetime.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).filter(|time| !time.is_zero());
+    (lifetime, lifetime.is_none())
 }
 
-/// Adds the `error` code if it is one of section 5.2: printable ASCII but for quote and backslash.
-fn with_code(error: AuthError, code: Option<&str>) -> AuthError {
-    let fits = |code: &&str| {
-        (1..=LONGEST_CODE).contains(&code.len())
-            && code.bytes().all(|byte| matches!(byte, b' '..=b'~') && !b"\"\\".contains(&byte))
-    };
-    match code.filter(fits) {
-        Some(code) => error.with_oauth_error(code),
-        None => error,
-    }
-}
-
-/// `expires_in` in seconds: a number, or one in a string as some servers have it. Below zero it has ended already.
-fn lifetime(value: &Value) -> Result<Duration, AuthError> {
-    let seconds = match value {
-        Value::Number(number) => number.as_f64(),
-        Value::String(text) => text.trim().parse().ok(),
-        _ => None,
-    };
-    match seconds {
-        Some(seconds) if seconds.is_finite() => {
-            Ok(Duration::try_from_secs_f64(seconds.clamp(0.0, LONGEST_LIFETIME)).unwrap_or_default())
-        }
-        _ => Err(malformed("the token response's expires_in is no number of seconds")),
-    }
-}
-
-fn malformed(message: impl Into<std::borrow::Cow<'static, str>>) -> AuthError {
+fn malformed(message: impl Into<Cow<'static, str>>) -> AuthError {
     AuthError::new(ErrorKind::Malformed, message)
 }
 
+/// RFC 6749, section 5.2.
+const REFUSALS: [&str; 6] = [
+    "invalid_request",
+    "invalid_client",
+    "invalid_grant",
+    "unauthorized_client",
+    "unsupported_grant_type",
+    "invalid_scope",
+];
+/// Codes of other standards (RFC 6749, section 4.1.2.1; RFC 8628, section 3.5) that servers use here too.
+const TROUBLES: [&str; 3] = ["temporarily_unavailable", "server_error", "slow_down"];
+/// What a token has accessors for, and tokens for other purposes.
+const STANDARD_MEMBERS: [&str; 6] = ["access_token", "token_type", "expires_in", "scope", "refresh_token", "id_token"];
 /// Ten years, in seconds.
-const LONGEST_LIFETIME: f64 = 10.0 * 365.0 * 86_400.0;
-const LONGEST_CODE: usize = 64;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// How often memory was asked for. Text that outgrows its memory is moved, and leaves a copy that nobody wipes.
-    fn allocations<T>(write: impl FnOnce() -> T) -> u64 {
-        allocation_counter::measure(|| drop(write())).count_total
-    }
-
-    #[test]
-    fn o6_a_form_never_outgrows_its_memory() {
-        let of = |pairs: &[(&str, &str)]| allocations(|| form(pairs.iter().copied()));
-        let (plain, escaped) = ("x".repeat(100), "%".repeat(100));
-        let usual = of(&[("a", "b")]);
-        for (name, value) in
-            [("", ""), ("", "%%"), ("%%", ""), ("a", &escaped), (&escaped, &plain), (&escaped, &escaped)]
-        {
-            assert_eq!(of(&[(name, value); 10]), usual, "{name}={value}");
-        }
-    }
-
-    #[test]
-    fn o6_basic_credentials_never_outgrow_their_memory() {
-        let of = |id: &str, secret: &str, encoded| allocations(|| basic(id, secret, encoded));
-        let (plain, escaped) = ("x".repeat(100), "%".repeat(100));
-        let usual = of("a", "b", true);
-        for (id, secret) in
-            [("", ""), ("a", escaped.as_str()), (&escaped, ""), (&escaped, &plain), (&escaped, &escaped)]
-        {
-            assert_eq!([of(id, secret, true), of(id, secret, false)], [usual; 2], "{id}:{secret}");
-        }
-    }
-
-    #[test]
-    fn o6_only_an_escaped_slash_is_unescaped() {
-        for (json, expected) in [
-            (r#"{"a":"b\/c\/"}"#, r#"{"a":"b/c/"}"#),
-            (r#"{"a":"b\\/c"}"#, r#"{"a":"b\\/c"}"#),
-            (r#"{"a":"\\\/\"\n\u00e9/"}"#, r#"{"a":"\\/\"\n\u00e9/"}"#),
-            (r#""/""#, r#""/""#),
-            ("/", "/"),
-            ("", ""),
-        ] {
-            let mut body = json.as_bytes().to_vec();
-            unescape_slashes(&mut body);
-            assert_eq!(String::from_utf8_lossy(&body), expected);
-        }
-    }
-}
+const MAX_LIFETIME: f64 = 10.0 * 365.0 * 86_400.0;
+const MAX_CODE: usize = 32;
+const MAX_DESCRIPTION: usize = 512;
+const MAX_SHOWN: usize = 64;

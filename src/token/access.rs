@@ -1,6 +1,7 @@
 //! An access token: secret bytes, built into a header once, wiped when the last user lets go of them.
 
 use std::{
+    collections::BTreeMap,
     fmt, str,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -38,7 +39,7 @@ pub struct AccessToken {
     /// `Bearer <token>`, marked sensitive, in memory that is wiped.
     header: HeaderValue,
     scope: Option<Arc<str>>,
-    fields: Option<Arc<[(String, String)]>>,
+    response_fields: Option<Arc<BTreeMap<String, Zeroizing<String>>>>,
     lifetime: Option<Duration>,
     /// When its lifetime began.
     created: Moment,
@@ -70,7 +71,15 @@ impl AccessToken {
             return malformed("the access token has characters that no header may have");
         };
         let created = Moment::now();
-        Ok(Self { header, scope: None, fields: None, lifetime, created, server_date: None, obtained_with: None })
+        Ok(Self {
+            header,
+            scope: None,
+            response_fields: None,
+            lifetime,
+            created,
+            server_date: None,
+            obtained_with: None,
+        })
     }
 
     /// Adds the scope that the server granted (RFC 6749, section 5.1).
@@ -79,11 +88,12 @@ impl AccessToken {
         self
     }
 
-    /// Adds a field of the token response, for [`response_field`](Self::response_field). The last one of a name counts.
+    /// Adds another member of the token response. A second value for the same name replaces the first.
+    ///
+    /// The value is wiped like the token, and `Debug` shows neither name nor value.
     pub fn with_response_field(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        let added = (name.into(), value.into());
-        let others = self.fields.iter().flat_map(|fields| fields.iter()).filter(|(name, _)| *name != added.0).cloned();
-        self.fields = Some(others.chain([added.clone()]).collect());
+        let fields = self.response_fields.get_or_insert_default();
+        Arc::make_mut(fields).insert(name.into(), Zeroizing::new(value.into()));
         self
     }
 
@@ -104,12 +114,23 @@ impl AccessToken {
         self.scope.as_deref()
     }
 
-    /// Returns another field of the token response as text, such as Salesforce's `instance_url`.
+    /// Returns another member of the token response, such as Salesforce's `instance_url`: a string, or a number as text.
     ///
-    /// Strings and numbers only; nested values are not kept.
+    /// Not among them are those that every server may send: `access_token`, `token_type`, `expires_in`, `scope`,
+    /// `refresh_token` and `id_token`.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use tower_outbound_auth::token::AccessToken;
+    ///
+    /// let token = AccessToken::new("eyJhbGciOi", None)?.with_response_field("instance_url", "https://eu7.example.com");
+    /// assert_eq!(token.response_field("instance_url"), Some("https://eu7.example.com"));
+    /// assert_eq!(token.response_field("signature"), None);
+    /// # Ok::<(), tower_outbound_auth::AuthError>(())
+    /// ```
     pub fn response_field(&self, name: &str) -> Option<&str> {
-        let mut fields = self.fields.iter().flat_map(|fields| fields.iter());
-        fields.find(|(other, _)| other == name).map(|(_, value)| value.as_str())
+        self.response_fields.as_ref()?.get(name).map(|value| value.as_str())
     }
 
     /// `Bearer <token>`, or the token after another scheme.

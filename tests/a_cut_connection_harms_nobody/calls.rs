@@ -15,7 +15,7 @@ use crate::{
 #[tokio::test]
 async fn a_call_that_is_cut_off_at_any_byte_fails_with_the_transports_error_and_is_sent_once() -> TestResult {
     let server = server::listen().await?;
-    let transport = HttpsClient::builder().idle_timeout(A_MINUTE).build()?;
+    let transport = HttpsClient::builder().pool_idle_timeout(A_MINUTE).build()?;
     let first = first_exchange(&transport, "/one").await?;
     each(every_cut(first), |fault| {
         let transport = transport.clone();
@@ -42,7 +42,7 @@ async fn a_call_that_is_cut_off_at_any_byte_fails_with_the_transports_error_and_
 #[test]
 fn a_call_on_a_connection_that_was_closed_unnoticed_is_sent_once() -> TestResult {
     let (servers, client) = (Runtime::new()?, Builder::new_current_thread().enable_all().build()?);
-    let transport = HttpsClient::builder().idle_timeout(A_MINUTE).build()?;
+    let transport = HttpsClient::builder().pool_idle_timeout(A_MINUTE).build()?;
     let mut failed = 0;
     for _ in 0..20 {
         let proxy = servers.block_on(async { Proxy::before(server::listen().await?, &[]).await })?;

@@ -18,7 +18,7 @@ use crate::{
 #[tokio::test]
 async fn r4_a_second_sending_that_is_cut_off_at_any_byte_is_the_last() -> TestResult {
     let server = server::listen().await?;
-    let transport = HttpsClient::builder().idle_timeout(A_MINUTE).build()?;
+    let transport = HttpsClient::builder().pool_idle_timeout(A_MINUTE).build()?;
     // The 401 is as long as the answer that a call gets without a token to refuse.
     let [request, answer] = refused_exchange(&transport).await?;
     let of =
@@ -40,7 +40,7 @@ async fn r4_a_second_sending_that_is_cut_off_at_any_byte_is_the_last() -> TestRe
 #[tokio::test]
 async fn r9_a_401_that_is_cut_off_in_its_head_is_none_and_in_its_body_is_healed_all_the_same() -> TestResult {
     let server = server::listen().await?;
-    let transport = HttpsClient::builder().idle_timeout(A_MINUTE).build()?;
+    let transport = HttpsClient::builder().pool_idle_timeout(A_MINUTE).build()?;
     let [_, answer] = refused_exchange(&transport).await?;
     let head = answer - server::SIZE;
     let faults =
@@ -67,7 +67,7 @@ async fn r9_a_401_that_is_cut_off_in_its_head_is_none_and_in_its_body_is_healed_
 #[tokio::test]
 async fn r6_a_401_whose_token_exchange_is_cut_off_at_any_byte_is_the_callers() -> TestResult {
     let server = server::listen().await?;
-    let api = HttpsClient::builder().build()?;
+    let api = HttpsClient::builder().pool_idle_timeout(Duration::ZERO).build()?;
     let of = |side| (0..2_048).step_by(13 * step()).flat_map(move |at| KINDS.map(|kind| Fault { side, at, kind }));
     each(of(Side::Request).chain(of(Side::Answer)), |fault| {
         let api = api.clone();

@@ -45,7 +45,8 @@ impl World {
     /// An authority for each, since a session that is resumed takes fewer bytes.
     async fn new(protocols: &[&[u8]], idle_timeout: Duration, fault: Option<Fault>) -> Result<Self, BoxError> {
         let (authority, server) = (Authority::new()?, Server::new());
-        let transport = HttpsClient::builder().root_certificates(authority.pem()).idle_timeout(idle_timeout).build()?;
+        let transport =
+            HttpsClient::builder().root_certificates(authority.pem()).pool_idle_timeout(idle_timeout).build()?;
         let tls = authority.acceptor(protocols, Authority::nobody())?;
         let proxy = Proxy::before(tls.serve(server.clone(), None).await?, &[fault]).await?;
         let origin = proxy.origin().replace("http://127.0.0.1", &format!("https://{NAME}"));

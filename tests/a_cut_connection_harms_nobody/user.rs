@@ -22,7 +22,8 @@ use crate::{
 /// A source whose secret makes its requests as long as they have to be.
 pub(crate) fn source(proxy: &Proxy, framing: Framing) -> ClientCredentialsGrantBuilder {
     // Making it anew would be most of a case.
-    static TRANSPORT: LazyLock<HttpsClient> = LazyLock::new(|| HttpsClient::builder().build().unwrap());
+    static TRANSPORT: LazyLock<HttpsClient> =
+        LazyLock::new(|| HttpsClient::builder().pool_idle_timeout(Duration::ZERO).build().unwrap());
     let url = format!("{}{}", proxy.origin(), framing.path());
     let credentials = Credentials::new("client", "s".repeat(SIZE));
     ClientCredentialsGrant::builder(&url, credentials).transport(TRANSPORT.clone())

@@ -41,7 +41,7 @@ pub(crate) fn run_out_of_files() -> TestResult {
     let rest = Duration::from_secs(600);
     let policy = RefreshPolicy::default().cool_down(rest, rest);
     let layer = AuthLayer::builder(source.build()?).origin(&origin).refresh(policy).build()?;
-    let client = layer.layer(HttpsClient::builder().build()?);
+    let client = layer.layer(HttpsClient::builder().pool_idle_timeout(Duration::ZERO).build()?);
     let call = || {
         let request = Request::get(format!("{origin}/api")).body(Full::<Bytes>::default());
         let client = client.clone();

@@ -125,7 +125,10 @@ async fn a_token_server_on_ipv6_alone_is_reached() -> TestResult {
     // By its address, over the ready-made transport.
     let (origin, credentials) = (format!("http://{address}"), Credentials::new("client", "secret"));
     let by_address = ClientCredentialsGrant::builder(&format!("{origin}/token"), credentials).build()?;
-    let client = AuthLayer::builder(by_address).origin(&origin).build()?.layer(HttpsClient::builder().build()?);
+    let client = AuthLayer::builder(by_address)
+        .origin(&origin)
+        .build()?
+        .layer(HttpsClient::builder().pool_idle_timeout(Duration::ZERO).build()?);
     let request = Request::get(format!("{origin}/api")).body(Full::<Bytes>::default())?;
     assert_eq!(client.oneshot(request).await?.status(), StatusCode::OK);
     // By a name, whose other address refuses connections, or lets none come about.

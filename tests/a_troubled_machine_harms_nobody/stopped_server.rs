@@ -43,7 +43,7 @@ impl World {
         let source =
             ClientCredentialsGrant::builder(&format!("{token_url}/token"), Credentials::new("client", "secret"));
         let layer = AuthLayer::builder(set(source).build()?).any_origin().refresh(policy).build()?;
-        let client = layer.layer(HttpsClient::builder().build()?);
+        let client = layer.layer(HttpsClient::builder().pool_idle_timeout(Duration::ZERO).build()?);
         Ok(Self { tokens, token_url, api, client, handle: layer.handle() })
     }
 
@@ -67,7 +67,15 @@ impl World {
     /// Token requests that the server got to read.
     async fn token_requests(&self) -> Result<usize, BoxError> {
         let request = Request::get(format!("{}/count", self.token_url)).body(Full::<Bytes>::default())?;
-        let answer = HttpsClient::builder().build()?.oneshot(request).await?.into_body().collect().await?.to_bytes();
+        let answer = HttpsClient::builder()
+            .pool_idle_timeout(Duration::ZERO)
+            .build()?
+            .oneshot(request)
+            .await?
+            .into_body()
+            .collect()
+            .await?
+            .to_bytes();
         Ok(String::from_utf8_lossy(&answer).parse()?)
     }
 }

@@ -67,7 +67,7 @@ pub(crate) fn call_when_told() -> TestResult {
     let _context = runtime.enter();
     let source = ClientCredentialsGrant::builder(&format!("{origin}/token"), Credentials::new("client", "secret"));
     let layer = AuthLayer::builder(source.build()?).origin(&origin).build()?;
-    let client = layer.layer(HttpsClient::builder().build()?);
+    let client = layer.layer(HttpsClient::builder().pool_idle_timeout(Duration::ZERO).build()?);
     let _warm = env::var("WARM").is_ok_and(|warm| !warm.is_empty()).then(|| layer.handle().keep_warm());
     for _line in io::stdin().lock().lines() {
         let request = Request::get(format!("{origin}/api")).body(Full::<Bytes>::default())?;

@@ -27,7 +27,7 @@ async fn tokens_and_requests_go_through_a_tunnel() -> TestResult {
         let transport = trusting(&authority)
             .identity(identity.certificate_pem(), identity.key_pem())
             .proxy(&format!("http://{}/", proxy.listen().await?))
-            .idle_timeout(A_MINUTE)
+            .pool_idle_timeout(A_MINUTE)
             .build()?;
         let origin = format!("https://{BANK}");
         is_logged_in::<_, Full<Bytes>, _>(logged_in(&origin, &transport)?.layer(transport), &origin, &server, version)
@@ -101,8 +101,12 @@ async fn a_proxy_that_makes_no_tunnel_is_named_with_the_reason() -> TestResult {
         let proxy = ConnectProxy::to(([127, 0, 0, 1], 1).into()).answering(answer);
         let url = format!("http://{}", proxy.listen().await?);
         let error = refused("https://login.bank.example", &HttpsClient::builder().proxy(&url).build()?).await?;
-        let expected = format!("the authorization server cannot be reached: no connection through the proxy at {url}");
-        assert_eq!(error.to_string(), expected);
+        let expected = format!(
+            "the authorization server at https://login.bank.example cannot be reached: no connection through the proxy at {url}"
+        );
+        let advice =
+            if answer.starts_with("407") { ", which asks for credentials: set `proxy_credentials`" } else { "" };
+        assert_eq!(error.to_string(), format!("{expected}{advice}"));
         let mut causes = std::iter::successors(error.source(), |error| (*error).source()).map(ToString::to_string);
         assert!(causes.any(|cause| cause.contains(reason)), "{answer}: {error:?}");
         assert!(!proxy.asked().is_empty());

@@ -24,25 +24,26 @@ async fn one_transport_carries_tokens_and_requests_in_the_version_that_alpn_agre
     for (offered, version) in [(H2_AND_H1, Version::HTTP_2), (&H2_AND_H1[1..], Version::HTTP_11)] {
         let (server, authority) = (Server::new(), Authority::new()?);
         let origin = authority.listen(server.clone(), offered, None).await?;
-        let transport = trusting(&authority).idle_timeout(A_MINUTE).build()?;
+        let transport = trusting(&authority).pool_idle_timeout(A_MINUTE).build()?;
         let client = logged_in(&origin, &transport)?.layer(transport);
         is_logged_in::<_, Full<Bytes>, _>(client, &origin, &server, version).await?;
-        assert!(server.connections() <= 2, "{} connections, though they are kept", server.connections());
+        // Two for the two tokens, and for the API one or, while a rejected body is discarded, two.
+        assert!(server.connections() <= 4, "{} connections, though they are kept", server.connections());
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn no_connection_is_kept_unless_it_is_asked_for() -> TestResult {
+async fn a_token_request_keeps_no_connection_whatever_the_client_keeps() -> TestResult {
     for protocols in [H2_AND_H1, &H2_AND_H1[1..]] {
-        for (kept, connections) in [(Duration::ZERO, 3), (A_MINUTE, 1)] {
+        for kept in [Duration::ZERO, A_MINUTE] {
             let (server, authority) = (Server::new(), Authority::new()?);
             let origin = authority.listen(server.clone(), protocols, None).await?;
-            let source = source(&origin, &trusting(&authority).idle_timeout(kept).build()?)?;
+            let source = source(&origin, &trusting(&authority).pool_idle_timeout(kept).build()?)?;
             for _ in 0..3 {
                 source.fetch(FetchRequest::new()).await?;
             }
-            assert_eq!(server.connections(), connections, "{protocols:?}, kept for {kept:?}");
+            assert_eq!(server.connections(), 3, "{protocols:?}, kept for {kept:?}");
         }
     }
     Ok(())
@@ -73,12 +74,12 @@ async fn a_server_of_an_unknown_authority_gets_no_secret_and_the_error_says_what
     // Another by another name, and another by the same.
     for builder in [HttpsClient::builder(), trusting(&Authority::called("another")?), trusting(&Authority::new()?)] {
         let error = refused(&origin, &builder.build()?).await?;
-        assert!(error.to_string().contains("name it in client::HttpsClient's root_certificates()"), "{error}");
+        assert!(error.to_string().contains("add it with `root_certificates`"), "{error}");
     }
     // One that is known, for another name.
     let elsewhere = origin.replace(NAME, "127.0.0.1");
     let error = refused(&elsewhere, &trusting(&authority).build()?).await?;
-    assert_eq!(error.to_string(), "the authorization server cannot be reached");
+    assert!(error.to_string().contains("its certificate is for another name"), "{error}");
     assert_eq!((server.issuer.requests(), server.connections()), (0, 0));
     Ok(())
 }
@@ -112,7 +113,7 @@ async fn a_server_that_misses_a_client_certificate_or_refuses_it_is_told_of() ->
         let (server, authority) = (Server::new(), Authority::new()?);
         let origin = listen(&authority, &server, protocols).await?;
         let error = refused(&origin, &trusting(&authority).build()?).await?;
-        assert!(error.to_string().contains("give one to client::HttpsClient's identity()"), "{error:?}");
+        assert!(error.to_string().contains("asks for a client certificate; set `identity`"), "{error:?}");
         for foreign in [Authority::called("another")?, Authority::new()?] {
             let identity = foreign.identity(&["client"])?;
             let transport = trusting(&authority).identity(identity.certificate_pem(), identity.key_pem()).build()?;

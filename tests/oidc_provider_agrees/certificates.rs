@@ -77,7 +77,7 @@ async fn openssl_tells_of_a_certificate_that_is_missing_or_unknown() -> TestResu
         builder.transport::<HttpsClient, _>(transport)
     };
     for (transport, advice) in [
-        (SERVER.trusting().build()?, "give one to client::HttpsClient's identity()"),
+        (SERVER.trusting().build()?, "asks for a client certificate; set `identity`"),
         (showing(&SERVER.clients.self_signed)?, "does not accept the client certificate"),
     ] {
         let error = token(at(transport)).await.expect_err(advice);

@@ -85,7 +85,7 @@ pub(crate) static SERVER: LazyLock<Server> = LazyLock::new(|| {
 
 impl Server {
     pub(crate) fn trusting(&self) -> HttpsClientBuilder {
-        HttpsClient::builder().root_certificates(&self.root).idle_timeout(Duration::from_secs(5))
+        HttpsClient::builder().root_certificates(&self.root).pool_idle_timeout(Duration::from_secs(5))
     }
 
     /// A source over the private authority.

@@ -167,7 +167,7 @@ async fn a_server_of_a_private_authority_gets_no_secret_from_who_does_not_know_i
     let nginx = Nginx::before(backend.start(None).await?, "")?;
     let user = User::new(HttpsClient::builder(), &format!("https://localhost:{}", nginx.http2))?;
     let error = user.failure().await?;
-    assert!(error.to_string().contains("name it in client::HttpsClient's root_certificates()"), "{error}");
+    assert!(error.to_string().contains("add it with `root_certificates`"), "{error}");
     assert_eq!(nginx.answered("/token").len(), 0);
     Ok(())
 }

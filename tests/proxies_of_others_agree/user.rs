@@ -36,7 +36,7 @@ impl User {
     }
 
     pub(crate) fn with(transport: HttpsClientBuilder, tokens: &str, origin: &str) -> Result<Self, AuthError> {
-        let transport = transport.idle_timeout(Duration::from_secs(60)).build()?;
+        let transport = transport.pool_idle_timeout(Duration::from_secs(60)).build()?;
         let source = ClientCredentialsGrant::builder(&format!("{tokens}/token"), Credentials::new("client", SECRET));
         let rest = Duration::from_secs(600);
         let policy = RefreshPolicy::default().cool_down(rest, rest);

@@ -25,7 +25,7 @@ pub(crate) enum Setting {
     Nothing,
     ClientAuth(ClientAuth),
     DefaultLifetime,
-    AcceptTokenType,
+    AcceptTokenType(&'static str),
     RejectWhen(fn(StatusCode) -> bool),
     RejectionLayer,
     ReadBodies,
@@ -75,17 +75,17 @@ impl Setting {
             Self::Nothing => "none",
             Self::ClientAuth(_) => "`client_auth`",
             Self::DefaultLifetime => "`default_lifetime`",
-            Self::AcceptTokenType => "`accept_token_type`",
+            Self::AcceptTokenType(_) => "`accept_token_type`",
             Self::RejectWhen(_) => "`reject_when`",
             Self::RejectionLayer => "`paynet::RejectionLayer`",
-            Self::ReadBodies => "[a layer that reads the body](#rejections-in-a-body)",
+            Self::ReadBodies => "[a layer of one's own](#rejections-in-a-body)",
         }
     }
 
     fn source(self, source: ClientCredentialsGrantBuilder) -> ClientCredentialsGrantBuilder {
         match self {
             Self::ClientAuth(method) => source.client_auth(method).transport(http()),
-            Self::AcceptTokenType => source.accept_token_type("BearerToken").transport(http()),
+            Self::AcceptTokenType(token_type) => source.accept_token_type(token_type).transport(http()),
             _ => source.transport(http()),
         }
     }

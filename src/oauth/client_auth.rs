@@ -1,0 +1,57 @@
+//! How a client authenticates to the token endpoint (RFC 6749, section 2.3).
+
+use secrecy::ExposeSecret;
+
+use crate::{
+    credentials::{Credentials, Secret},
+    error::AuthError,
+};
+
+/// Client authentication method at the token endpoint (RFC 6749, section 2.3).
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// Id and secret in the body: `client_secret_post`.
+    ///
+    /// The default, because almost every server accepts it.
+    #[default]
+    Body,
+    /// `Authorization: Basic` with id and secret form-encoded first, as the RFC says: `client_secret_basic`.
+    ///
+    /// Some servers do not decode them. Where that matters, the error of a refusal [names the other
+    /// methods](crate::guide::servers).
+    Basic,
+    /// `Authorization: Basic` with id and secret as they are, for servers that do not decode them.
+    BasicUnencoded,
+    /// The client's certificate: `tls_client_auth` and `self_signed_tls_client_auth` (RFC 8705, section 2).
+    ///
+    /// The id is sent and no secret, so [`Credentials::without_secret`] will do. The certificate belongs to the transport:
+    /// see [`HttpsClientBuilder::identity`](crate::client::HttpsClientBuilder::identity).
+    Certificate,
+}
+
+impl ClientAuth {
+    pub(super) fn sends_secret(self) -> bool {
+        self != Self::Certificate
+    }
+
+    /// Refuses credentials that this method cannot send.
+    pub(super) fn check(self, credentials: &Credentials, secret: &Secret) -> Result<(), AuthError> {
+        credentials.check_id()?;
+        if self == Self::BasicUnencoded && credentials.client_id().contains(':') {
+            return Err(AuthError::config(
+                "`client_auth`: BasicUnencoded cannot send a client id with a colon; use Basic or Body",
+            ));
+        }
+        if self == Self::Certificate {
+            return Ok(());
+        }
+        if secret.expose_secret().is_empty() {
+            return Err(AuthError::config(format!(
+                "the client secret is empty, and `client_auth` with ClientAuth::{self:?} sends it; use credentials with a \
+                 secret, or ClientAuth::Certificate"
+            )));
+        }
+        secret.check()
+    }
+}
