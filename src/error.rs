@@ -1,31 +1,32 @@
-//! The one error of this crate: what failed, whether another try is worth it, and when.
+//! The error type of this crate.
 
 use std::{borrow::Cow, error::Error, fmt, sync::Arc, time::Duration};
 
-/// The error of a request, as Tower's middleware passes it: any error at all.
+/// Type-erased error, as Tower's middleware returns it.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
-/// Why a request could not be given its credentials.
+/// Error returned when a request could not be authenticated, or a setting is wrong.
 ///
-/// One word wide and cheap to clone: every request that waited for the same token gets the same error. It reaches a
-/// caller as a [`BoxError`], alone or inside the error of another layer; [`AuthError::find`] digs it out.
+/// Cheap to clone: all requests that waited for the same token fetch get the same error. It reaches a caller as a
+/// [`BoxError`], alone or inside the error of another layer; [`AuthError::find`] finds it there.
 ///
-/// `Display` is one line without a secret, a token, or anything that a server sent except an OAuth 2.0 error code
-/// (RFC 6749, section 5.2). The cause, where there is one, is behind [`source`](Error::source).
+/// `Display` is one line that names the setting or the server and says what to do. It contains no secret, and of what a
+/// server sent only an error code (RFC 6749, section 5.2), the origin of a redirect, a content coding or a token type. The
+/// cause, if there is one, is behind [`source`](Error::source).
 ///
-/// What it cannot tell: which of several requests was the first to meet the trouble.
+/// The error does not tell which of several requests started the fetch that failed.
 ///
 /// # Example
 ///
 /// ```
 /// use tower_outbound_auth::{AuthError, BoxError, ErrorKind};
 ///
-/// fn worth_a_retry(error: &BoxError) -> bool {
+/// fn is_worth_a_retry(error: &BoxError) -> bool {
 ///     AuthError::find(error.as_ref()).is_none_or(AuthError::is_transient)
 /// }
 ///
 /// let refused: BoxError = AuthError::new(ErrorKind::Denied, "the client is locked").into();
-/// assert!(!worth_a_retry(&refused));
+/// assert!(!is_worth_a_retry(&refused));
 /// ```
 #[derive(Clone)]
 pub struct AuthError {
@@ -43,31 +44,32 @@ struct Inner {
     help: Option<&'static str>,
 }
 
-/// What sort of trouble an [`AuthError`] tells of.
+/// Kind of an [`AuthError`].
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
-    /// The layer or the token source was built wrong, or a request cannot hold one more header; the message says what to
-    /// change.
+    /// A setting is wrong, or the layer was used wrongly: the message says what to change. Permanent.
     Config,
-    /// The authorization server refused: with an error code of RFC 6749, section 5.2, or with a 401 and no code.
+    /// The authorization server refused the client: with an error code of RFC 6749, section 5.2, or with a 401 and no code.
+    /// Permanent.
     Denied,
-    /// The authorization server gave an answer that is no token.
+    /// The authorization server's response is not a token response. Permanent.
     Malformed,
-    /// The signer failed.
+    /// The signer failed. Permanent.
     Signing,
-    /// A deadline passed: of the token request, of the whole flight, or the request's own `max_wait`.
+    /// A time limit passed: of the token request, of the whole token fetch, or the request's `max_wait`. Transient.
     Timeout,
-    /// The authorization server could not be reached, or answered with a 5xx or 4xx status that refuses nothing.
+    /// The authorization server could not be reached, or did not handle the request: a 5xx, or a 4xx that is no verdict on
+    /// the client. Transient.
     Unavailable,
-    /// The task that fetched the token panicked, or its runtime ended.
+    /// The task that fetched the token panicked, or its runtime ended. Transient.
     Aborted,
 }
 
 impl AuthError {
-    /// An error for a token source or a signer of one's own.
+    /// Creates an error, for your own token source or signer.
     ///
-    /// The message is shown to people and written to logs: one lower-case line, and no secret in it.
+    /// The message is shown to people and written to logs: use one lower-case line without a secret.
     pub fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
         Self {
             inner: Arc::new(Inner {
@@ -82,17 +84,17 @@ impl AuthError {
         }
     }
 
-    /// Adds the cause, which [`source`](Error::source) then gives.
+    /// Adds the cause that [`source`](Error::source) returns.
     pub fn with_source(self, source: impl Into<BoxError>) -> Self {
         self.change(|inner| inner.source = Some(Arc::from(source.into())))
     }
 
-    /// What sort of trouble this is.
+    /// Returns the kind of this error.
     pub fn kind(&self) -> ErrorKind {
         self.inner.kind
     }
 
-    /// Whether another try, later, may end better with nothing changed.
+    /// Returns whether the same request may succeed later, with nothing changed.
     ///
     /// True for [`Unavailable`](ErrorKind::Unavailable), [`Timeout`](ErrorKind::Timeout) and
     /// [`Aborted`](ErrorKind::Aborted).
@@ -100,12 +102,12 @@ impl AuthError {
         matches!(self.inner.kind, ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::Aborted)
     }
 
-    /// How long to wait before another try: what the server asked for, or how long the layer's cool-down still runs.
+    /// Returns how long to wait before another try: the server's `Retry-After`, or the rest of the layer's backoff.
     pub fn retry_after(&self) -> Option<Duration> {
         self.inner.retry_after
     }
 
-    /// The `error` code of the authorization server (RFC 6749, section 5.2), such as `invalid_client`.
+    /// Returns the `error` code of the authorization server (RFC 6749, section 5.2), such as `invalid_client`.
     pub fn oauth_error(&self) -> Option<&str> {
         self.inner.oauth_error.as_deref()
     }
@@ -118,7 +120,7 @@ impl AuthError {
         self.inner.oauth_error_description.as_deref()
     }
 
-    /// Finds the `AuthError` in an error or in the causes behind it.
+    /// Finds an `AuthError` in an error or anywhere in its source chain.
     pub fn find<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a AuthError> {
         let mut next = Some(error);
         while let Some(error) = next {
