@@ -49,7 +49,7 @@ mod timestamp_hmac;
 #[cfg(feature = "paynet")]
 pub(crate) use self::timestamp_hmac::hmac_sha256;
 pub use self::{
-    rules::{NoAuth, Sign, SignRules},
+    rules::{Sign, SignRules},
     signer::{SignatureHeaders, Signer, SignerFn, SigningContext, signer_fn},
     timestamp_hmac::TimestampHmac,
 };

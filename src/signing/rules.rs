@@ -130,19 +130,3 @@ pub enum Sign {
     /// Does not sign this request. It still gets the access token.
     Never,
 }
-
-/// Request extension that excludes one request from authentication.
-///
-/// The request is sent as it is: without the access token, static headers and signature. No token is fetched for it, and
-/// a 401 to it is returned to the caller.
-///
-/// # Example
-///
-/// ```
-/// use tower_outbound_auth::NoAuth;
-///
-/// let request = http::Request::get("https://api.example.com/health").extension(NoAuth).body(())?;
-/// # Ok::<(), http::Error>(())
-/// ```
-#[derive(Clone, Copy, Debug)]
-pub struct NoAuth;
