@@ -1,0 +1,297 @@
+//! Every public path, name and signature that users write, so that none changes unnoticed.
+
+#![cfg(all(feature = "client", feature = "paynet", feature = "sandbox"))]
+
+use std::{borrow::Cow, convert::Infallible, fmt::Debug, path::Path, pin::Pin, sync::Arc, time::Duration, time::SystemTime};
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, Request, Response, Uri};
+use http_body_util::{Full, combinators::BoxBody};
+use tower::{Layer, Service};
+use tower_outbound_auth::{
+    Auth, AuthError, AuthLayer, AuthLayerBuilder, BoxError, Credentials, ErrorKind, NoAuth, ResponseFuture,
+    client::{HttpsClient, HttpsClientBuilder},
+    oauth::{ClientAuth, ClientCredentialsGrant, ClientCredentialsGrantBuilder},
+    paynet::{self, PayNetLayer},
+    rejection::{NotReplayed, Rejection},
+    replay::{CloneBody, EmptyBody, NoReplay, Replay, ReplayBody},
+    sandbox::{Fault, FaultKind, RejectionStyle, Sandbox, SandboxBuilder, Stats},
+    secrecy::SecretString,
+    signing::{Sign, SignRules, SignatureHeaders, Signer, SignerFn, SigningContext, TimestampHmac, signer_fn},
+    token::{
+        AccessToken, FetchRequest, KeepWarm, RefreshPolicy, SourceFn, TokenHandle, TokenSource, TokenState, TokenStatus,
+        source_fn,
+    },
+};
+
+fn all<T: Send + Sync + 'static>() {}
+fn clone<T: Clone + Debug>() {}
+
+#[test]
+fn public_types_are_send_and_sync_and_most_are_clone_and_debug() {
+    struct NotDebug;
+    all::<AuthLayer<NotDebug>>();
+    fn debug<T: Debug>() {}
+    debug::<AuthLayer<NotDebug>>();
+    debug::<AuthLayerBuilder<NotDebug>>();
+    clone::<AuthLayer>();
+    clone::<Credentials>();
+    clone::<AuthError>();
+    clone::<ErrorKind>();
+    clone::<AccessToken>();
+    clone::<FetchRequest>();
+    clone::<TokenHandle>();
+    clone::<TokenStatus>();
+    clone::<TokenState>();
+    clone::<RefreshPolicy>();
+    clone::<ClientCredentialsGrant>();
+    clone::<HttpsClient>();
+    clone::<SignRules>();
+    clone::<CloneBody>();
+    clone::<EmptyBody>();
+    clone::<NoReplay>();
+    clone::<PayNetLayer>();
+    clone::<paynet::Environment>();
+    clone::<NotReplayed>();
+    clone::<Rejection>();
+    debug::<KeepWarm>();
+    debug::<SignatureHeaders>();
+    debug::<TimestampHmac>();
+    debug::<HttpsClientBuilder>();
+    debug::<ClientCredentialsGrantBuilder>();
+    debug::<ReplayBody<Full<Bytes>>>();
+    all::<KeepWarm>();
+    all::<ReplayBody<Full<Bytes>>>();
+    all::<ClientCredentialsGrant>();
+    assert_eq!(size_of::<AuthError>(), size_of::<usize>());
+}
+
+type Source = Box<dyn TokenSource>;
+
+fn builder(source: Source) -> Result<AuthLayer<NoReplay>, AuthError> {
+    AuthLayer::builder(source)
+        .origin("https://api.example.com")
+        .any_origin()
+        .allow_insecure_http()
+        .allow_relative_uri()
+        .sign(SignRules::all(), signer_fn(|_: &SigningContext<'_>| Ok(SignatureHeaders::new())))
+        .header(HeaderName::from_static("x-a"), HeaderValue::from_static("b"))
+        .overwrite_authorization()
+        .token_header(http::header::AUTHORIZATION, "Token")
+        .reject_when(|parts| (parts.status == 419).then_some(Rejection::Token))
+        .accept_when(|parts| parts.status == 401)
+        .name("api")
+        .refresh(RefreshPolicy::default())
+        .max_wait(Duration::from_secs(1))
+        .replay(NoReplay)
+        .build()
+}
+
+fn policy() -> RefreshPolicy {
+    let second = Duration::from_secs(1);
+    RefreshPolicy::default()
+        .refresh_at(0.5)
+        .jitter(0.1)
+        .expiry_margin(second)
+        .default_lifetime(second)
+        .deadline(second)
+        .attempts(1)
+        .failure_backoff(second, second)
+        .refusal_backoff(second, second)
+        .renewal_budget(4, second)
+}
+
+fn grant(credentials: Credentials, client: HttpsClient) -> Result<ClientCredentialsGrant, AuthError> {
+    ClientCredentialsGrant::builder("https://login.example.com/token", credentials)
+        .client_auth(ClientAuth::Basic)
+        .scope("a")
+        .audience("b")
+        .resource("https://c.example.com")
+        .param("d", "e")
+        .header(HeaderName::from_static("x-a"), HeaderValue::from_static("b"))
+        .grant_type("client_credentials")
+        .json_body()
+        .accept_token_type("mac")
+        .timeout(Duration::from_secs(1))
+        .allow_insecure_http()
+        .transport(client)
+        .build()
+}
+
+fn client() -> Result<HttpsClient, AuthError> {
+    let builder: HttpsClientBuilder = HttpsClient::builder()
+        .root_certificates("")
+        .mozilla_roots()
+        .identity("", "")
+        .proxy("http://proxy.example.com:3128")
+        .proxy_credentials("user", SecretString::from("password"))
+        .no_proxy("localhost")
+        .proxy_from_env()
+        .http1_only()
+        .pool_idle_timeout(Duration::from_secs(30));
+    builder.build()
+}
+
+async fn handle(handle: TokenHandle) -> Result<(), AuthError> {
+    let token: AccessToken = handle.token().await?;
+    let _: AccessToken = handle.refresh().await?;
+    handle.invalidate(&token);
+    let TokenStatus { state, expires_in, issued, failures, last_error, .. } = handle.status();
+    let _: (TokenState, Option<Duration>, u64, u64, Option<AuthError>) = (state, expires_in, issued, failures, last_error);
+    let _: KeepWarm = handle.keep_warm();
+    Ok(())
+}
+
+#[test]
+fn the_signatures_that_users_write_compile() {
+    let _ = (builder, policy, grant, client, handle, dynamic, paynet_layer);
+    fn signer<T: Signer>() {}
+    signer::<Arc<dyn Signer>>();
+    signer::<Box<dyn Signer>>();
+    signer::<SignerFn<fn(&SigningContext<'_>) -> Result<SignatureHeaders, AuthError>>>();
+    fn source<T: TokenSource>() {}
+    source::<Arc<dyn TokenSource>>();
+    source::<Box<dyn TokenSource>>();
+    fn service<T: Service<Request<Full<Bytes>>, Response = Response<BoxBody<Bytes, BoxError>>> + Clone>() {}
+    service::<HttpsClient>();
+    fn error<T: std::error::Error>(_: &T, _: &dyn std::error::Error) {}
+    error(&AuthError::new(ErrorKind::Denied, Cow::Borrowed("no")), &AuthError::new(ErrorKind::Config, String::new()));
+    let _ = (Sign::Always, Sign::Never, NoAuth, FaultKind::Reset, RejectionStyle::Unauthorized401);
+    let _: fn(Fault, Stats, SandboxBuilder, Sandbox) = |_, _, _, _| ();
+    let _: (HeaderName, HeaderName, HeaderName) = (paynet::X_TIMESTAMP, paynet::X_SIGNATURE, paynet::X_FIID);
+    let _: Option<fn(ResponseFuture<HttpsClient, NoReplay, Full<Bytes>, BoxBody<Bytes, BoxError>>)> = None;
+    let _: Option<SourceFn<fn()>> = None;
+}
+
+/// A source as the documentation has it.
+struct Fixed;
+
+impl TokenSource for Fixed {
+    fn fetch(
+        &self,
+        request: FetchRequest,
+    ) -> Pin<Box<dyn Future<Output = Result<AccessToken, AuthError>> + Send + '_>> {
+        let _: (Option<&AccessToken>, SystemTime) = (request.rejected(), request.now());
+        Box::pin(async { AccessToken::new("token", None) })
+    }
+
+    fn generation(&self) -> u64 {
+        0
+    }
+
+    fn identity(&self) -> Option<[u8; 32]> {
+        None
+    }
+}
+
+fn dynamic() -> Source {
+    let shared = Arc::new(String::from("token"));
+    let closure = source_fn(move |_request| {
+        let shared = Arc::clone(&shared);
+        async move { AccessToken::new(shared.as_str(), Some(Duration::from_secs(1))) }
+    });
+    let _ = FetchRequest::new().with_rejected(AccessToken::new("a", None).unwrap());
+    let _: Arc<dyn TokenSource> = Arc::new(Fixed);
+    Box::new(closure)
+}
+
+fn paynet_layer(credentials: Credentials) -> Result<(), AuthError> {
+    let environment = paynet::Environment::custom("https://a.example.com/token", "https://a.example.com")?;
+    let _: String = format!("{environment} {} {}", environment.token_url(), environment.api_origin());
+    let layer: PayNetLayer = paynet::layer(&environment, credentials.clone())?;
+    let built: AuthLayer = paynet::auth(&environment, credentials.clone())?.build()?;
+    let _: PayNetLayer = PayNetLayer::from(built);
+    let _: ClientCredentialsGrantBuilder = paynet::grant(&environment, credentials);
+    let _: Auth<paynet::Rejections<HttpsClient>, CloneBody> = layer.layer(HttpsClient::new()?);
+    let _: TokenHandle = layer.handle();
+    Ok(())
+}
+
+#[test]
+fn credentials_and_errors_have_the_constructors_that_the_documentation_names() {
+    let credentials = Credentials::new("id", SecretString::from("secret"));
+    credentials.rotate("other");
+    let _: &str = credentials.client_id();
+    let _ = Credentials::without_secret("id");
+    assert!(Credentials::from_env("TOWER_OUTBOUND_AUTH_UNSET", "TOWER_OUTBOUND_AUTH_UNSET_TOO").is_err());
+    let error = AuthError::new(ErrorKind::Denied, "no").with_source(std::io::Error::other("cause"));
+    let _: (Option<Duration>, Option<&str>, Option<&str>) =
+        (error.retry_after(), error.oauth_error(), error.oauth_error_description());
+    assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Denied, false));
+    assert!(AuthError::find(&error).is_some());
+    assert_eq!(TokenState::Stale.to_string(), "stale");
+    assert!(!NotReplayed::Throttled.to_string().is_empty());
+}
+
+#[test]
+fn a_replay_policy_has_three_questions() {
+    #[derive(Clone)]
+    struct Policy;
+    impl Replay<String> for Policy {
+        fn clone_body(&self, body: &String) -> Option<String> {
+            Some(body.clone())
+        }
+        fn is_complete(&self, _copy: &String) -> bool {
+            true
+        }
+        fn reserve(&self, copy: &String) -> bool {
+            self.is_complete(copy)
+        }
+    }
+    let body = ReplayBody::new(Full::new(Bytes::new()), 10);
+    assert!(body.try_clone().is_some_and(|copy: ReplayBody<Full<Bytes>>| copy.is_complete()));
+    assert!(Policy.reserve(&String::new()));
+}
+
+#[test]
+fn a_signing_context_can_be_made_for_the_test_of_a_signer() {
+    let (method, uri, headers) = (Method::GET, Uri::from_static("https://a.example.com/"), http::HeaderMap::new());
+    let token = AccessToken::new("a", None).unwrap().with_scope("b").with_response_field("c", "d");
+    let context = SigningContext::new(&method, &uri, &headers, &token, SystemTime::UNIX_EPOCH);
+    let _ = (context.method(), context.uri(), context.headers(), context.token(), context.now());
+    let signature = TimestampHmac::sha256(Credentials::new("id", "key"))
+        .headers(HeaderName::from_static("x-a"), HeaderName::from_static("x-b"))
+        .sign(&context)
+        .unwrap();
+    assert!(signature.get(&HeaderName::from_static("x-b")).is_some());
+    assert_eq!((token.scope(), token.response_field("c"), token.expires_in()), (Some("b"), Some("d"), None));
+    assert!(SignRules::paths(["/{*rest}"]).unwrap().only([Method::GET]).clone().only([]).to_owned_debug());
+    let _ = SignRules::matching(|_: &Method, _: &Uri| true);
+}
+
+trait ToOwnedDebug {
+    fn to_owned_debug(&self) -> bool;
+}
+
+impl ToOwnedDebug for SignRules {
+    fn to_owned_debug(&self) -> bool {
+        !format!("{self:?}").is_empty()
+    }
+}
+
+#[tokio::test]
+async fn the_layer_asks_no_more_of_the_inner_service_than_it_says() {
+    // Neither Send nor 'static nor Debug.
+    #[derive(Clone)]
+    struct Inner<'a>(&'a std::cell::Cell<u32>);
+    impl<'a> Service<Request<String>> for Inner<'a> {
+        type Response = Response<String>;
+        type Error = Infallible;
+        type Future = Pin<Box<dyn Future<Output = Result<Response<String>, Infallible>> + 'a>>;
+        fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Infallible>> {
+            std::task::Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, _: Request<String>) -> Self::Future {
+            self.0.set(self.0.get() + 1);
+            Box::pin(async { Ok(Response::new(String::new())) })
+        }
+    }
+    let count = std::cell::Cell::new(0);
+    let layer = AuthLayer::builder(Fixed).origin("https://a.example.com").build().unwrap();
+    let mut service: Auth<Inner<'_>> = layer.layer(Inner(&count));
+    let request = Request::get("https://a.example.com/").body(String::new()).unwrap();
+    std::future::poll_fn(|cx| Service::<Request<String>>::poll_ready(&mut service, cx)).await.unwrap();
+    service.call(request).await.unwrap();
+    assert_eq!((service.get_ref().0.get(), service.get_mut().0.get(), service.into_inner().0.get()), (1, 1, 1));
+    let _ = Path::new("");
+}
