@@ -1,13 +1,8 @@
 //! A token is succeeded before it ends, nobody waits for that, and no dead token is ever sent.
-#![expect(clippy::unwrap_used, reason = "a helper of a test may panic")]
-#![expect(clippy::disallowed_methods, reason = "tokio's clock is paused")]
-
-mod support;
 
 use std::time::{Duration, UNIX_EPOCH};
 
 use http::StatusCode;
-use support::{Issuer, api, get};
 use tokio::{
     task::yield_now,
     time::{Instant, advance, sleep, sleep_until},
@@ -16,6 +11,8 @@ use tower::{Layer, ServiceExt};
 use tower_outbound_auth::{
     AuthError, Credentials, ErrorKind, RefreshPolicy, SignRules, TimestampHmac, TokenHandle, TokenState,
 };
+
+use crate::support::{Issuer, api, get};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -30,7 +27,7 @@ fn steady() -> RefreshPolicy {
     RefreshPolicy::default().jitter(0.0)
 }
 
-/// The token as a request gets it, then a moment for a flight that this began.
+/// The token as a request gets it, then a moment for a fetch that this began.
 async fn ask(handle: &TokenHandle) -> String {
     let token = handle.token().await.unwrap().expose_secret().to_owned();
     sleep(Duration::from_millis(1)).await;
@@ -70,7 +67,7 @@ async fn t4_nobody_waits_for_an_early_refresh() {
     sleep_until(begin + Duration::from_millis(20_010)).await;
     client.oneshot(get("/a")).await.unwrap();
     assert_eq!(seen.tokens().last().unwrap(), "token-2");
-    assert_eq!(issuer.requests(), 2, "all of them together began one flight");
+    assert_eq!(issuer.requests(), 2, "all of them together began one fetch");
 }
 
 /// The second of its 1000 at which a request first refreshed the token.
@@ -126,7 +123,7 @@ async fn t4_a_failed_early_refresh_is_invisible_while_the_old_token_lives() {
     }
     let status = layer.handle().status();
     assert_eq!(status.last_error.unwrap().kind(), ErrorKind::Unavailable);
-    assert!((5..60).contains(&status.failures), "tried again, with cool-downs in between: {}", status.failures);
+    assert!((5..60).contains(&status.failures), "tried again, with backoffs in between: {}", status.failures);
     assert_eq!(issuer.requests(), 1 + 3 * status.failures);
 
     issuer.set(|settings| settings.failure = None);

@@ -1,20 +1,17 @@
-//! After a failed flight the authorization server gets a rest, and callers are told how long.
-#![expect(clippy::unwrap_used, reason = "a helper of a test may panic")]
-#![expect(clippy::disallowed_methods, reason = "tokio's clock is paused")]
-
-mod support;
+//! After a failed fetch the authorization server gets a rest, and callers are told how long.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header::RETRY_AFTER};
 use http_body_util::Full;
-use support::{Issuer, ORIGIN, answer, api, get};
 use tokio::time::{Instant, sleep};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_outbound_auth::{
     AuthError, AuthLayer, BoxError, ClientCredentials, Clock, Credentials, ErrorKind, RefreshPolicy, TokenHandle,
 };
+
+use crate::support::{Issuer, ORIGIN, answer, api, get};
 
 const MILLI: Duration = Duration::from_millis(1);
 
@@ -24,8 +21,8 @@ fn failing(kind: ErrorKind) -> Issuer {
     issuer
 }
 
-/// The wait that a failed flight leads to.
-async fn cool_down(handle: &TokenHandle) -> Duration {
+/// The wait that a failed fetch leads to.
+async fn backoff(handle: &TokenHandle) -> Duration {
     handle.token().await.unwrap_err().retry_after().unwrap()
 }
 
@@ -43,12 +40,12 @@ fn asking_for(retry_after: &'static str) -> (AuthLayer, Credentials) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn t8_in_a_cool_down_callers_get_the_same_error_at_once_and_how_long_it_still_runs() {
+async fn t8_in_a_backoff_callers_get_the_same_error_at_once_and_how_long_it_still_runs() {
     let issuer = failing(ErrorKind::Denied);
     let (_, api) = api(&issuer, Duration::ZERO);
     let layer = issuer.layer();
     let client = layer.clone().layer(api);
-    let whole = cool_down(&layer.handle()).await;
+    let whole = backoff(&layer.handle()).await;
     let failed = Instant::now();
     for _ in 0..4 {
         sleep(Duration::from_secs(1)).await;
@@ -64,10 +61,10 @@ async fn t8_in_a_cool_down_callers_get_the_same_error_at_once_and_how_long_it_st
 }
 
 #[tokio::test(start_paused = true)]
-async fn t8_the_next_flight_begins_when_the_cool_down_is_over_and_not_before() {
+async fn t8_the_next_fetch_begins_when_the_backoff_is_over_and_not_before() {
     let issuer = failing(ErrorKind::Denied);
     let handle = issuer.layer().handle();
-    let whole = cool_down(&handle).await;
+    let whole = backoff(&handle).await;
     sleep(whole.checked_sub(2 * MILLI).unwrap()).await;
     handle.token().await.unwrap_err();
     assert_eq!(issuer.requests(), 1);
@@ -77,12 +74,12 @@ async fn t8_the_next_flight_begins_when_the_cool_down_is_over_and_not_before() {
     assert_eq!(issuer.requests(), 2);
 }
 
-/// Many failures in a row: each cool-down lies between half of what is expected and the whole of it.
+/// Many failures in a row: each backoff lies between half of what is expected and the whole of it.
 async fn assert_doubles(policy: RefreshPolicy, kind: ErrorKind, whole: &[u64]) {
     let issuer = failing(kind);
     let handle = issuer.builder().refresh(policy.attempts(1)).build().unwrap().handle();
     for seconds in whole {
-        let (drawn, whole) = (cool_down(&handle).await, Duration::from_secs(*seconds));
+        let (drawn, whole) = (backoff(&handle).await, Duration::from_secs(*seconds));
         assert!(whole / 2 <= drawn && drawn <= whole, "{drawn:?} where {whole:?} is the most");
         sleep(drawn + MILLI).await;
     }
@@ -90,7 +87,7 @@ async fn assert_doubles(policy: RefreshPolicy, kind: ErrorKind, whole: &[u64]) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn t8_cool_downs_double_up_to_their_limit() {
+async fn t8_backoffs_double_up_to_their_limit() {
     let default = RefreshPolicy::default;
     for _ in 0..20 {
         assert_doubles(default(), ErrorKind::Unavailable, &[1, 2, 4, 8, 16, 32, 60, 60, 60]).await;
@@ -102,13 +99,13 @@ async fn t8_cool_downs_double_up_to_their_limit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn t8_each_layer_draws_its_own_cool_down() {
+async fn t8_each_layer_draws_its_own_backoff() {
     let mut drawn = Vec::new();
     for _ in 0..40 {
-        drawn.push(cool_down(&failing(ErrorKind::Denied).layer().handle()).await);
+        drawn.push(backoff(&failing(ErrorKind::Denied).layer().handle()).await);
     }
     let (least, most) = (drawn.iter().min().unwrap(), drawn.iter().max().unwrap());
-    assert!(*most > *least + Duration::from_secs(2), "forty cool-downs within {least:?} and {most:?}");
+    assert!(*most > *least + Duration::from_secs(2), "forty backoffs within {least:?} and {most:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -116,33 +113,33 @@ async fn t8_a_token_ends_the_doubling() {
     let issuer = failing(ErrorKind::Unavailable);
     let handle = issuer.layer().handle();
     for _ in 0..6 {
-        sleep(cool_down(&handle).await + MILLI).await;
+        sleep(backoff(&handle).await + MILLI).await;
     }
     issuer.set(|settings| settings.failure = None);
     handle.reject(&handle.token().await.unwrap());
     issuer.set(|settings| settings.failure = Some(AuthError::new(ErrorKind::Unavailable, "down again")));
-    assert!(cool_down(&handle).await <= Duration::from_secs(1));
+    assert!(backoff(&handle).await <= Duration::from_secs(1));
 }
 
 #[tokio::test(start_paused = true)]
 async fn t8_a_longer_retry_after_of_the_server_wins_but_not_over_an_hour() {
     for (asked, whole) in [("1200", 1200), ("3599", 3599), ("7200", 3600), ("99999999999", 3600)] {
         let (layer, _) = asking_for(asked);
-        assert_eq!(cool_down(&layer.handle()).await, Duration::from_secs(whole), "Retry-After: {asked}");
+        assert_eq!(backoff(&layer.handle()).await, Duration::from_secs(whole), "Retry-After: {asked}");
         sleep(Duration::from_secs(whole - 1)).await;
         assert_eq!(layer.handle().token().await.unwrap_err().retry_after(), Some(Duration::from_secs(1)));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn t8_refresh_ends_a_cool_down() {
+async fn t8_refresh_ends_a_backoff() {
     let issuer = failing(ErrorKind::Denied);
     let handle = issuer.layer().handle();
-    let first = cool_down(&handle).await;
+    let first = backoff(&handle).await;
     handle.refresh().await.unwrap_err();
-    assert_eq!(issuer.requests(), 2, "it does not wait for the cool-down");
-    let second = cool_down(&handle).await;
-    assert!(second >= Duration::from_secs(10) && second > first, "another failure, another cool-down");
+    assert_eq!(issuer.requests(), 2, "it does not wait for the backoff");
+    let second = backoff(&handle).await;
+    assert!(second >= Duration::from_secs(10) && second > first, "another failure, another backoff");
     issuer.set(|settings| settings.failure = None);
     handle.token().await.unwrap_err();
     handle.refresh().await.unwrap();
@@ -152,7 +149,7 @@ async fn t8_refresh_ends_a_cool_down() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn t8_callers_join_a_forced_flight_in_a_cool_down() {
+async fn t8_callers_join_a_forced_fetch_in_a_backoff() {
     let issuer = failing(ErrorKind::Denied);
     let handle = issuer.layer().handle();
     handle.token().await.unwrap_err();
@@ -164,7 +161,7 @@ async fn t8_callers_join_a_forced_flight_in_a_cool_down() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn t8_a_new_secret_ends_a_cool_down() {
+async fn t8_a_new_secret_ends_a_backoff() {
     let issuer = failing(ErrorKind::Denied);
     let handle = issuer.layer().handle();
     handle.token().await.unwrap_err();
@@ -188,7 +185,7 @@ async fn t8_a_new_secret_in_the_credentials_is_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn t8_a_secret_rotated_during_a_failing_flight_is_tried_at_once() {
+async fn t8_a_secret_rotated_during_a_failing_fetch_is_tried_at_once() {
     let issuer = failing(ErrorKind::Denied);
     let handle = issuer.layer().handle();
     let waiting = handle.clone();

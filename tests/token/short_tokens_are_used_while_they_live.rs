@@ -1,8 +1,4 @@
 //! A token that lives for seconds, or for no time at all, still serves everybody who may have it.
-#![expect(clippy::unwrap_used, reason = "a helper of a test may panic")]
-#![expect(clippy::disallowed_methods, reason = "tokio's clock is paused")]
-
-mod support;
 
 use std::{
     future::{Future, poll_fn},
@@ -16,10 +12,11 @@ use std::{
 };
 
 use http::{Request, StatusCode, header::AUTHORIZATION};
-use support::{Answering, Body, Issuer, ORIGIN, answer, api, get};
 use tokio::time::{Instant, sleep, timeout};
 use tower::{Layer, ServiceExt, service_fn, util::ServiceFn};
 use tower_outbound_auth::{AccessToken, AuthError, AuthLayer, Clock, FetchRequest, TokenSource};
+
+use crate::support::{Answering, Body, Issuer, ORIGIN, answer, api, get};
 
 /// Gives out tokens whose text says when they end, in microseconds.
 #[derive(Clone)]
@@ -118,7 +115,7 @@ async fn t6_a_token_without_any_lifetime_is_used_once_for_all_who_waited() {
     }
 }
 
-/// What a caller gets who starts a flight and then is busy elsewhere, and how many token requests that takes.
+/// What a caller gets who starts a fetch and then is busy elsewhere, and how many token requests that takes.
 async fn late(lifetime: Duration) -> (String, u64) {
     let issuer = Issuer::new();
     issuer.set(|settings| settings.lifetime = Some(lifetime));

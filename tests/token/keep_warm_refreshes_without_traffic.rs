@@ -1,18 +1,15 @@
 //! Without traffic a layer does nothing, unless it is told to keep its token warm.
-#![expect(clippy::unwrap_used, reason = "a helper of a test may panic")]
-#![expect(clippy::disallowed_methods, reason = "tokio's clock is paused")]
-
-mod support;
 
 use std::time::Duration;
 
-use support::{Issuer, api, get};
 use tokio::{
     runtime::{Builder, Handle, Runtime},
     time::sleep,
 };
 use tower::{Layer, ServiceExt};
 use tower_outbound_auth::{AuthError, ErrorKind, TokenHandle, TokenState};
+
+use crate::support::{Issuer, api, get};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -100,7 +97,7 @@ async fn t10_keep_warm_survives_failures_and_panics() {
     let warm = handle.keep_warm();
     sleep(Duration::from_secs(600)).await;
     let failures = handle.status().failures;
-    assert!((10..=40).contains(&failures), "{failures} flights in ten minutes: cool-downs of up to a minute are kept");
+    assert!((10..=40).contains(&failures), "{failures} fetches in ten minutes: backoffs of up to a minute are kept");
     issuer.set(|settings| settings.failure = None);
     sleep(Duration::from_secs(65)).await;
     assert_warm(&handle, 2000).await;
@@ -156,7 +153,7 @@ async fn t10_whoever_wants_it_warm_last_decides() {
     let handle = issuer.layer().handle();
     let (first, second) = (handle.keep_warm(), handle.clone().keep_warm());
     sleep(Duration::from_secs(1)).await;
-    assert_eq!(issuer.requests(), 1, "two of them still share each flight");
+    assert_eq!(issuer.requests(), 1, "two of them still share each fetch");
     drop(first);
     assert_warm(&handle, 5000).await;
     assert!((6..=8).contains(&issuer.requests()), "{}", issuer.requests());
@@ -177,7 +174,7 @@ async fn t10_keep_warm_succeeds_a_rejected_token() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn t10_keep_warm_and_requests_share_their_flights() {
+async fn t10_keep_warm_and_requests_share_their_fetches() {
     let issuer = issuer(Duration::from_secs(100));
     let (_, api) = api(&issuer, Duration::ZERO);
     let layer = issuer.layer();

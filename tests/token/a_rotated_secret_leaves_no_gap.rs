@@ -1,17 +1,15 @@
 //! After a rotation of the secret requests go on with the old token until there is a new one.
-#![expect(clippy::disallowed_methods, reason = "tokio's clock is paused")]
-
-mod support;
 
 use std::time::Duration;
 
-use support::{Issuer, api, get};
 use tokio::time::{Instant, sleep, timeout};
 use tower::{Layer, ServiceExt};
 use tower_outbound_auth::{AuthError, ErrorKind};
 
+use crate::support::{Issuer, api, get};
+
 #[tokio::test(start_paused = true)]
-async fn t14_the_old_token_is_used_until_the_flight_for_its_successor_has_ended() {
+async fn t14_the_old_token_is_used_until_the_fetch_for_its_successor_has_ended() {
     let issuer = Issuer::new();
     let (seen, api) = api(&issuer, Duration::ZERO);
     let client = issuer.layer().layer(api);
@@ -26,7 +24,7 @@ async fn t14_the_old_token_is_used_until_the_flight_for_its_successor_has_ended(
         assert!(begin.elapsed() <= Duration::from_millis(1), "nobody waits");
         sleep(Duration::from_millis(500)).await;
     }
-    assert_eq!(issuer.requests(), 2, "one flight for one rotation");
+    assert_eq!(issuer.requests(), 2, "one fetch for one rotation");
     sleep(Duration::from_secs(2)).await;
     client.oneshot(get("/a")).await.unwrap();
     assert_eq!(seen.tokens(), ["token-1", "token-1", "token-1", "token-1", "token-2"]);
@@ -49,20 +47,20 @@ async fn t14_should_the_new_secret_be_wrong_the_old_token_stays_and_it_is_tried_
     }
     assert!(seen.tokens().iter().all(|token| token == "token-1"));
     let failures = layer.handle().status().failures;
-    // A refusal's cool-downs are 5 to 10 s, then 10 to 20, then 20 to 40.
-    assert!((3..=4).contains(&failures), "{failures} failed flights in a minute");
+    // A refusal's backoffs are 5 to 10 s, then 10 to 20, then 20 to 40.
+    assert!((3..=4).contains(&failures), "{failures} failed fetches in a minute");
 
     issuer.set(|settings| settings.failure = None);
     for _ in 0..81 {
         client.clone().oneshot(get("/a")).await.unwrap();
         sleep(Duration::from_secs(1)).await;
     }
-    assert_eq!(layer.handle().status().issued, 2, "tried again after the cool-down");
+    assert_eq!(layer.handle().status().issued, 2, "tried again after the backoff");
     assert_ne!(seen.tokens().last().map(String::as_str), Some("token-1"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn t14_a_rotation_during_a_flight_causes_another_one() {
+async fn t14_a_rotation_during_a_fetch_causes_another_one() {
     let issuer = Issuer::new();
     let handle = issuer.layer().handle();
     let waiting = handle.clone();
@@ -78,7 +76,7 @@ async fn t14_a_rotation_during_a_flight_causes_another_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn t14_a_rotation_begins_a_flight_in_a_cool_down_too() {
+async fn t14_a_rotation_begins_a_fetch_in_a_backoff_too() {
     let issuer = Issuer::new();
     let handle = issuer.layer().handle();
     handle.token().await.unwrap();
@@ -92,7 +90,7 @@ async fn t14_a_rotation_begins_a_flight_in_a_cool_down_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn t14_a_rotation_during_a_forced_flight_lets_it_end_first() {
+async fn t14_a_rotation_during_a_forced_fetch_lets_it_end_first() {
     let issuer = Issuer::new();
     let handle = issuer.layer().handle();
     handle.token().await.unwrap();
@@ -102,7 +100,7 @@ async fn t14_a_rotation_during_a_forced_flight_lets_it_end_first() {
     issuer.rotate();
     assert_eq!(handle.token().await.unwrap().expose_secret(), "token-1");
     sleep(Duration::from_millis(10)).await;
-    assert_eq!(issuer.requests(), 2, "never two flights at once");
+    assert_eq!(issuer.requests(), 2, "never two fetches at once");
     let forced = timeout(Duration::from_secs(60), forced).await.expect("a waiter is stuck");
     assert_eq!(forced.unwrap().unwrap(), "token-2");
     assert_eq!(handle.token().await.unwrap().expose_secret(), "token-2");

@@ -1,8 +1,4 @@
 //! The token of a layer can be had, forced, rejected and looked at without a request.
-#![expect(clippy::unwrap_used, reason = "a helper of a test may panic")]
-#![expect(clippy::disallowed_methods, reason = "tokio's clock is paused")]
-
-mod support;
 
 use std::{
     future::Future,
@@ -11,13 +7,14 @@ use std::{
     time::Duration,
 };
 
-use support::{Issuer, ORIGIN, api, get};
 use tokio::time::{Instant, advance, sleep};
 use tower::{Layer, ServiceExt};
 use tower_outbound_auth::{
     AccessToken, AuthError, AuthLayer, Clock, ErrorKind, FetchRequest, RefreshPolicy, TokenHandle, TokenSource,
     TokenState,
 };
+
+use crate::support::{Issuer, ORIGIN, api, get};
 
 async fn text(handle: &TokenHandle) -> String {
     handle.token().await.unwrap().expose_secret().to_owned()
@@ -51,7 +48,7 @@ async fn refresh_brings_a_new_token_though_the_old_one_is_good() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn refresh_joins_the_flight_that_is_under_way() {
+async fn refresh_joins_the_fetch_that_is_under_way() {
     let issuer = Issuer::new();
     let handle = issuer.layer().handle();
     let (first, second, third) = tokio::join!(handle.token(), handle.refresh(), handle.refresh());
@@ -86,7 +83,7 @@ async fn reject_retires_the_current_token_and_starts_nothing() {
     assert_eq!(issuer.requests(), 1);
     let begin = Instant::now();
     assert_eq!(text(&handle).await, "token-2");
-    assert_eq!(begin.elapsed(), Duration::from_millis(50), "the next caller waits for the flight that it starts");
+    assert_eq!(begin.elapsed(), Duration::from_millis(50), "the next caller waits for the fetch that it starts");
 }
 
 #[tokio::test(start_paused = true)]
@@ -166,7 +163,7 @@ async fn status_tells_the_age_of_the_token() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn status_counts_tokens_and_failed_flights() {
+async fn status_counts_tokens_and_failed_fetches() {
     let issuer = Issuer::new();
     let handle = issuer.layer().handle();
     let counts = || (handle.status().issued, handle.status().failures);
@@ -175,7 +172,7 @@ async fn status_counts_tokens_and_failed_flights() {
     for failures in 1..=4 {
         handle.refresh().await.unwrap_err();
         handle.token().await.unwrap_err();
-        assert_eq!(counts(), (0, failures), "three tries are one flight, and a cool-down is none");
+        assert_eq!(counts(), (0, failures), "three tries are one fetch, and a backoff is none");
     }
     assert_eq!(handle.status().last_error.unwrap().to_string(), "down");
     issuer.set(|settings| settings.failure = None);
@@ -183,7 +180,7 @@ async fn status_counts_tokens_and_failed_flights() {
         handle.refresh().await.unwrap();
         assert_eq!(counts(), (issued, 4));
     }
-    assert!(handle.status().last_error.is_none(), "the last flight brought a token");
+    assert!(handle.status().last_error.is_none(), "the last fetch brought a token");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,13 +1,8 @@
 //! However many callers want a token, one token request is made for them.
-#![expect(clippy::unwrap_used, reason = "a helper of a test may panic")]
-#![expect(clippy::disallowed_methods, reason = "tokio's clock is paused wherever a test sleeps")]
-
-mod support;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
 use http::StatusCode;
-use support::{Issuer, api, get};
 use tokio::{
     sync::Barrier,
     task::yield_now,
@@ -15,6 +10,8 @@ use tokio::{
 };
 use tower::{Layer, ServiceBuilder, ServiceExt};
 use tower_outbound_auth::{AuthError, Clock, ErrorKind, RefreshPolicy};
+
+use crate::support::{Issuer, api, get};
 
 const TASKS: usize = 64;
 const ROUNDS: u64 = 100;
@@ -108,7 +105,7 @@ async fn t1_callers_on_many_threads_share_the_successor_of_a_rejected_token() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 8)]
-async fn t14_callers_on_many_threads_start_one_flight_for_one_rotation() {
+async fn t14_callers_on_many_threads_start_one_fetch_for_one_rotation() {
     let issuer = quick();
     let handle = issuer.builder().clock(Clock::Coarse).build().unwrap().handle();
     handle.token().await.unwrap();
@@ -124,7 +121,7 @@ async fn t14_callers_on_many_threads_start_one_flight_for_one_rotation() {
                 yield_now().await;
             }
         };
-        timeout(Duration::from_secs(60), ended).await.expect("no flight was started");
+        timeout(Duration::from_secs(60), ended).await.expect("no fetch was started");
         assert_eq!(issuer.requests(), 1 + round);
     }
 }
@@ -161,12 +158,12 @@ async fn t2_a_caller_that_is_dropped_takes_nobody_along() {
     assert!(first.await.unwrap_err().is_cancelled());
     let begin = Instant::now();
     assert_eq!(second.await.unwrap().unwrap().status(), 200);
-    assert_eq!(begin.elapsed(), Duration::from_millis(30), "the rest of the first caller's flight");
+    assert_eq!(begin.elapsed(), Duration::from_millis(30), "the rest of the first caller's fetch");
     assert_eq!(issuer.requests(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn t2_a_flight_that_everybody_has_left_brings_its_token() {
+async fn t2_a_fetch_that_everybody_has_left_brings_its_token() {
     let issuer = Issuer::new();
     let handle = issuer.layer().handle();
     let (waiting, other) = (handle.clone(), handle.clone());
@@ -197,7 +194,7 @@ async fn outage(failure: &AuthError) -> (u64, Vec<AuthError>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn t3_an_outage_costs_the_tries_of_one_flight_and_all_waiters_share_its_error() {
+async fn t3_an_outage_costs_the_tries_of_one_fetch_and_all_waiters_share_its_error() {
     let down = AuthError::new(ErrorKind::Unavailable, "the endpoint is down").with_source("connection refused");
     let (tries, errors) = outage(&down).await;
     assert_eq!(tries, 3);

@@ -1,8 +1,4 @@
-//! A token flight tries again where that may help, as the server asks it to, and never beyond its deadline.
-#![expect(clippy::unwrap_used, reason = "a helper of a test may panic")]
-#![expect(clippy::disallowed_methods, reason = "tokio's clock is paused")]
-
-mod support;
+//! A token fetch tries again where that may help, as the server asks it to, and never beyond its deadline.
 
 use std::{
     sync::{Arc, Mutex},
@@ -12,12 +8,13 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header::RETRY_AFTER};
 use http_body_util::Full;
-use support::{Body, ORIGIN};
 use tokio::time::{Instant, sleep};
 use tower::service_fn;
 use tower_outbound_auth::{
     AuthError, AuthLayer, BoxError, ClientCredentials, Clock, Credentials, ErrorKind, RefreshPolicy, TokenHandle,
 };
+
+use crate::support::{Body, ORIGIN};
 
 /// When the token endpoint was asked.
 #[derive(Clone, Debug, Default)]
@@ -88,13 +85,13 @@ fn token() -> Result<Response<Body>, BoxError> {
 const OAUTH_ERROR: &str = r#"{"error":"invalid_client"}"#;
 
 #[tokio::test(start_paused = true)]
-async fn t9_a_transient_failure_is_tried_again_within_the_flight() {
+async fn t9_a_transient_failure_is_tried_again_within_the_fetch() {
     for status in [408, 425, 429, 500, 502, 503, 504, 599] {
         for body in ["", "oops", OAUTH_ERROR] {
             let (tries, handle) = prompt(move |_| says(status, body));
             let error = handle.token().await.unwrap_err();
             assert_eq!((error.kind(), tries.count()), (ErrorKind::Unavailable, 3), "{status} {body}");
-            assert_eq!(handle.status().failures, 1, "one flight");
+            assert_eq!(handle.status().failures, 1, "one fetch");
         }
     }
     let (tries, handle) = prompt(|_| Err("connection reset".into()));
@@ -115,7 +112,7 @@ async fn t9_a_refusal_is_not_tried_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn t9_a_try_that_succeeds_ends_the_flight() {
+async fn t9_a_try_that_succeeds_ends_the_fetch() {
     for good in 1..=3 {
         let (tries, handle) = prompt(move |number| if number < good { says(500, "") } else { token() });
         assert_eq!(handle.token().await.unwrap().expose_secret(), "abc");
@@ -164,7 +161,7 @@ async fn t9_the_server_is_given_the_time_it_asks_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn t9_where_the_deadline_does_not_allow_that_time_the_flight_ends_at_once() {
+async fn t9_where_the_deadline_does_not_allow_that_time_the_fetch_ends_at_once() {
     for asked in [30, 31, 100_000] {
         let (tries, handle) = prompt(move |_| busy(&asked.to_string()));
         let begin = Instant::now();
@@ -176,7 +173,7 @@ async fn t9_where_the_deadline_does_not_allow_that_time_the_flight_ends_at_once(
 }
 
 #[tokio::test(start_paused = true)]
-async fn t9_a_flight_that_takes_too_long_ends_with_a_timeout() {
+async fn t9_a_fetch_that_takes_too_long_ends_with_a_timeout() {
     for (policy, limit) in [
         (RefreshPolicy::default(), Duration::from_secs(30)),
         (RefreshPolicy::default().deadline(Duration::from_secs(3)), Duration::from_secs(3)),
@@ -185,7 +182,7 @@ async fn t9_a_flight_that_takes_too_long_ends_with_a_timeout() {
         let begin = Instant::now();
         let error = handle.token().await.unwrap_err();
         assert_eq!((error.kind(), begin.elapsed()), (ErrorKind::Timeout, limit));
-        assert!(error.is_transient() && error.retry_after().is_some(), "a failure like others, with a cool-down");
+        assert!(error.is_transient() && error.retry_after().is_some(), "a failure like others, with a backoff");
         assert_eq!(tries.count(), 1);
     }
 }
