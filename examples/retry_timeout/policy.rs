@@ -1,4 +1,4 @@
-//! When to send a request again, and when not to: to be copied into an application, and changed there.
+// When to send a request again, and when not to: to be copied into an application, and changed there.
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 

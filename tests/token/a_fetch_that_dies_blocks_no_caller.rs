@@ -15,8 +15,10 @@ use tokio::{
 use tower::{Layer, ServiceExt};
 use tower_outbound_auth::{AuthError, ErrorKind, RefreshPolicy, TokenState};
 
-use crate::runtime;
-use crate::support::{Issuer, api, get};
+use crate::{
+    runtime,
+    support::{Issuer, api, get},
+};
 
 /// Polls once within the runtime, then lets its other tasks begin.
 fn nudge<F: Future + Unpin>(runtime: &Runtime, future: &mut F) -> bool {
@@ -99,7 +101,7 @@ fn t2_a_runtime_that_ends_aborts_for_a_waiter_elsewhere_and_the_next_caller_star
 }
 
 #[test]
-fn t2_a_fetch_on_a_runtime_that_nobody_runs_any_more_ends_by_its_deadline() {
+fn t2_a_fetch_on_a_runtime_that_is_no_longer_run_ends_by_its_deadline() {
     let issuer = Issuer::new();
     let policy = RefreshPolicy::default().deadline(Duration::from_secs(30));
     let handle = issuer.builder().refresh(policy).build().unwrap().handle();
@@ -148,7 +150,7 @@ fn t2_who_waits_on_another_runtime_leaves_each_fetch_a_deadline_of_its_own() {
 }
 
 #[test]
-fn t2_callers_too_impatient_for_the_deadline_get_past_a_fetch_that_nobody_runs_any_more() {
+fn t2_callers_too_impatient_for_the_deadline_get_past_a_fetch_that_is_no_longer_run() {
     let issuer = Issuer::new();
     let handle = issuer.layer().handle();
     let (here, idle) = (runtime(), runtime());
@@ -165,7 +167,7 @@ fn t2_callers_too_impatient_for_the_deadline_get_past_a_fetch_that_nobody_runs_a
 }
 
 #[test]
-fn t2_keep_warm_gets_past_a_fetch_that_nobody_runs_any_more() {
+fn t2_keep_warm_gets_past_a_fetch_that_is_no_longer_run() {
     let handle = Issuer::new().layer().handle();
     let (here, idle) = (runtime(), runtime());
     assert!(nudge(&idle, &mut Box::pin(handle.token())), "the fetch is left behind there, neither done nor dropped");
@@ -177,7 +179,7 @@ fn t2_keep_warm_gets_past_a_fetch_that_nobody_runs_any_more() {
 }
 
 #[test]
-fn t2_warm_requests_get_past_a_refresh_that_nobody_runs_any_more() {
+fn t2_warm_requests_get_past_a_refresh_that_is_no_longer_run() {
     let issuer = Issuer::new();
     let (_, api) = api(&issuer, Duration::from_millis(1));
     let layer = issuer.layer();

@@ -1,7 +1,9 @@
 //! A layer is built outside of a runtime, and serves several of them one after the other.
 
-use crate::runtime;
-use crate::support::{Issuer, api, get};
+use crate::{
+    runtime,
+    support::{Issuer, api, get},
+};
 use std::{
     future::Future,
     pin::pin,

@@ -21,7 +21,7 @@ async fn t14_the_old_token_is_used_until_the_fetch_for_its_successor_has_ended()
     for _ in 0..3 {
         let begin = Instant::now();
         assert_eq!(client.clone().oneshot(get("/a")).await.unwrap().status(), 200);
-        assert!(begin.elapsed() <= Duration::from_millis(1), "nobody waits");
+        assert!(begin.elapsed() <= Duration::from_millis(1), "no request waits");
         sleep(Duration::from_millis(500)).await;
     }
     assert_eq!(issuer.requests(), 2, "one fetch for one rotation");

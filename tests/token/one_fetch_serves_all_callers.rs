@@ -146,7 +146,7 @@ async fn t2_callers_with_a_timeout_shorter_than_the_endpoint_still_fill_the_cach
 }
 
 #[tokio::test(start_paused = true)]
-async fn t2_a_caller_that_is_dropped_takes_nobody_along() {
+async fn t2_a_caller_that_is_dropped_takes_no_other_along() {
     let issuer = Issuer::new();
     let (_, api) = api(&issuer, Duration::ZERO);
     let client = issuer.layer().layer(api);

@@ -87,7 +87,7 @@ async fn t6_a_token_of_two_seconds_is_used_for_most_of_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn t6_tokens_shorter_than_their_own_request_fail_nobody() {
+async fn t6_tokens_shorter_than_their_own_request_fail_no_caller() {
     let second = Duration::from_secs(1);
     for (lifetime, latency, most) in [(1, 0, 1000), (1, 50, 20), (5, 20, 50), (30, 50, 20), (100, 50, 20)] {
         let requests = load(Duration::from_millis(lifetime), Duration::from_millis(latency), second).await;

@@ -1,4 +1,4 @@
-//! A token is succeeded before it ends, nobody waits for that, and no dead token is ever sent.
+//! A token is replaced before it expires, without a request that waits for it, and no expired token is ever sent.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -50,7 +50,7 @@ async fn t4_from_three_quarters_of_its_life_on_the_next_request_refreshes_the_to
 }
 
 #[tokio::test(start_paused = true)]
-async fn t4_nobody_waits_for_an_early_refresh() {
+async fn t4_no_caller_waits_for_an_early_refresh() {
     let issuer = quick(HOUR);
     let (seen, api) = api(&issuer, Duration::from_millis(10));
     let client = issuer.layer().layer(api);

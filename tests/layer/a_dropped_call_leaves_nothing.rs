@@ -1,8 +1,4 @@
-//! A caller may give up at any moment: nothing is lost, nothing is asked for twice, and nobody else notices.
-#![expect(clippy::disallowed_methods, reason = "the tests sleep on paused time")]
-#![expect(clippy::unwrap_used, reason = "a counterpart in a test may panic")]
-
-mod support;
+//! A caller may give up at any moment: nothing is lost, nothing is fetched twice, and no other caller notices.
 
 use std::{
     future::{Future, poll_fn},
@@ -18,13 +14,14 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header::AUTHORIZATION};
 use http_body::Frame;
-use support::{Body, Issuer, get};
 use tokio::{
     sync::Semaphore,
     time::{Interval, interval, sleep, timeout},
 };
 use tower::{Layer, Service, ServiceExt, limit::ConcurrencyLimit};
 use tower_outbound_auth::{Auth, AuthLayer, BoxError};
+
+use crate::support::{Body, Issuer, api, get};
 
 /// A body of four frames, 10 ms apart, that counts its living.
 struct SlowBody {
@@ -179,7 +176,7 @@ async fn s8_dropped_while_there_is_no_token_yet() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn s8_dropped_while_it_is_rejected_or_sent_again() {
+async fn s8_dropped_while_it_is_rejected_or_replayed() {
     for polls in 0.. {
         let mut world = World::revoked().await;
         let call = world.client.ready().await.unwrap().call(get("/a"));
@@ -234,9 +231,9 @@ async fn s8_dropped_while_it_waits_for_its_second_turn() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn s8_whoever_started_the_flight_may_leave_the_others_to_it() {
+async fn s8_whoever_started_the_fetch_may_leave_the_others_to_it() {
     let issuer = Issuer::new();
-    let (seen, api) = support::api(&issuer, Duration::ZERO);
+    let (seen, api) = api(&issuer, Duration::ZERO);
     let client = issuer.layer().layer(api);
     let first = tokio::spawn(client.clone().oneshot(get("/first")));
     let mut leaving: Vec<_> = (0..100).map(|_| tokio::spawn(client.clone().oneshot(get("/other")))).collect();
@@ -262,9 +259,9 @@ impl Wake for Wakes {
 }
 
 #[tokio::test(start_paused = true)]
-async fn s8_callers_who_give_up_wake_nobody_and_the_token_wakes_each_of_the_others_once() {
+async fn s8_callers_who_give_up_wake_no_other_and_the_token_wakes_each_of_the_others_once() {
     let issuer = Issuer::new();
-    let (_, api) = support::api(&issuer, Duration::ZERO);
+    let (_, api) = api(&issuer, Duration::ZERO);
     let client = issuer.layer().layer(api);
     let count = Arc::new(Wakes::default());
     let waker = Waker::from(Arc::clone(&count));

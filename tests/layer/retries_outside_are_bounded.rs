@@ -1,10 +1,4 @@
 //! The documented retry policy sends what may help, when it may help, and no more than a bounded number of requests.
-#![expect(clippy::unwrap_used, reason = "a counterpart in a test may panic")]
-#![expect(clippy::disallowed_methods, reason = "the tests run on paused time")]
-
-#[path = "../examples/retry_timeout/policy.rs"]
-mod policy;
-mod support;
 
 use std::{
     sync::{Arc, Mutex},
@@ -12,8 +6,6 @@ use std::{
 };
 
 use http::{Method, Request, Response, StatusCode, header::RETRY_AFTER};
-use policy::Patient;
-use support::{Answering, Body, Issuer, answer, get};
 use tokio::time::Instant;
 use tower::{
     Layer, ServiceExt,
@@ -22,6 +14,11 @@ use tower::{
     util::BoxCloneService,
 };
 use tower_outbound_auth::{AuthError, BoxError, ErrorKind, NotReplayed, RefreshPolicy};
+
+use crate::{
+    policy::Patient,
+    support::{Answering, Body, Issuer, answer, get},
+};
 
 /// When the API got its requests.
 type Times = Arc<Mutex<Vec<Instant>>>;
@@ -41,7 +38,7 @@ fn client(
         let response = answers(log.len() - 1);
         Box::pin(async { Ok(response) })
     });
-    // Long cool-downs: three quick tries would all be within the first.
+    // Long backoffs: three quick tries would all be within the first.
     let refresh = RefreshPolicy::default().cool_down(Duration::from_secs(10), Duration::from_secs(60));
     let layer = issuer.builder().refresh(refresh).build().unwrap();
     let client = Retry::new(Patient::new(3, budget), layer.layer(api));
@@ -87,18 +84,14 @@ async fn the_next_try_comes_when_the_layer_asks_again() {
     while issuer.requests() < 3 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    tokio::time::sleep(Duration::from_millis(60)).await; // The flight has failed by now.
+    tokio::time::sleep(Duration::from_millis(60)).await; // The fetch has failed by now.
     issuer.set(|settings| settings.failure = None);
     assert_eq!(call.await.unwrap().unwrap().status(), StatusCode::OK);
-    assert_eq!(
-        (issuer.requests(), sent(&times)),
-        (4, 1),
-        "one flight of three tries that fails, and one that does not"
-    );
+    assert_eq!((issuer.requests(), sent(&times)), (4, 1), "one fetch of three tries that fails, and one that does not");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dead_token_endpoint_gets_four_flights_however_many_callers_retry() {
+async fn a_dead_token_endpoint_gets_four_fetches_however_many_callers_retry() {
     let issuer = failing(ErrorKind::Unavailable);
     let plenty = TpsBudget::new(Duration::from_secs(10), 1_000, 1.0);
     let (times, client) = client(&issuer, plenty, always(StatusCode::OK));
@@ -111,7 +104,7 @@ async fn a_dead_token_endpoint_gets_four_flights_however_many_callers_retry() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rejection_is_the_layers_to_heal_and_is_not_retried() {
+async fn a_rejection_is_the_layers_to_replay_and_is_not_retried() {
     let issuer = Issuer::new();
     let (times, client) = client(&issuer, TpsBudget::default(), always(StatusCode::UNAUTHORIZED));
     assert_eq!(client.oneshot(get("/")).await.unwrap().status(), StatusCode::UNAUTHORIZED);
@@ -181,7 +174,7 @@ async fn calls_that_go_well_pay_for_a_fifth_of_their_number_in_retries() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_api_asks_for_is_waited_for_unless_nobody_would() {
+async fn what_the_api_asks_for_is_waited_for_unless_it_is_too_long() {
     for (asked, sent_in_all) in [(20, 2), (3_600, 1)] {
         let issuer = Issuer::new();
         let busy = move |n| if n == 0 { busy_for(asked) } else { answer(StatusCode::OK) };

@@ -1,7 +1,4 @@
 //! Whatever durations and fractions a user sets, a layer is refused with a reason, or it works.
-#![expect(clippy::unwrap_used, reason = "a helper of a test may panic")]
-
-mod support;
 
 use std::{
     future::Future,
@@ -15,12 +12,13 @@ use std::{
 
 use http::StatusCode;
 use proptest::prelude::*;
-use support::{Issuer, ORIGIN, answer, get};
 use tokio::{runtime::Builder, time::advance};
 use tower::{BoxError, Layer, ServiceExt, service_fn};
 use tower_outbound_auth::{
     AccessToken, AuthError, AuthLayer, Clock, ErrorKind, FetchRequest, RefreshPolicy, TokenSource, TokenState,
 };
+
+use crate::support::{Issuer, ORIGIN, answer, get};
 
 const EXTREMES: [Duration; 6] = [
     Duration::ZERO,
@@ -100,12 +98,12 @@ prop_compose! {
         default_lifetime in durations(),
         deadline in durations(),
         attempts in prop_oneof![0..5_u32, Just(u32::MAX)],
-        cool_down in (durations(), durations()),
+        backoff in (durations(), durations()),
     ) -> (f64, f64, u32, RefreshPolicy) {
         let (refresh_at, jitter) = fractions;
         let policy = RefreshPolicy::default().refresh_at(refresh_at).jitter(jitter).expiry_margin(margin);
         let policy = policy.default_lifetime(default_lifetime).deadline(deadline).attempts(attempts);
-        (refresh_at, jitter, attempts, policy.cool_down(cool_down.0, cool_down.1))
+        (refresh_at, jitter, attempts, policy.cool_down(backoff.0, backoff.1))
     }
 }
 
@@ -125,7 +123,7 @@ proptest! {
     fn t7_a_layer_is_refused_or_serves_requests(
         (refresh_at, jitter, attempts, policy) in policies(),
         source in sources(),
-        max_wait in prop::option::of(durations().prop_filter("so long that a flight can begin", |wait| !wait.is_zero())),
+        max_wait in prop::option::of(durations().prop_filter("so long that a fetch can begin", |wait| !wait.is_zero())),
     ) {
         let sound = refresh_at > 0.0 && refresh_at < 1.0 && (0.0..1.0).contains(&jitter) && attempts > 0;
         match run(async { build(&source, policy, max_wait) }) {

@@ -17,7 +17,7 @@ pub(crate) async fn findings(order: &Order) -> Vec<String> {
     vec![
         wait_for_a_token(order).await,
         slow_answer(order).await,
-        healed_request(order).await,
+        replayed_request(order).await,
         calls_without_a_token(order).await,
         calls_during_a_renewal(order).await,
         counted(order).await,
@@ -45,7 +45,7 @@ async fn slow_answer(order: &Order) -> String {
 }
 
 /// A request that is sent twice, and takes twice as long.
-async fn healed_request(order: &Order) -> String {
+async fn replayed_request(order: &Order) -> String {
     let stack = order.warm_stack().await;
     stack.issuer.revoke();
     elapsed(&stack.get("/unhurried").await, "both sends of a healed request count together")
@@ -73,7 +73,7 @@ async fn calls_during_a_renewal(order: &Order) -> String {
     }
 }
 
-/// What does a limit count of a request that is healed?
+/// What does a limit count of a request that is replayed?
 async fn counted(order: &Order) -> String {
     let stack = order.warm_stack().await;
     stack.issuer.revoke();
@@ -116,7 +116,7 @@ async fn redirects(order: &Order) -> String {
     }
 }
 
-/// Is a rejection in a compressed body read, and healed?
+/// is a rejection in a compressed body read, and the request replayed?
 async fn compressed_rejection(order: &Order) -> String {
     let stack = order.warm_stack().await;
     stack.issuer.revoke();
@@ -145,13 +145,13 @@ async fn request_ids(order: &Order) -> String {
 async fn spans(order: &Order) -> String {
     let stack = order.warm_stack().await;
     stack.issuer.revoke();
-    stack.issuer.set(|settings| settings.latency = FLIGHT);
+    stack.issuer.set(|settings| settings.latency = FETCH);
     stack.get("/").await.result.unwrap();
     let spans = stack.spans.lock().unwrap().clone();
     match &spans[..] {
         [] => String::new(),
-        [span] if *span >= FLIGHT => "a healed request is one span, the wait for its token in it".to_owned(),
-        [first, second] if *first + *second < FLIGHT => "each send is a span, without the wait for a token".to_owned(),
+        [span] if *span >= FETCH => "a healed request is one span, the wait for its token in it".to_owned(),
+        [first, second] if *first + *second < FETCH => "each send is a span, without the wait for a token".to_owned(),
         others => format!("the spans last {others:?}"),
     }
 }
@@ -168,7 +168,7 @@ async fn refused_token(order: &Order) -> String {
         return format!("a refusal is asked for {} times", stack.issuer.requests());
     }
     stack.issuer.set(|settings| settings.failure = None);
-    sleep(COOL_DOWN).await;
+    sleep(BACKOFF).await;
     match stack.get("/").await.status() {
         Some(StatusCode::OK) => String::new(),
         _ => "the client does not work again".to_owned(),
@@ -185,7 +185,7 @@ enum Meanwhile {
 }
 
 async fn meanwhile(stack: &Stack) -> Meanwhile {
-    stack.issuer.set(|settings| settings.latency = FLIGHT);
+    stack.issuer.set(|settings| settings.latency = FETCH);
     let other = async {
         sleep(Duration::from_millis(100)).await;
         stack.get(ELSEWHERE).await
@@ -195,7 +195,7 @@ async fn meanwhile(stack: &Stack) -> Meanwhile {
         Meanwhile::Failed(waiting.result.err())
     } else if other.went_at_once() {
         Meanwhile::Free
-    } else if other.is::<Overloaded>() && other.took < FLIGHT / 2 {
+    } else if other.is::<Overloaded>() && other.took < FETCH / 2 {
         Meanwhile::Shed
     } else {
         Meanwhile::Waits
@@ -218,6 +218,6 @@ fn values(stack: &Stack, header: &str) -> Vec<String> {
 
 const CREDENTIALS: &[&str] = &["authorization", "x-timestamp", "x-signature", "x-fiid"];
 /// How long a token takes that takes a while.
-const FLIGHT: Duration = Duration::from_millis(1_800);
+const FETCH: Duration = Duration::from_millis(1_800);
 /// Longer than the layer leaves a token endpoint alone after one refusal.
-const COOL_DOWN: Duration = Duration::from_secs(30);
+const BACKOFF: Duration = Duration::from_secs(30);

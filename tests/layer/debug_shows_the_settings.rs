@@ -1,16 +1,15 @@
 //! `Debug` shows what a layer was set to and what it is about, so that a wrong setting is found in a log.
 
-mod support;
-
 use std::{convert::Infallible, fmt::Debug, future::pending, time::Duration};
 
 use http::{HeaderName, HeaderValue, Method, Request, Response};
-use support::{Body, Issuer};
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_outbound_auth::{
     AccessToken, Credentials, SignRules, SignatureHeaders, TimestampHmac,
     paynet::{RejectionLayer, X_SIGNATURE},
 };
+
+use crate::support::{Body, Issuer};
 
 fn shows(shown: &dyn Debug, wanted: &[&str]) {
     let shown = format!("{shown:?}");
@@ -53,7 +52,7 @@ fn a_layer_shows_who_gets_what() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handle_shows_the_flight_that_is_under_way() {
+async fn a_handle_shows_the_fetch_that_is_under_way() {
     let handle = Issuer::new().layer().handle();
     shows(&handle, &["flight: None"]);
     let waiting = handle.clone();

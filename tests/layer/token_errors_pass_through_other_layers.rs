@@ -14,8 +14,10 @@ use tower::{
 };
 use tower_outbound_auth::{AuthError, Credentials, ErrorKind, SignRules, TimestampHmac};
 
-use super::{Again, PATIENCE, Strict};
-use crate::support::{Body, Issuer, answer, get};
+use crate::{
+    strict_api::{Again, PATIENCE, Strict},
+    support::{Body, Issuer, answer, get},
+};
 
 fn denied() -> AuthError {
     AuthError::new(ErrorKind::Denied, "the client is locked")

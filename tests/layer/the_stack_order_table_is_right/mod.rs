@@ -1,17 +1,8 @@
 //! The layer does what the documentation's table says in every order with the layers that people stack.
-#![expect(clippy::unwrap_used, reason = "a counterpart in a test may panic")]
-#![expect(clippy::disallowed_methods, reason = "the tests sleep on paused time")]
 
-#[path = "every_stack_order_does_as_the_table_says/layers.rs"]
 mod layers;
-#[path = "../examples/retry_timeout/policy.rs"]
-mod policy;
-#[path = "every_stack_order_does_as_the_table_says/probes.rs"]
 mod probes;
-#[path = "every_stack_order_does_as_the_table_says/stack.rs"]
 mod stack;
-mod support;
-#[path = "every_stack_order_does_as_the_table_says/table.rs"]
 mod table;
 
 use layers::LAYERS;

@@ -23,11 +23,8 @@ use tower_http::{
 };
 use tracing::Span;
 
-use super::{
-    policy::Patient,
-    stack::{Client, Wrap, boxed},
-};
-use crate::support::Body;
+use super::stack::{Client, Wrap, boxed};
+use crate::{policy::Patient, support::Body};
 
 /// How long each span of `Trace` lasted that has ended.
 pub(crate) type Spans = Arc<Mutex<Vec<Duration>>>;

@@ -1,10 +1,7 @@
 //! Whatever is set wrong is a clear `Config` error where it is built: it says what to change, tells no secret, and never
 //! panics.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a helper of a test may panic")]
 
-mod support;
-
-use std::{convert::Infallible, env, error::Error, ffi::OsStr, process::Command};
+use std::{convert::Infallible, error::Error};
 
 use bytes::Bytes;
 use http::{
@@ -13,18 +10,19 @@ use http::{
 };
 use http_body_util::Full;
 use proptest::prelude::*;
-use support::{Issuer, ORIGIN};
 use tower::service_fn;
 use tower_outbound_auth::{
     AuthError, AuthLayer, AuthLayerBuilder, ClientAuth, ClientCredentials, ClientCredentialsBuilder, Credentials,
     ErrorKind, RefreshPolicy, SignRules, paynet::Environment,
 };
 
-const SECRET: &str = "pl4nted-s3cret";
-const TOKEN_URL: &str = "https://login.example.com/token";
+use crate::support::{Issuer, ORIGIN};
+
+pub(crate) const SECRET: &str = "pl4nted-s3cret";
+pub(crate) const TOKEN_URL: &str = "https://login.example.com/token";
 
 /// Holds the error to what every error of a build promises, and to the advice that it gives.
-fn refused<T>(built: Result<T, AuthError>, advice: &str) {
+pub(crate) fn refused<T>(built: Result<T, AuthError>, advice: &str) {
     let Err(error) = built else {
         panic!("built, though it should be refused: {advice}");
     };
@@ -38,7 +36,7 @@ fn layer() -> AuthLayerBuilder {
     AuthLayer::builder(Issuer::new())
 }
 
-fn source_of(token_url: &str, credentials: Credentials) -> ClientCredentialsBuilder {
+pub(crate) fn source_of(token_url: &str, credentials: Credentials) -> ClientCredentialsBuilder {
     let nowhere = |_: Request<Full<Bytes>>| async { Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())) };
     ClientCredentials::builder(token_url, credentials).transport(service_fn(nowhere))
 }
@@ -251,58 +249,6 @@ fn a_paynet_environment_is_read_by_its_names_only() {
     for name in ["", "prod", "Production", " production", "uat\n", SECRET] {
         refused(name.parse::<Environment>(), "must be production, non-production or uat");
     }
-}
-
-const ROLE: &str = "AUTH_TEST_CHILD";
-const ID: &str = "AUTH_TEST_CLIENT_ID";
-const KEY: &str = "AUTH_TEST_CLIENT_SECRET";
-const CHILD: &str = "child_reads_credentials_from_its_environment";
-
-#[test]
-fn a_variable_that_is_not_set_is_named() {
-    let absent = ["AUTH_TEST_NO_SUCH_ID", "AUTH_TEST_NO_SUCH_SECRET"];
-    refused(Credentials::from_env(absent[0], absent[1]), "AUTH_TEST_NO_SUCH_ID is not set");
-    refused(Credentials::from_env("PATH", absent[1]), "AUTH_TEST_NO_SUCH_SECRET is not set");
-    for name in ["", "A=B", "A\0B"] {
-        refused(Credentials::from_env(name, KEY), "is not set");
-    }
-}
-
-#[test]
-fn credentials_come_from_the_environment_or_the_trouble_with_it_is_named() {
-    assert!(child("id", SECRET).contains("read: id"));
-    assert!(child("", SECRET).contains(&format!("{ID} is empty")));
-    assert!(child("id", "").contains(&format!("{KEY} is empty")));
-    #[cfg(unix)]
-    {
-        use std::os::unix::ffi::OsStrExt;
-        assert!(child("id", OsStr::from_bytes(b"pl4nted-s3cret\xff")).contains(&format!("{KEY} is not valid Unicode")));
-    }
-}
-
-/// Not a test of its own: what the test above runs in a process with an environment of its own.
-#[test]
-fn child_reads_credentials_from_its_environment() {
-    if env::var_os(ROLE).is_none() {
-        return;
-    }
-    match Credentials::from_env(ID, KEY) {
-        Ok(credentials) => {
-            let source = source_of(TOKEN_URL, credentials.clone()).build().unwrap();
-            println!("read: {} {credentials:?} {source:?}", credentials.client_id());
-        }
-        Err(error) => println!("refused: {error} {error:?}"),
-    }
-}
-
-/// What the child says.
-fn child(id: impl AsRef<OsStr>, secret: impl AsRef<OsStr>) -> String {
-    let mut command = Command::new(env::current_exe().unwrap());
-    command.args(["--exact", CHILD, "--nocapture"]).env(ROLE, "1").env(ID, id).env(KEY, secret);
-    let output = command.output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success() && !said.contains(SECRET), "{said}");
-    said
 }
 
 fn never_other_than_config<T>(built: Result<T, AuthError>) {

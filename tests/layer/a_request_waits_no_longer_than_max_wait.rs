@@ -1,14 +1,12 @@
-//! A request waits for a token no longer than its layer lets it, and its flight goes on without it.
-#![expect(clippy::disallowed_methods, reason = "tokio's clock is paused")]
-
-mod support;
+//! A request waits for a token no longer than its layer lets it, and its fetch goes on without it.
 
 use std::time::Duration;
 
-use support::{Issuer, api, get};
 use tokio::time::{Instant, sleep};
 use tower::{Layer, ServiceExt};
 use tower_outbound_auth::{AuthError, BoxError, ErrorKind};
+
+use crate::support::{Issuer, api, get};
 
 fn kind(error: &BoxError) -> Option<ErrorKind> {
     error.downcast_ref().map(AuthError::kind)
@@ -22,7 +20,7 @@ fn slow() -> Issuer {
 }
 
 #[tokio::test(start_paused = true)]
-async fn s7_a_request_gives_up_after_max_wait_and_the_flight_goes_on() {
+async fn s7_a_request_gives_up_after_max_wait_and_the_fetch_goes_on() {
     let issuer = slow();
     let (seen, api) = api(&issuer, Duration::ZERO);
     let client = issuer.builder().max_wait(Duration::from_millis(100)).build().unwrap().layer(api);
@@ -40,7 +38,7 @@ async fn s7_a_request_gives_up_after_max_wait_and_the_flight_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn s7_a_request_that_gives_up_is_no_failure_of_the_flight() {
+async fn s7_a_request_that_gives_up_is_no_failure_of_the_fetch() {
     let issuer = slow();
     let (_, api) = api(&issuer, Duration::ZERO);
     let layer = issuer.builder().max_wait(Duration::from_millis(100)).build().unwrap();
@@ -52,7 +50,7 @@ async fn s7_a_request_that_gives_up_is_no_failure_of_the_flight() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn s7_with_no_patience_at_all_a_request_fails_at_once_but_starts_the_flight() {
+async fn s7_with_no_patience_at_all_a_request_fails_at_once_but_starts_the_fetch() {
     let issuer = slow();
     let (_, api) = api(&issuer, Duration::ZERO);
     let client = issuer.builder().max_wait(Duration::ZERO).build().unwrap().layer(api);
@@ -62,7 +60,7 @@ async fn s7_with_no_patience_at_all_a_request_fails_at_once_but_starts_the_fligh
     assert_eq!(begin.elapsed(), Duration::ZERO);
 
     sleep(Duration::from_millis(1100)).await;
-    assert_eq!(client.oneshot(get("/b")).await.unwrap().status(), 200, "the token of the first request's flight");
+    assert_eq!(client.oneshot(get("/b")).await.unwrap().status(), 200, "the token of the first request's fetch");
     assert_eq!(issuer.requests(), 1);
 }
 
@@ -99,5 +97,5 @@ async fn s7_the_waits_of_one_request_count_together() {
     let _given_up = call.await.unwrap();
     assert_eq!(begin.elapsed(), Duration::from_millis(610));
     sleep(Duration::from_secs(1)).await;
-    assert_eq!(layer.handle().status().issued, 2, "the second flight went on");
+    assert_eq!(layer.handle().status().issued, 2, "the second fetch went on");
 }

@@ -1,4 +1,4 @@
-//! A client built of layers around the one that logs in, and the servers that it talks to.
+//! A client built of layers around the one that authenticates, and the servers that it talks to.
 
 use std::{
     io::Write,
@@ -25,7 +25,7 @@ pub(crate) type Client = BoxCloneService<Request<Body>, Answer, BoxError>;
 /// Puts a layer around a client.
 pub(crate) type Wrap = fn(Client, &Spans) -> Client;
 
-/// Which layers stand outside of the one that logs in, and which inside. Both lists go from the outside in.
+/// Which layers stand outside of the one that authenticates, and which inside. Both lists go from the outside in.
 #[derive(Clone, Default)]
 pub(crate) struct Order {
     pub(crate) outside: Vec<Wrap>,
