@@ -164,8 +164,8 @@ impl Service<Request<Body>> for OneSlot {
     }
 }
 
-/// Has a request rejected with this page, and says how long its healing took, the 50 ms of the flight included.
-async fn healed(page: Page) -> (Log, Duration) {
+/// Has a request rejected with this page, and says how long its replay took, the 50 ms of the fetch included.
+async fn replayed(page: Page) -> (Log, Duration) {
     let layer = Issuer::new().layer();
     layer.handle().token().await.unwrap();
     let api = OneSlot::new(page);
@@ -178,18 +178,18 @@ async fn healed(page: Page) -> (Log, Duration) {
 
 #[tokio::test(start_paused = true)]
 async fn r9_a_short_body_is_read_to_its_end_and_dropped_before_the_second_request() {
-    let (log, took) = healed(Page::Chunks(2)).await;
+    let (log, took) = replayed(Page::Chunks(2)).await;
     assert_eq!(log.events(), ["sent", "end", "dropped", "sent"]);
     assert_eq!((log.frames(), took.as_millis()), (3, 50));
 }
 
 #[tokio::test(start_paused = true)]
 async fn r9_of_a_long_body_no_more_than_64_kib_is_taken_in() {
-    let (log, took) = healed(Page::Chunks(4)).await;
+    let (log, took) = replayed(Page::Chunks(4)).await;
     assert_eq!(log.events(), ["sent", "end", "dropped", "sent"], "64 KiB are short enough");
     assert_eq!((log.frames(), took.as_millis()), (5, 50));
 
-    let (log, took) = healed(Page::Chunks(usize::MAX)).await;
+    let (log, took) = replayed(Page::Chunks(usize::MAX)).await;
     assert_eq!(log.events(), ["sent", "dropped", "sent"]);
     assert_eq!((log.frames(), took.as_millis()), (5, 50), "the frame that goes beyond is the last");
 }
@@ -197,7 +197,7 @@ async fn r9_of_a_long_body_no_more_than_64_kib_is_taken_in() {
 #[tokio::test(start_paused = true)]
 async fn r9_a_body_that_never_ends_costs_100_ms() {
     for page in [Page::Silence, Page::Trickle] {
-        let (log, took) = healed(page).await;
+        let (log, took) = replayed(page).await;
         assert_eq!(log.events(), ["sent", "dropped", "sent"], "{page:?}");
         assert_eq!(took.as_millis(), 150, "{page:?}");
     }
@@ -205,19 +205,19 @@ async fn r9_a_body_that_never_ends_costs_100_ms() {
 
 #[tokio::test(start_paused = true)]
 async fn r9_a_body_of_empty_frames_ends_too() {
-    let (log, _) = healed(Page::EmptyFrames).await;
+    let (log, _) = replayed(Page::EmptyFrames).await;
     assert!(log.frames() < 100_000, "{} frames were read", log.frames());
 }
 
 #[tokio::test(start_paused = true)]
 async fn r9_a_body_that_breaks_off_is_dropped() {
-    let (log, took) = healed(Page::Broken).await;
+    let (log, took) = replayed(Page::Broken).await;
     assert_eq!(log.events(), ["sent", "dropped", "sent"]);
     assert_eq!(took.as_millis(), 50);
 }
 
 #[tokio::test(start_paused = true)]
-async fn r9_the_body_is_kept_unread_while_the_flight_is_under_way() {
+async fn r9_the_body_is_kept_unread_while_the_fetch_is_under_way() {
     let layer = Issuer::new().layer();
     layer.handle().token().await.unwrap();
     let api = OneSlot::new(Page::Chunks(2));
@@ -231,7 +231,7 @@ async fn r9_the_body_is_kept_unread_while_the_flight_is_under_way() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn r6_the_body_is_whole_when_the_flight_has_failed() {
+async fn r6_the_body_is_whole_when_the_fetch_has_failed() {
     let (issuer, layer) = rejecting_issuer().await;
     issuer.set(|settings| settings.failure = Some(AuthError::new(ErrorKind::Denied, "locked")));
     let response = layer.layer(OneSlot::new(Page::Chunks(5))).oneshot(get("/a")).await.unwrap();
@@ -267,7 +267,7 @@ async fn r7_a_copy_that_turns_out_incomplete_at_the_last_moment_is_not_sent() {
     let api = OneSlot::new(Page::Silence);
     let log = api.log.clone();
     let call = tokio::spawn(layer.replay(UntilRead(Arc::clone(&whole))).layer(api).oneshot(get("/a")));
-    // The flight has ended, and the body is waited for.
+    // The fetch has ended, and the body is waited for.
     sleep(Duration::from_millis(100)).await;
     whole.store(false, SeqCst);
     let error = call.await.unwrap().err().unwrap();

@@ -7,8 +7,10 @@ use tokio::time::sleep;
 use tower::{Layer, Service, ServiceExt};
 use tower_outbound_auth::{AuthLayer, BoxError, CloneBody, NoReplay, NotReplayed, Rejection, Replay};
 
-use super::{Api, Tally, load, millis, seconds};
-use crate::support::{Body, Issuer, get};
+use crate::{
+    load::{Api, Tally, load, millis, seconds},
+    support::{Body, Issuer, get},
+};
 
 /// Token requests in each of the ten seconds to come.
 async fn costs(issuer: &Issuer, rounds: usize) -> Vec<u64> {
@@ -58,8 +60,8 @@ async fn r5_one_bad_caller_among_rare_healthy_ones_costs_no_more() {
     }
 }
 
-/// So rare that tokens come and go with which nobody is accepted, as with a wrong audience: each accepted request then
-/// ends a spacing.
+/// So rare that tokens come and go with which no request is accepted, as with a wrong audience: each accepted request then
+/// ends the throttling.
 #[tokio::test(start_paused = true)]
 async fn r5_one_bad_caller_among_hardly_any_healthy_ones_costs_one_more_for_each_of_them() {
     for good in [15, 33] {
@@ -71,14 +73,14 @@ async fn r5_one_bad_caller_among_hardly_any_healthy_ones_costs_one_more_for_each
             load(&client, "/bad", millis(20), seconds(300))
         );
         assert_eq!((good.failed, bad.failed), (0, bad.calls));
-        // The first token, five renewals while the spacing grows, and then one in ten seconds.
+        // The first token, five renewals while the throttling grows, and then one in ten seconds.
         let most = 1 + 5 + 30 + good.calls as u64;
         assert!(issuer.requests() <= most, "{} of {most}", issuer.requests());
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn r5_one_bad_caller_costs_no_more_where_nothing_is_sent_again() {
+async fn r5_one_bad_caller_costs_no_more_where_nothing_is_replayed() {
     five_minutes(NoReplay, millis(50), millis(200)).await;
 }
 
@@ -111,7 +113,7 @@ async fn r5_a_bad_caller_may_be_told_so_by_reject_when() {
     assert!(costs[2..].iter().all(|cost| *cost <= 1), "{costs:?}");
 }
 
-/// A layer whose spacing has grown to 10 s through a bad caller, who then falls silent.
+/// A layer that has come to one renewal in 10 s through a bad caller, who then falls silent.
 async fn grown() -> (Issuer, Api, AuthLayer) {
     let issuer = Issuer::new();
     let (api, layer) = (Api::new(&issuer), issuer.layer());
@@ -133,7 +135,7 @@ where
 }
 
 #[tokio::test(start_paused = true)]
-async fn r5_a_renewal_that_heals_ends_the_spacing_for_the_next_revocations() {
+async fn r5_a_renewal_that_helps_ends_the_throttling_for_the_next_revocations() {
     let (issuer, api, layer) = grown().await;
     let client = layer.layer(api);
     sleep(seconds(6)).await;
@@ -146,7 +148,7 @@ async fn r5_a_renewal_that_heals_ends_the_spacing_for_the_next_revocations() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn r5_a_minute_without_a_rejection_ends_the_spacing() {
+async fn r5_a_minute_without_a_rejection_ends_the_throttling() {
     for (quiet, renewals) in [(61, 3), (55, 1)] {
         let (issuer, api, layer) = grown().await;
         let client = layer.layer(api);
@@ -158,7 +160,7 @@ async fn r5_a_minute_without_a_rejection_ends_the_spacing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn r5_an_accepted_request_does_not_end_the_spacing_of_a_bad_caller() {
+async fn r5_an_accepted_request_does_not_end_the_throttling_of_a_bad_caller() {
     let (issuer, api, layer) = grown().await;
     let client = layer.layer(api);
     let before = issuer.requests();
@@ -170,7 +172,7 @@ async fn r5_an_accepted_request_does_not_end_the_spacing_of_a_bad_caller() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn r5_a_revocation_amid_a_bad_caller_heals_within_ten_seconds() {
+async fn r5_a_revocation_amid_a_bad_caller_is_recovered_from_within_ten_seconds() {
     let (issuer, api, layer) = grown().await;
     let client = layer.layer(api);
     let bad = tokio::spawn({

@@ -1,122 +1,16 @@
 //! An API that rejects whatever it gets costs few token requests, and no revocation locks anybody out.
-#![expect(clippy::disallowed_methods, reason = "the tests sleep on paused time")]
-#![expect(clippy::unwrap_used, reason = "a counterpart in a test may panic")]
 
-#[path = "renewals_are_spaced/bad_caller.rs"]
-mod bad_caller;
-#[path = "renewals_are_spaced/revocations.rs"]
-mod revocations;
-mod support;
+use std::{sync::atomic::Ordering::SeqCst, time::Duration};
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::SeqCst},
-    },
-    time::Duration,
-};
-
-use http::{Request, Response, StatusCode, header::AUTHORIZATION};
 use http_body_util::BodyExt;
-use support::{Answering, Body, Issuer, answer, get};
-use tokio::time::{MissedTickBehavior, interval, sleep};
-use tower::{Layer, Service, ServiceExt};
-use tower_outbound_auth::{BoxError, CloneBody, NoReplay, NotReplayed, Replay};
+use tokio::time::sleep;
+use tower::{Layer, ServiceExt};
+use tower_outbound_auth::{CloneBody, NoReplay, NotReplayed, Replay};
 
-/// An API that takes tokens from a number on, and on `/bad` none at all.
-#[derive(Clone)]
-struct Api {
-    issuer: Issuer,
-    /// `token-<n>` is taken if `n` is at least this and the issuer has not revoked it.
-    from: Arc<AtomicU64>,
-    requests: Arc<AtomicU64>,
-}
-
-impl Api {
-    fn new(issuer: &Issuer) -> Self {
-        Self { issuer: issuer.clone(), from: Arc::default(), requests: Arc::default() }
-    }
-
-    /// From now on it takes no token with a lower number.
-    fn take_from(&self, number: u64) {
-        self.from.store(number, SeqCst);
-    }
-
-    fn takes(&self, request: &Request<Body>) -> bool {
-        let authorization = request.headers().get(AUTHORIZATION).unwrap().to_str().unwrap();
-        let number: u64 = authorization.trim_start_matches("Bearer token-").parse().unwrap();
-        request.uri().path() != "/bad" && number >= self.from.load(SeqCst) && self.issuer.knows(authorization)
-    }
-}
-
-impl Service<Request<Body>> for Api {
-    type Response = Response<Body>;
-    type Error = BoxError;
-    type Future = Answering;
-
-    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), BoxError>> {
-        std::task::Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Answering {
-        let api = self.clone();
-        api.requests.fetch_add(1, SeqCst);
-        Box::pin(async move {
-            sleep(Duration::from_millis(10)).await;
-            Ok(answer(if api.takes(&request) { StatusCode::OK } else { StatusCode::UNAUTHORIZED }))
-        })
-    }
-}
-
-/// How the calls of a load generator ended.
-#[derive(Debug, Default)]
-struct Tally {
-    calls: usize,
-    failed: usize,
-    /// Why those that failed were not healed.
-    marks: HashMap<String, usize>,
-}
-
-impl Tally {
-    fn marked(&self, mark: impl Into<Option<NotReplayed>>) -> usize {
-        self.marks.get(&format!("{:?}", mark.into())).copied().unwrap_or(0)
-    }
-}
-
-/// Sends requests for this long, whatever becomes of those before.
-async fn load<S>(client: &S, path: &'static str, every: Duration, lasting: Duration) -> Tally
-where
-    S: Service<Request<Body>, Response = Response<Body>, Error = BoxError, Future: Send> + Clone + Send + 'static,
-{
-    let mut ticks = interval(every);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
-    let mut calls = Vec::new();
-    for _ in 0..lasting.as_nanos() / every.as_nanos() {
-        ticks.tick().await;
-        calls.push(tokio::spawn(client.clone().oneshot(get(path))));
-    }
-    let mut tally = Tally { calls: calls.len(), ..Tally::default() };
-    for call in calls {
-        let response = call.await.unwrap().unwrap();
-        if response.status() != StatusCode::OK {
-            tally.failed += 1;
-            let mark: Option<NotReplayed> = response.extensions().get().copied();
-            *tally.marks.entry(format!("{mark:?}")).or_default() += 1;
-        }
-    }
-    tally
-}
-
-const NOBODY: u64 = u64::MAX;
-
-const fn seconds(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
-
-const fn millis(millis: u64) -> Duration {
-    Duration::from_millis(millis)
-}
+use crate::{
+    load::{Api, NONE, load, millis, seconds},
+    support::{Body, Issuer, get},
+};
 
 /// A minute of 500 requests a second, all rejected; then the API recovers for tokens from this number on.
 async fn storm<R: Replay<Body>>(policy: R, healthy_before: bool, recovers_for_old_tokens: bool) {
@@ -126,7 +20,7 @@ async fn storm<R: Replay<Body>>(policy: R, healthy_before: bool, recovers_for_ol
     if healthy_before {
         assert_eq!(load(&client, "/a", millis(100), seconds(10)).await.failed, 0);
     }
-    api.take_from(NOBODY);
+    api.take_from(NONE);
     let (before, sent) = (issuer.requests(), api.requests.load(SeqCst));
     let tally = load(&client, "/a", millis(2), seconds(60)).await;
     let cost = issuer.requests() - before;
@@ -134,19 +28,19 @@ async fn storm<R: Replay<Body>>(policy: R, healthy_before: bool, recovers_for_ol
     assert!(cost >= 4, "it goes on trying: {cost}");
     assert_eq!((tally.calls, tally.failed), (30_000, 30_000));
     assert!(tally.marked(NotReplayed::TooSoon) > 28_000, "{tally:?}");
-    assert_eq!(tally.marked(None), 0, "each says why it was not healed");
+    assert_eq!(tally.marked(None), 0, "each says why it was not replayed");
     let again = api.requests.load(SeqCst) - sent - 30_000;
     assert!(again < 1_000, "{again} requests were sent again");
 
     api.take_from(if recovers_for_old_tokens { 0 } else { issuer.requests() + 1 });
     let before = issuer.requests();
     load(&client, "/a", millis(100), seconds(60)).await;
-    assert_eq!(load(&client, "/a", millis(100), seconds(60)).await.failed, 0, "healed within a minute");
+    assert_eq!(load(&client, "/a", millis(100), seconds(60)).await.failed, 0, "recovered within a minute");
     assert!(issuer.requests() - before <= 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn r5_an_api_that_rejects_everything_costs_ten_token_requests_a_minute_and_heals_in_the_next() {
+async fn r5_an_api_that_rejects_everything_costs_ten_token_requests_a_minute_and_recovers_in_the_next() {
     for healthy_before in [false, true] {
         for recovers_for_old_tokens in [false, true] {
             storm(CloneBody, healthy_before, recovers_for_old_tokens).await;
@@ -155,7 +49,7 @@ async fn r5_an_api_that_rejects_everything_costs_ten_token_requests_a_minute_and
 }
 
 #[tokio::test(start_paused = true)]
-async fn r5_the_same_holds_where_nothing_is_sent_again() {
+async fn r5_the_same_holds_where_nothing_is_replayed() {
     for healthy_before in [false, true] {
         for recovers_for_old_tokens in [false, true] {
             storm(NoReplay, healthy_before, recovers_for_old_tokens).await;
@@ -167,7 +61,7 @@ async fn r5_the_same_holds_where_nothing_is_sent_again() {
 async fn renewals<R: Replay<Body>>(policy: R, lasting: Duration) -> Vec<u128> {
     let issuer = Issuer::new();
     let api = Api::new(&issuer);
-    api.take_from(NOBODY);
+    api.take_from(NONE);
     let layer = issuer.layer().replay(policy);
     layer.handle().token().await.unwrap();
     let client = layer.layer(api);
@@ -185,7 +79,7 @@ async fn renewals<R: Replay<Body>>(policy: R, lasting: Duration) -> Vec<u128> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn r5_the_spacing_doubles_from_one_second_to_a_minute() {
+async fn r5_the_throttling_doubles_from_one_second_to_a_minute() {
     let moments = renewals(CloneBody, seconds(300)).await;
     let gaps: Vec<_> = moments.windows(2).map(|pair| (pair[1] - pair[0]).div_euclid(1_000)).collect();
     assert_eq!(gaps, [1, 2, 4, 8, 16, 32, 60, 60, 60], "{moments:?}");
@@ -195,7 +89,7 @@ async fn r5_the_spacing_doubles_from_one_second_to_a_minute() {
 async fn r5_a_renewal_counts_once_however_many_requests_waited_for_it() {
     let issuer = Issuer::new();
     let api = Api::new(&issuer);
-    api.take_from(NOBODY);
+    api.take_from(NONE);
     let client = issuer.layer().layer(api.clone());
     let calls: Vec<_> = (0..100).map(|_| tokio::spawn(client.clone().oneshot(get("/a")))).collect();
     for call in calls {
@@ -212,10 +106,10 @@ async fn r5_a_renewal_counts_once_however_many_requests_waited_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn r5_while_the_spacing_runs_a_rejection_goes_to_its_caller_whole() {
+async fn r5_while_renewals_are_throttled_a_rejection_goes_to_its_caller_whole() {
     let issuer = Issuer::new();
     let api = Api::new(&issuer);
-    api.take_from(NOBODY);
+    api.take_from(NONE);
     let layer = issuer.layer();
     let client = layer.layer(api.clone());
     client.clone().oneshot(get("/a")).await.unwrap();
@@ -229,10 +123,10 @@ async fn r5_while_the_spacing_runs_a_rejection_goes_to_its_caller_whole() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn r5_the_first_accepted_request_ends_the_spacing_of_an_api_that_accepted_nobody() {
+async fn r5_the_first_accepted_request_ends_the_throttling_of_an_api_that_accepted_none() {
     let issuer = Issuer::new();
     let api = Api::new(&issuer);
-    api.take_from(NOBODY);
+    api.take_from(NONE);
     let client = issuer.layer().layer(api.clone());
     // Renewals at 0, 1, 3, 7 and 15 s; the next would be at 31 s.
     load(&client, "/a", millis(50), seconds(20)).await;
@@ -240,6 +134,6 @@ async fn r5_the_first_accepted_request_ends_the_spacing_of_an_api_that_accepted_
     api.take_from(0);
     assert_eq!(load(&client, "/a", millis(50), seconds(1)).await.failed, 0);
     issuer.revoke();
-    assert_eq!(load(&client, "/a", millis(50), seconds(1)).await.failed, 0, "a revocation heals at once");
+    assert_eq!(load(&client, "/a", millis(50), seconds(1)).await.failed, 0, "a revoked token is renewed at once");
     assert_eq!(issuer.requests(), 7);
 }

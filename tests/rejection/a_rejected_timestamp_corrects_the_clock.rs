@@ -1,5 +1,4 @@
-//! R8: a rejected timestamp is healed by the time that the API's answer names.
-#![expect(clippy::indexing_slicing, reason = "a counterpart in a test may panic")]
+//! R8: a rejected timestamp is corrected by the time that the API's answer names.
 
 use std::{
     sync::{Arc, Mutex},
@@ -19,8 +18,10 @@ use tower_outbound_auth::{
     SignatureHeaders, Signer, SigningContext, TokenState,
 };
 
-use super::answering;
-use crate::support::{Body, Issuer, ORIGIN, Seen, answer};
+use crate::{
+    answering::answering,
+    support::{Body, Issuer, ORIGIN, Seen, answer},
+};
 
 /// Signs with the time in milliseconds.
 struct Millis;
@@ -118,7 +119,7 @@ async fn r8_nothing_is_learnt_from_an_answer_that_may_be_old_or_anybodys() {
     let nonsense = HeaderMap::from_iter([(DATE, HeaderValue::from_static("tomorrow"))]);
     assert!(close(shift(URL, 3_600, nonsense).await, 0), "no date at all");
     assert!(close(shift("http://api.internal/a", 3_600, HeaderMap::new()).await, 0), "plain http");
-    assert!(close(shift("/a", 3_600, HeaderMap::new()).await, 0), "nobody knows where it went");
+    assert!(close(shift("/a", 3_600, HeaderMap::new()).await, 0), "it is not known where it went");
     let here = shift("http://127.0.0.1:8080/a", 3_600, HeaderMap::new()).await;
     assert!(close(here, 3_599_500), "this machine is not on anybody's way: {here}");
 }

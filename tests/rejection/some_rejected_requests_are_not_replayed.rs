@@ -20,8 +20,10 @@ use tower_outbound_auth::{
     AuthError, BoxError, EmptyBody, ErrorKind, NoReplay, NotReplayed, RefreshPolicy, Replay, TokenState,
 };
 
-use super::{answering, assert_whole, refusal, refusing};
-use crate::support::{Body, Issuer, ORIGIN, Seen, answer, api, get};
+use crate::{
+    answering::{answering, assert_whole, refusal, refusing},
+    support::{Body, Issuer, ORIGIN, Seen, answer, api, get},
+};
 
 fn denied() -> AuthError {
     AuthError::new(ErrorKind::Denied, "the client is locked")
@@ -58,7 +60,7 @@ async fn r6_when_the_request_may_wait_no_longer_the_caller_gets_the_apis_own_ans
     assert_whole(response, NotReplayed::RefreshFailed).await;
 
     sleep(Duration::from_secs(10)).await;
-    assert_eq!(client.oneshot(get("/a")).await.unwrap().status(), 200, "the flight went on");
+    assert_eq!(client.oneshot(get("/a")).await.unwrap().status(), 200, "the fetch went on");
     assert_eq!(seen.tokens(), ["token-1", "token-2"]);
     assert_eq!(issuer.requests(), 2);
 }
@@ -76,7 +78,7 @@ async fn r6_what_was_waited_for_the_first_token_counts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn r6_during_a_cool_down_the_answer_comes_at_once_and_the_token_stays() {
+async fn r6_during_a_backoff_the_answer_comes_at_once_and_the_token_stays() {
     let issuer = Issuer::new();
     let (seen, api) = answering(|count, _| async move { if count == 1 { refusal() } else { answer(StatusCode::OK) } });
     let policy = RefreshPolicy::default().cool_down(Duration::from_secs(60), Duration::from_secs(60));
@@ -96,7 +98,7 @@ async fn r6_during_a_cool_down_the_answer_comes_at_once_and_the_token_stays() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn r6_a_401_that_comes_after_the_failed_flight_goes_to_its_caller_at_once() {
+async fn r6_a_401_that_comes_after_the_failed_fetch_goes_to_its_caller_at_once() {
     let issuer = Issuer::new();
     let (_seen, api) = answering(|count, _| async move {
         sleep(Duration::from_millis(if count == 1 { 10 } else { 200 })).await;
@@ -123,7 +125,7 @@ async fn r7_with_no_replay_the_token_is_renewed_for_the_next_request() {
     let began = Instant::now();
     let client = layer.layer(api);
     let response = client.clone().oneshot(get("/a")).await.unwrap();
-    assert_eq!(began.elapsed(), Duration::ZERO, "nobody waits");
+    assert_eq!(began.elapsed(), Duration::ZERO, "no request waits");
     assert_whole(response, NotReplayed::BodyNotReplayable).await;
     sleep(Duration::from_secs(1)).await;
     assert_eq!(issuer.requests(), 2, "and the token is renewed");
@@ -149,7 +151,7 @@ impl http_body::Body for Stream {
 }
 
 #[tokio::test(start_paused = true)]
-async fn r7_with_empty_body_a_get_is_healed_and_a_post_renews_the_token() {
+async fn r7_with_empty_body_a_get_is_replayed_and_a_post_renews_the_token() {
     let issuer = Issuer::new();
     let (seen, known) = (Seen::default(), issuer.clone());
     let log = seen.clone();
@@ -188,7 +190,7 @@ impl Replay<Body> for Recording {
 
 #[tokio::test(start_paused = true)]
 async fn r7_a_copy_that_turned_out_incomplete_is_never_sent() {
-    // When the rejection comes; while the flight is under way.
+    // When the rejection comes; while the fetch is under way.
     for after in [Duration::ZERO, Duration::from_millis(25)] {
         let issuer = Issuer::new();
         let (seen, api) = refusing();
@@ -202,7 +204,7 @@ async fn r7_a_copy_that_turned_out_incomplete_is_never_sent() {
         sleep(after).await;
         whole.store(false, SeqCst);
         assert_whole(call.await.unwrap().unwrap(), NotReplayed::BodyNotReplayable).await;
-        assert_eq!(began.elapsed(), 2 * after, "the flight is waited for only if it may help");
+        assert_eq!(began.elapsed(), 2 * after, "the fetch is waited for only if it may help");
         assert_eq!(layer.handle().token().await.unwrap().expose_secret(), "token-2");
         assert_eq!((seen.count(), issuer.requests()), (1, 2));
     }
@@ -272,14 +274,14 @@ async fn r12_a_token_rejected_by_hand_is_renewed_by_the_next_caller() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn r12_a_token_rejected_by_hand_is_renewed_whatever_the_spacing() {
+async fn r12_a_token_rejected_by_hand_is_renewed_whatever_the_throttling() {
     let issuer = Issuer::new();
     let (_seen, api) = refusing();
     let layer = issuer.layer();
     let (client, handle) = (layer.layer(api), layer.handle());
     client.clone().oneshot(get("/a")).await.unwrap();
     let response = client.oneshot(get("/a")).await.unwrap();
-    assert_eq!(response.extensions().get(), Some(&NotReplayed::TooSoon), "a spacing runs");
+    assert_eq!(response.extensions().get(), Some(&NotReplayed::TooSoon), "renewals are throttled");
     for round in 3..8 {
         handle.reject(&handle.token().await.unwrap());
         assert_eq!(handle.token().await.unwrap().expose_secret(), format!("token-{round}"));

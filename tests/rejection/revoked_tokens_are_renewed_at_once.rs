@@ -1,4 +1,4 @@
-//! R5: revocations heal at once, however many come in a row.
+//! R5: a revoked token is renewed at once, however many are revoked in a row.
 
 use std::time::Duration;
 
@@ -7,8 +7,10 @@ use tokio::time::{Instant, sleep};
 use tower::{Layer, ServiceExt, util::MapResponse};
 use tower_outbound_auth::{NoReplay, NotReplayed};
 
-use super::{Api, load, millis, seconds};
-use crate::support::{Body, Issuer, get};
+use crate::{
+    load::{Api, load, millis, seconds},
+    support::{Body, Issuer, get},
+};
 
 /// Twenty times two revocations, the second this long after the first, under 100 requests a second.
 async fn revokes_twice(issuer: &Issuer, gap: Duration) {
@@ -34,7 +36,7 @@ async fn r5_two_revocations_within_a_second_fail_no_call() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn r5_where_nothing_is_sent_again_a_revocation_is_renewed_at_once() {
+async fn r5_where_nothing_is_replayed_a_revoked_token_is_renewed_at_once() {
     let issuer = Issuer::new();
     let client = issuer.layer().replay(NoReplay).layer(Api::new(&issuer));
     client.clone().oneshot(get("/a")).await.unwrap();
@@ -52,7 +54,7 @@ async fn r5_where_nothing_is_sent_again_a_revocation_is_renewed_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn r5_where_nothing_is_sent_again_a_second_revocation_heals_a_second_later() {
+async fn r5_where_nothing_is_replayed_a_second_revocation_is_recovered_from_a_second_later() {
     // Nothing tells it from a caller whose requests are rejected whatever the token.
     let issuer = Issuer::new();
     let client = issuer.layer().replay(NoReplay).layer(Api::new(&issuer));
@@ -68,7 +70,7 @@ async fn r5_where_nothing_is_sent_again_a_second_revocation_heals_a_second_later
 }
 
 #[tokio::test(start_paused = true)]
-async fn r5_any_number_of_revocations_in_a_row_heals_at_once() {
+async fn r5_any_number_of_revocations_in_a_row_is_recovered_from_at_once() {
     let issuer = Issuer::new();
     let client = issuer.layer().layer(Api::new(&issuer));
     for round in 1..=200 {
@@ -81,7 +83,7 @@ async fn r5_any_number_of_revocations_in_a_row_heals_at_once() {
 }
 
 /// Revocations in a row, of an API that answers good tokens with this and nothing else.
-async fn heals_at_once(status: StatusCode, challenge: Option<&'static str>) {
+async fn is_recovered_from_at_once(status: StatusCode, challenge: Option<&'static str>) {
     let issuer = Issuer::new();
     let api = MapResponse::new(Api::new(&issuer), move |mut response: Response<Body>| {
         if response.status() == StatusCode::OK {
@@ -105,15 +107,15 @@ async fn heals_at_once(status: StatusCode, challenge: Option<&'static str>) {
 
 #[tokio::test(start_paused = true)]
 async fn r5_a_renewal_is_no_failed_one_because_the_api_has_other_troubles() {
-    heals_at_once(StatusCode::NOT_FOUND, None).await;
-    heals_at_once(StatusCode::SERVICE_UNAVAILABLE, None).await;
-    heals_at_once(StatusCode::TOO_MANY_REQUESTS, None).await;
-    heals_at_once(StatusCode::FORBIDDEN, None).await;
-    heals_at_once(StatusCode::FORBIDDEN, Some(r#"Bearer error="insufficient_scope""#)).await;
+    is_recovered_from_at_once(StatusCode::NOT_FOUND, None).await;
+    is_recovered_from_at_once(StatusCode::SERVICE_UNAVAILABLE, None).await;
+    is_recovered_from_at_once(StatusCode::TOO_MANY_REQUESTS, None).await;
+    is_recovered_from_at_once(StatusCode::FORBIDDEN, None).await;
+    is_recovered_from_at_once(StatusCode::FORBIDDEN, Some(r#"Bearer error="insufficient_scope""#)).await;
 }
 
-/// Found by chaos over sockets: revocations under `NoReplay` count as renewals that did not heal, up to spacings of 10 s; the
-/// next token that nobody was accepted with then began at 60 s.
+/// Found by chaos over sockets: revocations under `NoReplay` count as renewals that did not help, throttled to one in 10 s; the
+/// next token with which no request was accepted then began at 60 s.
 #[tokio::test(start_paused = true)]
 async fn r5_the_count_of_one_callers_trouble_does_not_begin_everybodys_at_a_minute() {
     let issuer = Issuer::new();
@@ -133,9 +135,9 @@ async fn r5_the_count_of_one_callers_trouble_does_not_begin_everybodys_at_a_minu
         sleep(seconds(1)).await;
     }
     let longest = until_accepted().await;
-    assert!(longest < seconds(11), "spacings of one caller's trouble: {longest:?}");
+    assert!(longest < seconds(11), "throttled by one caller's trouble: {longest:?}");
 
-    // An outage in which every token is rejected, until the second that nobody was accepted with.
+    // An outage in which every token is rejected, until the second with which no request was accepted.
     let before = issuer.requests();
     while issuer.requests() < before + 2 {
         issuer.revoke();
@@ -146,7 +148,7 @@ async fn r5_the_count_of_one_callers_trouble_does_not_begin_everybodys_at_a_minu
     call().await;
 
     let locked_out = until_accepted().await;
-    assert!(locked_out <= 2 * longest, "{locked_out:?} after spacings of {longest:?}");
+    assert!(locked_out <= 2 * longest, "{locked_out:?} after throttling of {longest:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -157,12 +159,12 @@ async fn r5_a_token_refreshed_in_time_is_no_renewal_though_the_one_before_was() 
     let call = || client.clone().oneshot(get("/a"));
     call().await.unwrap();
     issuer.revoke();
-    assert_eq!((call().await.unwrap().status(), issuer.requests()), (StatusCode::OK, 2), "renewed, and healed");
+    assert_eq!((call().await.unwrap().status(), issuer.requests()), (StatusCode::OK, 2), "renewed, and replayed");
     sleep(seconds(850)).await;
-    // Starts a flight that nobody waits for, and goes on with the old token.
+    // Starts a fetch that no request waits for, and goes on with the old token.
     assert_eq!(call().await.unwrap().status(), StatusCode::OK);
     sleep(seconds(1)).await;
     assert_eq!((call().await.unwrap().status(), issuer.requests()), (StatusCode::OK, 3), "refreshed in time");
     issuer.revoke();
-    assert_eq!((call().await.unwrap().status(), issuer.requests()), (StatusCode::OK, 4), "healed at once");
+    assert_eq!((call().await.unwrap().status(), issuer.requests()), (StatusCode::OK, 4), "renewed at once");
 }
