@@ -1,5 +1,4 @@
 //! A copy that begins while another is in the middle of a read; and what streams may be and do.
-#![expect(clippy::disallowed_methods, reason = "a generous bound in real time stands for a test that hangs")]
 
 use std::{
     cell::RefCell,

@@ -1,5 +1,4 @@
 //! R4, R6, R7, R10 and S9 for streams, with an API in memory on paused time.
-#![expect(clippy::disallowed_methods, reason = "the tests sleep on paused time")]
 
 use std::{
     future::{Ready, ready},
@@ -186,7 +185,7 @@ const PACE: Duration = Duration::from_millis(10);
 const AMPLE: usize = 1_000;
 
 #[tokio::test(start_paused = true)]
-async fn r4_a_stream_is_sent_again_whole_however_much_of_it_was_read() {
+async fn r4_a_stream_is_replayed_whole_however_much_of_it_was_read() {
     for frames in 0..=11 {
         for refusal in [Refusal::Stalls(frames), Refusal::Drops(frames), Refusal::ReadsOn(frames)] {
             let (api, response) = upload(refusal, AMPLE, &Issuer::new()).await;
@@ -201,7 +200,7 @@ async fn r10_a_stalled_first_sending_is_not_waited_for() {
     let began = Instant::now();
     let (api, _) = upload(Refusal::Stalls(3), AMPLE, &Issuer::new()).await;
     assert_eq!(api.second(), Some(whole()));
-    // Two flights of 50 ms, 30 ms of the API's each time, twelve polls of the stream, each 10 ms after the last.
+    // Two fetches of 50 ms, 30 ms of the API's each time, twelve polls of the stream, each 10 ms after the last.
     assert!(began.elapsed().as_millis() <= 2 * 50 + 2 * 30 + 12 * 10, "{:?}", began.elapsed());
     assert_eq!(api.held.lock().unwrap().len(), 1, "it is still held");
 }
@@ -231,12 +230,12 @@ async fn r10_a_first_sending_that_goes_on_cannot_take_the_body_from_the_second()
 }
 
 #[tokio::test(start_paused = true)]
-async fn r7_a_stream_that_outgrew_its_limit_is_not_sent_again_and_its_token_is_renewed() {
+async fn r7_a_stream_that_outgrew_its_limit_is_not_replayed_and_its_token_is_renewed() {
     let (issuer, limit) = (Issuer::new(), 49);
     for refusal in [Refusal::Stalls(5), Refusal::ReadsOn(5), Refusal::Stalls(11), Refusal::ReadsOn(11)] {
         let (issuer, began) = (Issuer::new(), Instant::now());
         let (api, response) = upload(refusal, limit, &issuer).await;
-        // One flight, the API, and eleven frames at most: the renewal is not waited for.
+        // One fetch, the API, and eleven frames at most: the renewal is not waited for.
         assert!(began.elapsed().as_millis() <= 50 + 30 + 11 * 10, "{:?}", began.elapsed());
         assert_eq!(response.extensions().get(), Some(&NotReplayed::BodyNotReplayable), "{refusal:?}");
         assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
@@ -263,7 +262,7 @@ async fn r7_a_stream_that_outgrows_its_limit_while_the_token_is_fetched_leaves_t
 }
 
 #[tokio::test(start_paused = true)]
-async fn r7_a_stream_that_failed_is_not_sent_again() {
+async fn r7_a_stream_that_failed_is_not_replayed() {
     let api = Api::new(Refusal::ReadsOn(11));
     let broken = Upload { breaks_at: 4, ..Upload::new() };
     let client = Issuer::new().layer().layer(api.service());
@@ -273,7 +272,7 @@ async fn r7_a_stream_that_failed_is_not_sent_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn r7_a_stream_that_fails_while_the_client_is_busy_is_not_sent_again() {
+async fn r7_a_stream_that_fails_while_the_client_is_busy_is_not_replayed() {
     let (issuer, api, turns) = (Issuer::new(), Api::new(Refusal::ReadsOn(3)), Arc::new(Semaphore::new(1)));
     issuer.set(|settings| settings.latency = Duration::ZERO);
     let limit = GlobalConcurrencyLimitLayer::with_semaphore(Arc::clone(&turns));
@@ -293,7 +292,7 @@ async fn r7_a_stream_that_fails_while_the_client_is_busy_is_not_sent_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn r6_a_first_sending_goes_on_when_there_is_no_token_to_send_it_again_with() {
+async fn r6_a_first_sending_goes_on_when_there_is_no_token_to_replay_it_with() {
     for latency in [5, 500].map(Duration::from_millis) {
         let issuer = Issuer::new();
         let layer = issuer.layer();
@@ -309,7 +308,7 @@ async fn r6_a_first_sending_goes_on_when_there_is_no_token_to_send_it_again_with
 }
 
 #[tokio::test(start_paused = true)]
-async fn s9_a_stream_is_sent_again_where_one_request_may_be_on_its_way_at_a_time() {
+async fn s9_a_stream_is_replayed_where_one_request_may_be_on_its_way_at_a_time() {
     let (issuer, api) = (Issuer::new(), Api::new(Refusal::Stalls(3)));
     let client =
         ServiceBuilder::new().layer(issuer.layer()).layer(ConcurrencyLimitLayer::new(1)).service(api.service());

@@ -1,7 +1,4 @@
 //! A request with a token at hand costs what its headers cost, and one that gets no credentials costs nothing at all.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a helper of a test may panic")]
-
-mod support;
 
 use std::{
     convert::Infallible,
@@ -13,13 +10,14 @@ use std::{
 
 use allocation_counter::{AllocationInfo, measure};
 use http::{HeaderName, HeaderValue, Request, Response};
-use support::{Body, Issuer, ORIGIN, get};
 use tower::{Layer, Service, ServiceBuilder};
 use tower_http::auth::AddAuthorizationLayer;
 use tower_outbound_auth::{
     AccessToken, Auth, AuthError, AuthLayer, AuthLayerBuilder, Credentials, FetchRequest, NoAuth, NoReplay, SignRules,
     TimestampHmac, TokenSource, paynet,
 };
+
+use crate::support::{Body, Issuer, ORIGIN, get};
 
 /// The least that a service can do.
 #[derive(Clone, Copy, Debug)]
@@ -142,7 +140,7 @@ fn with_headers() -> Request<Body> {
 }
 
 #[test]
-fn s1_a_body_that_can_be_sent_again_costs_its_copy_and_one_box() {
+fn s1_a_body_that_can_be_replayed_costs_its_copy_and_one_box() {
     for request in [|| get("/a"), with_headers] {
         let once = cost(warm(builder()).replay(NoReplay).layer(Trivial), request);
         let twice = cost(warm(builder()).layer(Trivial), request);
@@ -198,7 +196,7 @@ fn parked(layer: &AuthLayer) -> u64 {
     let mut service = layer.layer(Trivial);
     let mut waiting = Vec::with_capacity(CALLERS as usize);
     let mut requests: Vec<_> = (0..=CALLERS).map(|_| get("/a")).collect();
-    // The first one starts the flight.
+    // The first one starts the fetch.
     let mut first = Box::pin(service.call(requests.pop().unwrap()));
     assert!(first.as_mut().poll(&mut cx).is_pending());
     let cost = measure(|| {

@@ -1,7 +1,4 @@
 //! Every body that people send works with the policies that the guide names for it, and with no other.
-#![expect(clippy::unwrap_used, reason = "a counterpart in a test may panic")]
-
-mod support;
 
 use std::{
     fmt::{self, Debug},
@@ -19,9 +16,10 @@ use http_body_util::{
 };
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
-use support::{Issuer, ORIGIN};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_outbound_auth::{BoxError, CloneBody, EmptyBody, NoReplay, NotReplayed, Replay, ReplayBody};
+
+use crate::support::{Issuer, ORIGIN};
 
 /// A cell of the guide's table: what becomes of a rejected request with this body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,7 +156,7 @@ const REPLAY_BODY: &str =
     "| `ReplayBody<B>` of any of these | sent again up to its limit | does not compile | not sent again |";
 
 #[tokio::test(start_paused = true)]
-async fn a_replay_body_is_sent_again_up_to_its_limit() {
+async fn a_replay_body_is_replayed_up_to_its_limit() {
     type Recorded = ReplayBody<Streaming>;
     let recorded = |limit| async move |text| ReplayBody::new(StreamBody::new(BodyStream::new(unsync(text))), limit);
     assert_eq!(Pair::<CloneBody, Recorded>::fate(recorded(100)).await, Fate::SentAgain);

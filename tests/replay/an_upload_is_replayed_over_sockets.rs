@@ -1,5 +1,4 @@
 //! R4, R7 and R10 for uploads over real sockets, to a server that refuses them while they are under way.
-#![expect(clippy::disallowed_methods, reason = "a generous bound in real time stands for a test that hangs")]
 
 use std::{
     net::SocketAddr,
@@ -172,7 +171,7 @@ async fn r7_an_upload_beyond_its_limit_is_refused_to_its_caller_and_the_token_re
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn r4_a_body_that_knows_its_length_is_sent_again_with_it() -> Result<(), BoxError> {
+async fn r4_a_body_that_knows_its_length_is_replayed_with_it() -> Result<(), BoxError> {
     for http2 in [false, true] {
         let issuer = Issuer::new();
         let (address, _refused) = Server::start(&issuer, 0, true).await?;
