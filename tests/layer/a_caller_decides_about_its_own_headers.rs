@@ -1,15 +1,17 @@
 //! S2, S5 and S6: which headers of a request are replaced, and how a caller keeps credentials off a single request.
 
-use crate::{
-    sending::{OURS, dressed, send},
-    support::{Body, Issuer, ORIGIN, api, get},
-};
-use http::{HeaderMap, HeaderValue, Method, Request, header::AUTHORIZATION};
 use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue, Method, Request, header::AUTHORIZATION};
 use tower::{Layer, ServiceExt};
 use tower_outbound_auth::{
     AuthLayerBuilder, Credentials, NoAuth, Overwrite, Sign, SignRules, TimestampHmac,
     paynet::{X_FIID, X_SIGNATURE, X_TIMESTAMP},
+};
+
+use crate::{
+    sending::{OURS, dressed, send},
+    support::{Body, Issuer, ORIGIN, api, get},
 };
 
 #[tokio::test(start_paused = true)]

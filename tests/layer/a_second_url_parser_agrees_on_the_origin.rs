@@ -1,11 +1,13 @@
 //! S3: no credential goes where the parser of the `url` crate sees another origin.
 
-use crate::support::{Body, Issuer, api};
+use std::time::Duration;
+
 use http::Request;
 use proptest::prelude::*;
-use std::time::Duration;
 use tower::{Layer, ServiceExt};
 use tower_outbound_auth::{AuthLayer, Clock};
+
+use crate::support::{Body, Issuer, api};
 
 /// Sends outside of a test's runtime, as a property has to. None where `http` cannot read the URI or no layer is built.
 fn decide(origin: &str, uri: &str) -> Option<bool> {

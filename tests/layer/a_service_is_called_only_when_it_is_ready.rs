@@ -1,17 +1,19 @@
 //! S9: a replay goes to an instance that `poll_ready` made ready, and the first call's permit is free by then.
 
-use crate::{
-    strict_api::Strict,
-    support::{Body, Issuer, answer, get},
-};
-use http::{Request, Response, StatusCode, header::AUTHORIZATION};
 use std::{
     sync::{Arc, atomic::Ordering::SeqCst},
     time::Duration,
 };
+
+use http::{Request, Response, StatusCode, header::AUTHORIZATION};
 use tokio::time::sleep;
 use tower::{Layer, Service, ServiceExt, limit::ConcurrencyLimit, load_shed::LoadShed};
 use tower_test::mock;
+
+use crate::{
+    strict_api::Strict,
+    support::{Body, Issuer, answer, get},
+};
 
 #[tokio::test(start_paused = true)]
 async fn s9_the_permit_of_the_first_request_is_given_back_before_the_second_asks_for_one() {

@@ -1,8 +1,10 @@
 //! `Credentials::from_env` reads two variables, and names the one that is wrong.
 
-use crate::bad_settings_are_refused_at_build::{SECRET, TOKEN_URL, refused, source_of};
 use std::{env, ffi::OsStr, process::Command};
+
 use tower_outbound_auth::Credentials;
+
+use crate::bad_settings_are_refused_at_build::{SECRET, TOKEN_URL, refused, source_of};
 
 const ROLE: &str = "AUTH_TEST_CHILD";
 

@@ -1,13 +1,15 @@
 //! A layer that writes every kind of credential, and what arrives of a request sent through it.
 
-use crate::support::{Body, Issuer, Seen, api};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, header::AUTHORIZATION};
 use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Request, header::AUTHORIZATION};
 use tower::{Layer, ServiceExt};
 use tower_outbound_auth::{
     AuthLayer, AuthLayerBuilder, Clock, Credentials, NotReplayed, SignRules, TimestampHmac,
     paynet::{X_FIID, X_SIGNATURE, X_TIMESTAMP},
 };
+
+use crate::support::{Body, Issuer, Seen, api};
 
 pub(crate) const OURS: [HeaderName; 4] = [AUTHORIZATION, X_FIID, X_TIMESTAMP, X_SIGNATURE];
 

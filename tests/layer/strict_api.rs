@@ -1,7 +1,5 @@
 //! An API that counts the calls of an instance that was not ready, and a retry policy to put around it.
 
-use crate::support::{Answering, Body, Issuer, Seen, answer};
-use http::{Request, Response, StatusCode, header::AUTHORIZATION};
 use std::{
     future::{Ready, ready},
     sync::{
@@ -11,9 +9,13 @@ use std::{
     task::{Context, Poll},
     time::Duration,
 };
+
+use http::{Request, Response, StatusCode, header::AUTHORIZATION};
 use tokio::time::sleep;
 use tower::Service;
 use tower_outbound_auth::BoxError;
+
+use crate::support::{Answering, Body, Issuer, Seen, answer};
 
 /// An API that takes the tokens of its issuer, and counts every call of an instance that was not ready.
 pub(crate) struct Strict {

@@ -1,11 +1,13 @@
 //! APIs that answer as a test says, and one that refuses everything.
 
-use crate::support::{Body, Seen};
+use std::future::Future;
+
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
-use std::future::Future;
 use tower::{Service, service_fn};
 use tower_outbound_auth::{BoxError, NotReplayed};
+
+use crate::support::{Body, Seen};
 
 /// An API that answers as the function says: the first argument counts its requests from 1.
 pub(crate) fn answering<F, A>(

@@ -1,7 +1,5 @@
 //! A load generator, and an API that accepts tokens from a number on.
 
-use crate::support::{Answering, Body, Issuer, answer, get};
-use http::{Request, Response, StatusCode, header::AUTHORIZATION};
 use std::{
     collections::HashMap,
     sync::{
@@ -10,9 +8,13 @@ use std::{
     },
     time::Duration,
 };
+
+use http::{Request, Response, StatusCode, header::AUTHORIZATION};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tower::{Service, ServiceExt};
 use tower_outbound_auth::{BoxError, NotReplayed};
+
+use crate::support::{Answering, Body, Issuer, answer, get};
 
 /// An API that takes tokens from a number on, and on `/bad` none at all.
 #[derive(Clone)]

@@ -1,14 +1,16 @@
 //! R1: which responses reject the token that the request carried.
 
+use std::time::Duration;
+
+use http::{HeaderValue, Request, StatusCode, header::WWW_AUTHENTICATE};
+use http_body_util::Full;
+use tower::{Layer, ServiceExt};
+use tower_outbound_auth::{NotReplayed, Rejection, TokenState};
+
 use crate::{
     answering::{answering, assert_whole, refusal, refusing},
     support::{Issuer, answer, api, get},
 };
-use http::{HeaderValue, Request, StatusCode, header::WWW_AUTHENTICATE};
-use http_body_util::Full;
-use std::time::Duration;
-use tower::{Layer, ServiceExt};
-use tower_outbound_auth::{NotReplayed, Rejection, TokenState};
 
 #[tokio::test(start_paused = true)]
 async fn r1_reject_when_tells_the_layer_how_an_api_rejects() {

@@ -7,6 +7,7 @@ mod a_stream_is_replayed_through_the_layer;
 mod an_upload_is_replayed_over_sockets;
 mod copies_follow_a_plain_model;
 mod every_body_works_with_its_policy;
+mod refused_upload;
 mod replay_model;
 mod replay_run;
 #[path = "../support/mod.rs"]

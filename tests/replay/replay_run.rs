@@ -221,7 +221,7 @@ impl Pair {
         }
     }
 
-    /// What the copies say of themselves; and nobody sleeps who could go on.
+    /// What the copies say of themselves; and no copy sleeps that could go on.
     fn compare(&self) {
         for (copy, real) in self.reals.iter().enumerate() {
             let Some(real) = real else { continue };

@@ -1,18 +1,20 @@
 //! A layer is built outside of a runtime, and serves several of them one after the other.
 
-use crate::{
-    runtime,
-    support::{Issuer, api, get},
-};
 use std::{
     future::Future,
     pin::pin,
     task::{Context, Poll, Waker},
     time::Duration,
 };
+
 use tokio::{runtime::Builder, time::sleep};
 use tower::{Layer, ServiceExt};
 use tower_outbound_auth::{AuthError, Clock, ErrorKind, RefreshPolicy};
+
+use crate::{
+    runtime,
+    support::{Issuer, api, get},
+};
 
 /// Polls once where no runtime is.
 fn poll_alone<F: Future>(future: F) -> Poll<F::Output> {

@@ -1,15 +1,17 @@
 //! Once the last handle of a layer is dropped, nothing of it remains but a fetch that may end.
 
-use crate::support::{Issuer, ORIGIN, api, get};
 use std::{
     future::Future,
     pin::Pin,
     sync::{Arc, Weak},
     time::Duration,
 };
+
 use tokio::{runtime::Handle, task::yield_now, time::sleep};
 use tower::{Layer, ServiceExt};
 use tower_outbound_auth::{AccessToken, AuthError, AuthLayer, Clock, FetchRequest, TokenSource};
+
+use crate::support::{Issuer, ORIGIN, api, get};
 
 /// A source that can be seen to be gone.
 struct Watched {
