@@ -1,10 +1,4 @@
 //! A token server is asked just as RFC 6749 says, by one method, in one place, and again whatever it answered.
-#![expect(clippy::unwrap_used, reason = "a helper of a test may panic")]
-#![expect(clippy::disallowed_methods, reason = "time is paused")]
-
-mod support;
-#[path = "support/token_server.rs"]
-mod token_server;
 
 use std::time::Duration;
 
@@ -15,12 +9,15 @@ use http::{
 };
 use http_body_util::Full;
 use serde_json::{Value, json};
-use support::{ORIGIN, Seen, answer, get};
-use token_server::{GOOD, TOKEN_URL, builder, endpoint, fetch, is_malformed, read, reply};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_outbound_auth::{
     AuthLayer, BoxError, ClientAuth, ClientCredentials, ClientCredentialsBuilder, Clock, Credentials, ErrorKind,
     TokenSource,
+};
+
+use crate::support::{
+    ORIGIN, Seen, answer, get,
+    token_server::{GOOD, TOKEN_URL, builder, endpoint, fetch, is_malformed, read, reply},
 };
 
 /// The request that these settings lead to.
@@ -38,7 +35,7 @@ fn header<'a>(request: &'a Request<Bytes>, name: &HeaderName) -> &'a str {
 
 #[tokio::test]
 async fn o1_the_request_is_byte_for_byte_as_the_vectors_say() {
-    let vectors: Value = serde_json::from_str(include_str!("vectors/token_request.json")).unwrap();
+    let vectors: Value = serde_json::from_str(include_str!("../vectors/token_request.json")).unwrap();
     let cases = vectors["cases"].as_array().unwrap();
     assert_eq!(cases.len(), 3);
     for case in cases {

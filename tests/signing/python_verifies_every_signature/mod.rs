@@ -1,16 +1,9 @@
 //! A server that checks signatures with Python's `hmac` takes this crate's, whatever the secret, its age and the clocks.
 //!
-//! Each test takes Python 3, so they are left out unless asked for: `cargo test --test python_hmac_agrees -- --ignored`.
+//! Each test takes Python 3, so they are left out unless asked for: `cargo test --test signing -- --ignored`.
 //! Asked for without it they fail.
-#![cfg(feature = "client")]
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::disallowed_methods,
-    reason = "a counterpart may panic, and takes real time"
-)]
+#![expect(clippy::expect_used, clippy::disallowed_methods, reason = "a counterpart may panic, and takes real time")]
 
-#[path = "python_hmac_agrees/server.rs"]
 mod server;
 
 use std::time::Duration;
@@ -102,7 +95,7 @@ async fn a_secret_changed_at_the_server_alone_is_refused_until_it_is_rotated_her
         assert_eq!(
             (seen.refused_as("Invalid signature"), seen.token_requests),
             (calls, 1),
-            "nothing to heal by itself"
+            "nothing that a new token would change"
         );
     }
     user.credentials.rotate("new");
@@ -156,7 +149,7 @@ async fn r8_a_clock_that_jumps_is_learnt_from_a_refusal_without_a_token_request(
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes Python: tests/vendor/run.py runs it"]
-async fn r4_a_call_whose_token_was_revoked_is_sent_again_with_a_signature_that_fits() -> TestResult {
+async fn r4_a_call_whose_token_was_revoked_is_replayed_with_a_signature_that_fits() -> TestResult {
     let mut server = Server::knowing("secret");
     let user = User::of(&server, "secret")?;
     user.types().await?;
