@@ -1,13 +1,4 @@
-//! No secret, no token and no signature is told: in no trace, no error and no `Debug`, through success and failure.
-#![expect(clippy::panic, reason = "a helper of a test may panic")]
-
-#[path = "support/planted.rs"]
-mod planted;
-#[path = "support/secrets.rs"]
-mod secrets;
-mod support;
-#[path = "support/token_server.rs"]
-mod token_server;
+//! No secret, no token and no signature is shown: in no trace, no error and no `Debug`, through success and failure.
 
 use std::{
     future::{Future, pending, poll_fn},
@@ -23,11 +14,7 @@ use base64::{
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header::LOCATION};
 use http_body_util::Full;
-use planted::{api, credentials, dressed, run, source, token_number};
-use secrets::{Ears, SECRET, TOKEN};
 use serde_json::json;
-use support::{Body, ORIGIN, get};
-use token_server::{Answer, endpoint, fetch, reply};
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_outbound_auth::{
     AccessToken, Auth, AuthError, BoxError, ClientAuth, ClientCredentials, Clock, CloneBody, Credentials, EmptyBody,
@@ -37,8 +24,15 @@ use tower_outbound_auth::{
     secrecy::SecretString,
 };
 
+use crate::support::{
+    Body, ORIGIN, get,
+    planted::{api, credentials, dressed, run, source, token_number},
+    secrets::{Ears, SECRET, TOKEN, forms},
+    token_server::{Answer, endpoint, fetch, reply},
+};
+
 #[tokio::test(start_paused = true)]
-async fn nothing_is_told_while_all_goes_well() {
+async fn no_secret_is_shown_while_all_goes_well() {
     let (ears, _guard) = Ears::of_this_thread();
     for method in [ClientAuth::Body, ClientAuth::Basic, ClientAuth::BasicUnencoded] {
         let source = source(token_number).client_auth(method).build().unwrap();
@@ -52,7 +46,7 @@ async fn nothing_is_told_while_all_goes_well() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_told_of_a_rejected_request() {
+async fn no_secret_is_shown_of_a_rejected_request() {
     let (ears, _guard) = Ears::of_this_thread();
     for (statuses, answers) in
         [(&[401][..], &[200, 200][..]), (&[401, 401, 401, 401], &[401, 401]), (&[200, 401], &[200, 200])]
@@ -70,7 +64,7 @@ async fn nothing_is_told_of_a_rejected_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_told_of_a_refresh_that_fails() {
+async fn no_secret_is_shown_of_a_refresh_that_fails() {
     let (ears, _guard) = Ears::of_this_thread();
     for status in [400, 503, 302] {
         let answer = move |number| match number {
@@ -89,7 +83,7 @@ async fn nothing_is_told_of_a_refresh_that_fails() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_told_of_an_answer_that_echoes_the_secret() {
+async fn no_secret_is_shown_of_an_answer_that_echoes_the_secret() {
     let (ears, _guard) = Ears::of_this_thread();
     for answer in [
         SECRET.to_owned(),
@@ -119,7 +113,7 @@ async fn nothing_is_told_of_an_answer_that_echoes_the_secret() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_code_that_echoes_the_secret_is_not_told() {
+async fn a_code_that_echoes_the_secret_is_not_shown() {
     let (ears, _guard) = Ears::of_this_thread();
     let secret = SECRET.trim_end_matches('\u{e9}');
     for code in [secret.to_owned(), format!("no client has {secret}")] {
@@ -133,7 +127,7 @@ async fn a_code_that_echoes_the_secret_is_not_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_told_of_a_server_that_is_away_or_silent() {
+async fn no_secret_is_shown_of_a_server_that_is_away_or_silent() {
     let (ears, _guard) = Ears::of_this_thread();
     let away = source(|_| Err(std::io::Error::other("connection refused").into())).build().unwrap();
     let silent = source(token_number).transport(service_fn(|_: Request<Full<Bytes>>| pending::<Answer>()));
@@ -172,7 +166,7 @@ impl TokenSource for Panicking {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_told_of_a_signer_that_fails_or_a_source_that_panics() {
+async fn no_secret_is_shown_of_a_signer_that_fails_or_a_source_that_panics() {
     let (ears, _guard) = Ears::of_this_thread();
     let source = source(token_number).build().unwrap();
     let layer = dressed(source).sign(SignRules::all(), Failing(ears.clone())).build().unwrap();
@@ -263,54 +257,6 @@ async fn a_response_future_shows_its_state_only() {
     ears.check();
 }
 
-#[cfg(all(feature = "client", feature = "sandbox"))]
-#[tokio::test]
-async fn the_http_client_tells_nothing_either() {
-    use hyper_util::{client::legacy::Client, rt::TokioExecutor};
-    use tower_outbound_auth::sandbox::Sandbox;
-    let ears = Ears::of_all_threads();
-    let sandbox = Sandbox::builder().credentials("client-id", SECRET).start().await.unwrap();
-    ears.tell(&sandbox);
-    let layer = paynet::auth(&sandbox.environment(), sandbox.credentials()).unwrap().build().unwrap();
-    let client = Client::builder(TokioExecutor::new()).build_http::<Body>();
-    let service = layer.layer(paynet::RejectionLayer.layer(client));
-    for _ in 0..2 {
-        let url = format!("{}/v1/reports/types", sandbox.environment().api_origin());
-        let response = service.clone().oneshot(Request::get(url).body(Body::default()).unwrap()).await.unwrap();
-        assert_eq!(response.status(), StatusCode::OK);
-        ears.tell(&(&layer, &service, &response));
-        ears.learn(layer.handle().token().await.unwrap().expose_secret());
-        sandbox.revoke_tokens();
-    }
-    ears.tell(&(sandbox.stats(), sandbox.credentials(), sandbox.environment()));
-    assert!(ears.heard().contains("hyper"), "the trace of the client is listened to as well");
-    ears.check();
-}
-
-#[cfg(feature = "client")]
-#[tokio::test]
-async fn nothing_is_told_of_what_the_proxy_is_told() {
-    use tokio::{io::AsyncReadExt, net::TcpListener};
-    use tower_outbound_auth::oauth::Transport;
-    let ears = Ears::of_all_threads();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let builder = Transport::builder().proxy(&url).proxy_credentials("user", SECRET);
-    ears.tell(&builder);
-    let transport = builder.build().unwrap();
-    ears.tell(&transport);
-    let source = source(token_number).transport(transport).build().unwrap();
-    ears.tell(&source);
-    let proxy = tokio::spawn(async move {
-        let mut head = vec![0; 4096];
-        let read = listener.accept().await.unwrap().0.read(&mut head).await.unwrap();
-        String::from_utf8_lossy(&head[..read]).into_owned()
-    });
-    ears.tell_error(&fetch(&source).await.unwrap_err());
-    assert!(proxy.await.unwrap().contains(&STANDARD.encode(format!("user:{SECRET}"))), "it is told to the proxy");
-    ears.check();
-}
-
 #[test]
 fn a_secret_is_found_in_every_form() {
     let encoded: String = form_urlencoded::byte_serialize(SECRET.as_bytes()).collect();
@@ -327,72 +273,6 @@ fn a_secret_is_found_in_every_form() {
         format!("{:?}", SECRET.as_bytes()),
         format!("{:?}", Bytes::from_static(SECRET.as_bytes())),
     ] {
-        assert!(secrets::forms(SECRET).iter().any(|form| told.contains(form)), "{told}");
-    }
-}
-
-#[cfg(feature = "tracing")]
-mod traces {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_flight_is_a_span_with_all_that_people_ask_for() {
-        let (ears, _guard) = Ears::of_this_thread();
-        let answer = |number| match number {
-            0 => Ok(reply(503, &[], "")),
-            2.. => Ok(reply(400, &[], json!({ "error": "invalid_client" }).to_string())),
-            number => token_number(number),
-        };
-        let layer = dressed(source(answer).build().unwrap()).build().unwrap();
-        assert_eq!(run(&ears, &layer, &[], &[0, 80, 30]).await, [200, 200, 0]);
-        let heard = ears.heard();
-        let closed: Vec<_> = heard.lines().filter(|line| line.contains(": close")).collect();
-        let first = closed.first().unwrap();
-        for field in ["token_flight{trigger=\"missing\"", "outcome=\"token\"", "next_refresh_ms="] {
-            assert!(first.contains(field), "{field} is missing in {first}");
-        }
-        let attempts = first.rsplit("attempt=").next().unwrap();
-        assert!(attempts.starts_with('2'), "{first}");
-        assert!(closed.iter().any(|line| line.contains("trigger=\"aging\"") && line.contains("outcome=Denied")));
-        for event in ["token request failed, will try again", "token obtained", "no token"] {
-            assert!(heard.contains(event), "{event} is missing in {heard}");
-        }
-        assert!(heard.contains("invalid_client") && heard.contains("kind=Denied"));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_rejection_and_what_comes_of_it_are_events() {
-        let (ears, _guard) = Ears::of_this_thread();
-        let layer = dressed(source(token_number).build().unwrap()).build().unwrap();
-        assert_eq!(run(&ears, &layer, &[401], &[0]).await, [200]);
-        let heard = ears.heard();
-        assert!(heard.contains("response rejected rejection=Token status=401"), "{heard}");
-        assert!(heard.contains("request sent again") && heard.contains("trigger=\"rejected\""), "{heard}");
-        assert!(!heard.contains("rejected request not sent again"));
-        assert!(heard.contains("token obtained") && !heard.contains("no token"), "both flights brought one: {heard}");
-
-        assert_eq!(run(&ears, &layer, &[401, 401], &[0]).await, [401]);
-        assert!(ears.heard().contains("rejected request not sent again reason=RejectedAgain"));
-    }
-
-    #[test]
-    fn t10_keep_warm_outside_of_a_runtime_says_that_it_keeps_nothing_warm() {
-        let (ears, _guard) = Ears::of_this_thread();
-        drop(dressed(source(token_number).build().unwrap()).build().unwrap().handle().keep_warm());
-        assert!(ears.heard().contains("keeps nothing warm"), "{}", ears.heard());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_warm_request_is_not_told_of_at_all() {
-        let (ears, _guard) = Ears::of_this_thread();
-        let layer = dressed(source(token_number).build().unwrap()).build().unwrap();
-        let service = layer.layer(api(&[]).1);
-        service.clone().oneshot(get("/a")).await.unwrap();
-        assert!(!ears.heard().is_empty());
-        ears.forget();
-        service.clone().oneshot(get("/a")).await.unwrap();
-        let elsewhere = Request::get("https://evil.example").body(Body::default()).unwrap();
-        service.oneshot(elsewhere).await.unwrap();
-        assert_eq!(ears.heard(), "");
+        assert!(forms(SECRET).iter().any(|form| told.contains(form)), "{told}");
     }
 }

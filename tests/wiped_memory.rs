@@ -1,4 +1,4 @@
-//! When the last user of a secret or a token has let go of it, no copy of it is left in the process's memory.
+//! A process of its own, since its whole memory is searched: no copy is left of a secret that nothing uses any more.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a helper of a test may panic")]
 
