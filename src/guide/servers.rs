@@ -54,7 +54,7 @@
 //! that it is a bearer token, mend the grant on its way:
 //!
 //! ```
-#![doc = include_str!("../../tests/servers_disagree/mends_grants.rs")]
+#![doc = include_str!("../../tests/servers/works_with_the_settings_of_the_guide/mends_grants.rs")]
 //! # use tower::{ServiceBuilder, service_fn};
 //! # use tower_outbound_auth::{AuthError, ClientCredentials, Credentials};
 //! # fn source(credentials: Credentials) -> Result<ClientCredentials, AuthError> {
@@ -92,7 +92,7 @@
 //! `and_then` that leaves a [`Rejection`](crate::Rejection) with the answer:
 //!
 //! ```
-#![doc = include_str!("../../tests/servers_disagree/reads_bodies.rs")]
+#![doc = include_str!("../../tests/servers/works_with_the_settings_of_the_guide/reads_bodies.rs")]
 //! # use tower::{ServiceBuilder, ServiceExt, service_fn};
 //! # use tower_outbound_auth::AuthLayer;
 //! # fn stack(auth: AuthLayer) {

@@ -59,7 +59,7 @@ impl Drop for Daemon {
     }
 }
 
-/// A port that nobody listens on.
+/// A port on which no program listens.
 pub(crate) fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }

@@ -3,7 +3,7 @@
 use http::StatusCode;
 use tower_outbound_auth::{ClientAuth, Credentials, ErrorKind, oauth::Transport};
 
-use crate::{
+use super::{
     TestResult,
     server::{SERVER, refused, token},
 };

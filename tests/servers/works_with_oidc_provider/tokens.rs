@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use tower::ServiceExt;
 use tower_outbound_auth::ClientAuth;
 
-use crate::{
+use super::{
     TestResult,
     server::{SERVER, refused, token},
 };
@@ -87,7 +87,7 @@ async fn r1_a_call_that_its_token_does_not_cover_is_refused_without_a_new_one() 
 
 #[tokio::test]
 #[ignore = "takes Node.js: tests/all.sh runs it"]
-async fn r2_a_revoked_token_is_noticed_by_introspection_and_healed() -> TestResult {
+async fn r2_a_revoked_token_is_noticed_by_introspection_and_replaced() -> TestResult {
     let source = SERVER.source("revoked", "secret of revoked")?.build()?;
     let user = SERVER.user(source, SERVER.trusting().build()?)?;
     for issued in 1..=3 {

@@ -6,7 +6,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tower_outbound_auth::BoxError;
 
-use crate::daemon::{Daemon, free_port};
+use super::daemon::{Daemon, free_port};
 
 pub(crate) struct Nginx {
     daemon: Daemon,

@@ -1,4 +1,4 @@
-//! Who is logged in over the ready-made transport.
+//! Who authenticates over the ready-made transport.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ pub(crate) struct Answer {
 }
 
 impl User {
-    /// Connections are kept, as an API's are. After a failed flight there is a long rest.
+    /// Connections are kept, as an API's are. After a failed fetch there is a long rest.
     pub(crate) fn new(transport: TransportBuilder, origin: &str) -> Result<Self, AuthError> {
         Self::with(transport, origin, origin)
     }

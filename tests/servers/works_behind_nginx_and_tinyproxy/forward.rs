@@ -4,7 +4,7 @@ use std::{fs, io};
 
 use tower_outbound_auth::{BoxError, ErrorKind, oauth::TransportBuilder};
 
-use crate::{
+use super::{
     TestResult,
     backend::Backend,
     daemon::{Daemon, free_port},

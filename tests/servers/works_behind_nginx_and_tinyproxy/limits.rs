@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use tower_outbound_auth::{BoxError, ErrorKind};
 
-use crate::{
+use super::{
     TestResult,
     backend::Backend,
     nginx::Nginx,
@@ -13,7 +13,7 @@ use crate::{
 
 #[tokio::test]
 #[ignore = "takes nginx"]
-async fn t9_a_token_request_over_the_limit_is_sent_again_and_no_more_often_than_a_flight_tries() -> TestResult {
+async fn t9_a_token_request_over_the_limit_is_sent_again_and_no_more_often_than_a_fetch_tries() -> TestResult {
     let backend = Backend::default();
     let address = backend.start(None).await?;
     // Each of these has a layer of its own, and the limit is one for all.

@@ -1,29 +1,21 @@
-//! Servers disagree, and each is got along with by the setting that the guide names for it, and not without.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a counterpart in a test may panic")]
+//! Servers differ, and each works with the setting that the guide names for it, and not without.
 
-#[path = "servers_disagree/habits.rs"]
 mod habits;
-#[path = "servers_disagree/mends_grants.rs"]
 mod mends_grants;
-#[path = "servers_disagree/page.rs"]
 mod page;
-#[path = "servers_disagree/reads_bodies.rs"]
 mod reads_bodies;
-#[path = "support/secrets.rs"]
-mod secrets;
-#[path = "servers_disagree/server.rs"]
 mod server;
-#[path = "servers_disagree/user.rs"]
 mod user;
 
 use std::{error::Error, time::Duration};
 
 use habits::{AWKWARD, GRANTS, LOGINS, METHODS, REFUSALS, REJECTIONS, WRONG};
-use secrets::SECRET;
 use server::{GREETING, Habits, Login, Said, Server, USUAL, said};
 use tokio::time;
 use tower_outbound_auth::{AuthError, BoxError, ClientAuth, ErrorKind};
 use user::{Setting, User};
+
+use crate::support::secrets::{SECRET, forms};
 
 #[tokio::test]
 async fn o1_each_server_knows_the_client_by_the_method_that_the_guide_names() {
@@ -89,7 +81,7 @@ async fn o5_help_is_one_line_without_a_secret_and_leaves_the_code_alone() {
         assert!(error.source().is_none(), "nothing is told twice");
         let told = format!("{error}\n{error:?}");
         assert_eq!(told.lines().count(), 2);
-        for form in secrets::forms(SECRET) {
+        for form in forms(SECRET) {
             assert!(!told.contains(&form), "{form} is told with {method:?}");
         }
     }
@@ -148,7 +140,7 @@ async fn life(grant: &'static str, setting: Setting) -> String {
 }
 
 #[tokio::test]
-async fn r1_every_revoked_token_is_healed_with_the_setting_that_the_guide_names() {
+async fn r1_every_revoked_token_is_replaced_with_the_setting_that_the_guide_names() {
     let mut rows = Vec::new();
     for &(rejection, told, known, setting) in REJECTIONS {
         assert_eq!(after_a_revocation(rejection, setting).await, "healed", "{told}");

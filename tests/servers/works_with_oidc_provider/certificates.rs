@@ -7,7 +7,7 @@ use tower_outbound_auth::{
     ClientAuth, ClientCredentials, ClientCredentialsBuilder, Credentials, ErrorKind, oauth::Transport,
 };
 
-use crate::{
+use super::{
     TestResult,
     server::{Identity, SERVER, refused, token},
 };

@@ -4,10 +4,10 @@ use http::StatusCode;
 use tower_outbound_auth::ClientAuth;
 
 use super::{
-    secrets::SECRET,
     server::{Login, Said, USUAL, said},
     user::Setting,
 };
+use crate::support::secrets::SECRET;
 
 /// A client whose id and secret form-encoding changes.
 pub(crate) const AWKWARD: (&str, &str) = ("client+1", SECRET);
@@ -86,7 +86,7 @@ const THREE_IN_ONE: &[&str] = &[r#"Negotiate, NTLM, Bearer realm="api", error="i
 const FORBIDDEN: Setting = Setting::RejectWhen(|status| status == StatusCode::FORBIDDEN);
 const ANY_401: Setting = Setting::RejectWhen(|status| status == StatusCode::UNAUTHORIZED);
 
-/// What a revoked token is answered with, in words, by whom, and what heals it.
+/// What a revoked token is answered with, in words, by whom, and what is the remedy.
 pub(crate) const REJECTIONS: &[(Said, &str, &str, Setting)] = &[
     (said(401, &[], ""), "401, no challenge", "[Auth0 for Spring]", Setting::Nothing),
     (said(401, &["Bearer"], ""), "401, `Bearer`", "[RFC 6750][challenges]", Setting::Nothing),

@@ -8,7 +8,7 @@ use hyper_util::client::legacy;
 use tokio::{task::JoinSet, time::sleep};
 use tower_outbound_auth::{BoxError, ErrorKind, oauth::Transport};
 
-use crate::{
+use super::{
     TestResult,
     backend::Backend,
     nginx::Nginx,
@@ -96,7 +96,7 @@ async fn t9_a_token_endpoint_whose_backend_is_away_is_unavailable_and_asked_agai
     let address = backend.start(None).await?;
     let nginx = Nginx::before(address, "")?;
     let origin = format!("https://localhost:{}", nginx.http2);
-    // It restarts while the flight tries.
+    // It restarts while the fetch tries.
     backend.stop();
     let user = User::new(trusting(&nginx.root), &origin)?;
     let (answer, restarted) = tokio::join!(user.call(), async {
