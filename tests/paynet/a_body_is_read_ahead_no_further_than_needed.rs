@@ -12,7 +12,7 @@ use http_body_util::BodyExt;
 use tower::{Layer, Service};
 use tower_outbound_auth::{Rejection, paynet::RejectionLayer};
 
-use super::{MESSAGES, Script, through_layer};
+use crate::script::{MESSAGES, Script, through_layer};
 
 #[tokio::test]
 async fn a_body_in_256_frames_is_read_and_one_in_more_is_not() {
