@@ -8,12 +8,11 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Full};
 use proptest::{collection::vec, prelude::*};
 use tokio::runtime::Builder;
-use tower::ServiceExt;
 use tower_outbound_auth::Rejection;
 
 use crate::script::{MESSAGES, Pieces, Script, Step, through_layer};

@@ -10,7 +10,6 @@ use std::{
 use bytes::{Buf, Bytes};
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::BodyExt;
 use tower::{Layer, ServiceExt};
 use tower_outbound_auth::{
     Rejection,
