@@ -12,11 +12,11 @@ use tower_outbound_auth::{
     TokenHandle, TokenState, oauth::Transport,
 };
 
-use crate::{
+use super::{
     proxy::Proxy,
     server::{Framing, SIZE},
-    support::Issuer,
 };
+use crate::support::Issuer;
 
 /// A source whose secret makes its requests as long as they have to be.
 pub(crate) fn source(proxy: &Proxy, framing: Framing) -> ClientCredentialsBuilder {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tower_outbound_auth::{AuthLayer, ErrorKind, FetchRequest, RefreshPolicy, TokenSource};
 
-use crate::{
+use super::{
     TestResult, check, each,
     proxy::{Fault, Kind, Proxy, Side},
     server::{self, Framing},
@@ -19,7 +19,7 @@ async fn t9_a_token_exchange_that_is_cut_off_at_any_byte_fails_as_unavailable_an
         let proxy = Proxy::before(server, &[Some(fault)]).await?;
         let cut = source(&proxy, framing).build()?.fetch(FetchRequest::new()).await;
         let error = cut.err().ok_or("a token all the same")?;
-        // Without a length nobody can tell such an answer from a short one; but half of an object is no token.
+        // Without a length such an answer cannot be told from a short one; but half of an object is no token.
         let short = framing == Framing::Close && fault.kind == Kind::Close && fault.side == Side::Answer;
         let as_expected = match error.kind() {
             ErrorKind::Unavailable => error.is_transient(),
@@ -33,7 +33,7 @@ async fn t9_a_token_exchange_that_is_cut_off_at_any_byte_fails_as_unavailable_an
 }
 
 #[tokio::test]
-async fn t9_a_flight_that_is_cut_off_once_sends_the_secret_once_more_and_no_caller_notices() -> TestResult {
+async fn t9_a_fetch_that_is_cut_off_once_sends_the_secret_once_more_and_no_caller_notices() -> TestResult {
     let server = server::listen().await?;
     each(faults(23), |(framing, fault)| async move {
         let proxy = Proxy::before(server, &[Some(fault)]).await?;
@@ -50,7 +50,7 @@ async fn t9_a_flight_that_is_cut_off_once_sends_the_secret_once_more_and_no_call
 }
 
 #[tokio::test]
-async fn t9_a_flight_that_is_cut_off_each_time_ends_with_its_third_try() -> TestResult {
+async fn t9_a_fetch_that_is_cut_off_each_time_ends_with_its_third_try() -> TestResult {
     let server = server::listen().await?;
     let faults = faults(97).filter(|(framing, _)| *framing == Framing::Length);
     each(faults, |(framing, fault)| async move {

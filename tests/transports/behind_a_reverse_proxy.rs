@@ -20,7 +20,10 @@ use tokio::net::TcpListener;
 use tower::{BoxError, Layer, ServiceBuilder, ServiceExt};
 use tower_outbound_auth::Auth;
 
-use crate::{TestResult, is_logged_in, server::Server};
+use crate::{
+    authenticated::{TestResult, is_authenticated},
+    support::server::Server,
+};
 
 type Upstream = Auth<Client<HttpConnector, Full<Bytes>>>;
 
@@ -36,7 +39,7 @@ async fn on_the_way_out_of_a_reverse_proxy() -> TestResult {
 
     // What the caller has for the proxy is nothing to the API.
     let caller = ServiceBuilder::new().map_err(BoxError::from).map_request(with_its_own).service(pool());
-    is_logged_in(caller, &format!("http://{address}/upload"), &server, Version::HTTP_11).await?;
+    is_authenticated(caller, &format!("http://{address}/upload"), &server, Version::HTTP_11).await?;
     assert!(server.hosts().iter().all(|host| host.as_deref() == Some(&api)));
     Ok(())
 }

@@ -1,5 +1,4 @@
 //! What is wrong with a certificate, a key or a proxy is told where the transport is built, and no text of a key with it.
-#![cfg(feature = "client")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a helper of a test may panic")]
 
 use std::{error::Error, time::Duration};
@@ -178,7 +177,7 @@ fn a_connection_is_kept_for_a_day_at_most() {
 }
 
 #[test]
-fn of_several_mistakes_the_first_is_told() {
+fn of_several_errors_the_first_is_reported() {
     let builder = Transport::builder().root_certificates("").proxy("").identity("", "");
     assert!(format!("{builder:?}").contains("mistake: Some("));
     refused(builder, "root_certificates(): no certificate", &[]);

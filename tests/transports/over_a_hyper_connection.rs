@@ -16,7 +16,10 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 use tower::{Layer, Service, ServiceExt, buffer::Buffer};
 
-use crate::{TestResult, is_logged_in, server, server::Server};
+use crate::{
+    authenticated::{TestResult, is_authenticated},
+    support::server::{NAME, Server},
+};
 
 /// What turns a sender of hyper into a Tower service.
 #[derive(Clone)]
@@ -58,8 +61,8 @@ async fn s3_over_one_connection_of_http_1_with_nothing_but_a_path() -> TestResul
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
     let client = server.layer("https://elsewhere.example")?.layer(Buffer::new(Connection(sender), 16));
-    is_logged_in(client, "/upload?part=1", &server, Version::HTTP_11).await?;
-    assert!(server.hosts().iter().all(|host| host.as_deref() == Some(server::NAME)));
+    is_authenticated(client, "/upload?part=1", &server, Version::HTTP_11).await?;
+    assert!(server.hosts().iter().all(|host| host.as_deref() == Some(NAME)));
     Ok(())
 }
 
@@ -70,8 +73,8 @@ async fn s3_over_one_connection_of_http_2_with_nothing_but_a_path() -> TestResul
     let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
     tokio::spawn(connection);
     let client = server.layer("https://elsewhere.example")?.layer(Connection(sender));
-    is_logged_in(client, "/upload?part=1", &server, Version::HTTP_2).await?;
-    assert!(server.hosts().iter().all(|host| host.as_deref() == Some(server::NAME)));
+    is_authenticated(client, "/upload?part=1", &server, Version::HTTP_2).await?;
+    assert!(server.hosts().iter().all(|host| host.as_deref() == Some(NAME)));
     Ok(())
 }
 

@@ -13,7 +13,11 @@ use hyper_util::{
 use tokio::net::{UnixListener, UnixStream};
 use tower::{Layer, buffer::Buffer, service_fn};
 
-use crate::{TestResult, connection::Connection, is_logged_in, server, server::Server};
+use crate::{
+    authenticated::{TestResult, is_authenticated},
+    over_a_hyper_connection::Connection,
+    support::server::{NAME, Server},
+};
 
 /// The host in the URI is a name only, but it has to be an origin of the layer.
 #[tokio::test]
@@ -26,8 +30,8 @@ async fn over_a_pool_that_connects_to_a_path() -> TestResult {
     });
     let http = Client::builder(TokioExecutor::new()).build::<_, Full<Bytes>>(connector);
     let client = server.layer("http://localhost")?.layer(http);
-    is_logged_in(client, "http://localhost/upload", &server, Version::HTTP_11).await?;
-    assert!(server.hosts().iter().all(|host| host.as_deref() == Some(server::NAME)));
+    is_authenticated(client, "http://localhost/upload", &server, Version::HTTP_11).await?;
+    assert!(server.hosts().iter().all(|host| host.as_deref() == Some(NAME)));
     Ok(())
 }
 
@@ -38,7 +42,7 @@ async fn over_one_connection_to_a_path() -> TestResult {
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
     let client = server.layer("https://elsewhere.example")?.layer(Buffer::new(Connection(sender), 16));
-    is_logged_in(client, "/upload", &server, Version::HTTP_11).await
+    is_authenticated(client, "/upload", &server, Version::HTTP_11).await
 }
 
 /// A folder for one socket, which goes with the test.

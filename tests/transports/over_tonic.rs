@@ -1,4 +1,4 @@
-//! tonic over the layer: gRPC says no in `grpc-status`, with HTTP status 200, and its bodies can be read only once.
+//! tonic over the layer: gRPC rejects in `grpc-status`, with HTTP status 200, and its bodies can be read only once.
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
@@ -13,18 +13,17 @@ use tower_outbound_auth::{
 };
 
 use crate::{
-    A_MINUTE, TestResult,
+    authenticated::{A_MINUTE, TestResult, large},
     grpc_service::{Echo, LATE, Raw, Received, STREAMING, UNARY},
-    large,
 };
 
-type LoggedIn = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, BoxError>;
-type Client = Grpc<LoggedIn>;
+type Authenticated = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, BoxError>;
+type Client = Grpc<Authenticated>;
 
 #[tokio::test]
-async fn r1_an_answer_of_unauthenticated_without_a_message_is_healed() -> TestResult {
+async fn r1_an_answer_of_unauthenticated_without_a_message_is_replayed() -> TestResult {
     let (echo, channel) = echo().await?;
-    let client = Grpc::new(logged_in(&layer(&echo)?, channel));
+    let client = Grpc::new(authenticated(&layer(&echo)?, channel));
     let (small, large) = (Bytes::from_static(b"small"), large());
     for message in [&small, &small, &large] {
         if *message == large {
@@ -39,9 +38,9 @@ async fn r1_an_answer_of_unauthenticated_without_a_message_is_healed() -> TestRe
 
 /// Without a rule for gRPC such an answer counts as accepted, since its HTTP status is 200.
 #[tokio::test]
-async fn r1_without_a_rule_for_grpc_nothing_is_healed() -> TestResult {
+async fn r1_without_a_rule_for_grpc_nothing_is_replayed() -> TestResult {
     let (echo, channel) = echo().await?;
-    let client = Grpc::new(logged_in(&builder(&echo).build()?, channel));
+    let client = Grpc::new(authenticated(&builder(&echo).build()?, channel));
     unary(&client, &Bytes::new()).await?;
     echo.issuer.revoke();
     let refused = unary(&client, &Bytes::new()).await.err().map(|status| status.code());
@@ -58,7 +57,7 @@ async fn s3_over_another_client_than_a_channel() -> TestResult {
     let pool = ServiceBuilder::new().map_response(|response: http::Response<_>| response.map(Body::new)).service(pool);
     for (allowed, code) in [(origin.as_str(), None), ("https://api.example.com", Some(Code::Unauthenticated))] {
         let layer = AuthLayer::builder(echo.issuer.clone()).origin(allowed).build()?;
-        let mut client = Grpc::with_origin(logged_in(&layer, pool.clone()), origin.parse()?);
+        let mut client = Grpc::with_origin(authenticated(&layer, pool.clone()), origin.parse()?);
         client.ready().await?;
         let answer = client.unary(Request::new(Bytes::new()), PathAndQuery::from_static(UNARY), Raw).await;
         assert_eq!(answer.err().map(|status| status.code()), code);
@@ -82,7 +81,7 @@ async fn streams_go_both_ways_at_the_same_time() -> TestResult {
 }
 
 #[tokio::test]
-async fn r4_a_refused_stream_is_sent_again_from_what_was_kept() -> TestResult {
+async fn r4_a_refused_stream_is_replayed_from_what_was_kept() -> TestResult {
     let (echo, channel) = echo().await?;
     let client = recorded(&layer(&echo)?, channel);
     streaming(&client, mpsc::channel(1).1).await?;
@@ -124,7 +123,7 @@ async fn r7_a_refused_stream_renews_the_token_for_the_next() -> TestResult {
 async fn r12_a_status_in_the_trailers_of_a_begun_stream_is_for_the_caller_to_report() -> TestResult {
     let (echo, channel) = echo().await?;
     let layer = layer(&echo)?;
-    let client = Grpc::new(logged_in(&layer, channel));
+    let client = Grpc::new(authenticated(&layer, channel));
     let token = layer.handle().token().await?;
     echo.issuer.revoke();
     let mut begun = late(&client).await?;
@@ -143,7 +142,7 @@ async fn r12_a_status_in_the_trailers_of_a_begun_stream_is_for_the_caller_to_rep
 #[tokio::test]
 async fn r1_an_inner_layer_finds_the_status_in_the_trailers_of_a_whole_answer() -> TestResult {
     let (echo, channel) = echo().await?;
-    let client = Grpc::new(logged_in(
+    let client = Grpc::new(authenticated(
         &builder(&echo).build()?,
         ServiceBuilder::new().and_then(look_at_the_end).service(channel),
     ));
@@ -161,7 +160,8 @@ async fn s9_trouble_with_the_token_can_be_told_from_the_status() -> TestResult {
     let (echo, channel) = echo().await?;
     let denied = AuthError::new(ErrorKind::Denied, "the client is locked");
     echo.issuer.set(|settings| settings.failure = Some(denied));
-    let status = unary(&Grpc::new(logged_in(&layer(&echo)?, channel)), &Bytes::new()).await.err().ok_or("an answer")?;
+    let status =
+        unary(&Grpc::new(authenticated(&layer(&echo)?, channel)), &Bytes::new()).await.err().ok_or("an answer")?;
     assert_eq!(AuthError::find(&status).map(AuthError::kind), Some(ErrorKind::Denied));
     assert_eq!((status.code(), status.message()), (Code::Unknown, "the client is locked"));
     Ok(())
@@ -183,7 +183,7 @@ fn layer(echo: &Echo) -> Result<AuthLayer, AuthError> {
 }
 
 /// For requests of one message: gathers their bodies, so that they can be sent again.
-fn logged_in<S, E>(layer: &AuthLayer, service: S) -> LoggedIn
+fn authenticated<S, E>(layer: &AuthLayer, service: S) -> Authenticated
 where
     S: Service<http::Request<Body>, Response = http::Response<Body>, Error = E> + Clone + Send + Sync + 'static,
     S::Future: Send,

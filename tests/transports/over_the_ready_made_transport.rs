@@ -12,10 +12,11 @@ use tower_outbound_auth::{
 };
 
 use crate::{
-    A_MINUTE, TestResult,
-    authority::{Authority, H2_AND_H1},
-    is_logged_in,
-    server::{NAME, Server},
+    authenticated::{A_MINUTE, TestResult, is_authenticated},
+    support::{
+        authority::{Authority, H2_AND_H1},
+        server::{NAME, Server},
+    },
 };
 
 #[tokio::test]
@@ -24,8 +25,8 @@ async fn one_transport_carries_tokens_and_requests_in_the_version_that_alpn_agre
         let (server, authority) = (Server::new(), Authority::new()?);
         let origin = authority.listen(server.clone(), offered, None).await?;
         let transport = trusting(&authority).idle_timeout(A_MINUTE).build()?;
-        let client = logged_in(&origin, &transport)?.layer(transport);
-        is_logged_in::<_, Full<Bytes>, _>(client, &origin, &server, version).await?;
+        let client = authenticated(&origin, &transport)?.layer(transport);
+        is_authenticated::<_, Full<Bytes>, _>(client, &origin, &server, version).await?;
         assert!(server.connections() <= 2, "{} connections, though they are kept", server.connections());
     }
     Ok(())
@@ -93,8 +94,8 @@ async fn a_server_that_wants_a_client_certificate_gets_it() -> TestResult {
             let server = Server::new();
             let origin = listen(&authority, &server, protocols).await?;
             let transport = trusting(&authority).identity(certificate, key).build()?;
-            is_logged_in::<_, Full<Bytes>, _>(
-                logged_in(&origin, &transport)?.layer(transport),
+            is_authenticated::<_, Full<Bytes>, _>(
+                authenticated(&origin, &transport)?.layer(transport),
                 &origin,
                 &server,
                 version,
@@ -133,8 +134,8 @@ pub(crate) fn trusting(authority: &Authority) -> TransportBuilder {
     Transport::builder().root_certificates(authority.pem())
 }
 
-/// A layer that logs in there, over this transport.
-pub(crate) fn logged_in(origin: &str, transport: &Transport) -> Result<AuthLayer, AuthError> {
+/// A layer that authenticates there, over this transport.
+pub(crate) fn authenticated(origin: &str, transport: &Transport) -> Result<AuthLayer, AuthError> {
     AuthLayer::builder(source(origin, transport)?).origin(origin).build()
 }
 

@@ -1,11 +1,11 @@
-//! A call whose first answer is a 401, cut off while it is healed: in that answer, in the token exchange, when sent again.
+//! A call whose first answer is a 401, cut off while it is replayed: in that answer, in the token exchange, when sent again.
 
 use std::time::Duration;
 
 use http::StatusCode;
 use tower_outbound_auth::{AuthLayer, BoxError, NotReplayed, RefreshPolicy, oauth::Transport};
 
-use crate::{
+use super::{
     TestResult,
     calls::first_exchange,
     check, each,
@@ -38,7 +38,7 @@ async fn r4_a_second_sending_that_is_cut_off_at_any_byte_is_the_last() -> TestRe
 }
 
 #[tokio::test]
-async fn r9_a_401_that_is_cut_off_in_its_head_is_none_and_in_its_body_is_healed_all_the_same() -> TestResult {
+async fn r9_a_401_that_is_cut_off_in_its_head_is_none_and_in_its_body_is_replayed_all_the_same() -> TestResult {
     let server = server::listen().await?;
     let transport = Transport::builder().idle_timeout(A_MINUTE).build()?;
     let [_, answer] = refused_exchange(&transport).await?;
@@ -86,7 +86,7 @@ async fn r6_a_401_whose_token_exchange_is_cut_off_at_any_byte_is_the_callers() -
     .await
 }
 
-/// How many bytes of the request and of the answer the first half of a healed call takes.
+/// How many bytes of the request and of the answer the first half of a replayed call takes.
 async fn refused_exchange(transport: &Transport) -> Result<[usize; 2], BoxError> {
     let [request, answer] = first_exchange(transport, REVOKED).await?;
     // Both tokens are of one length, and the answer to the second is a 200, with another reason.

@@ -6,7 +6,10 @@ use http_body_util::Full;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use tower::{Layer, ServiceBuilder};
 
-use crate::{TestResult, is_logged_in, server::Server};
+use crate::{
+    authenticated::{TestResult, is_authenticated},
+    support::server::Server,
+};
 
 #[tokio::test]
 async fn over_http_1() -> TestResult {
@@ -14,7 +17,7 @@ async fn over_http_1() -> TestResult {
     let origin = format!("http://{}", server.listen().await?);
     let http = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
     let client = ServiceBuilder::new().layer(server.layer(&origin)?).service(http);
-    is_logged_in(client, &origin, &server, Version::HTTP_11).await
+    is_authenticated(client, &origin, &server, Version::HTTP_11).await
 }
 
 #[tokio::test]
@@ -23,5 +26,5 @@ async fn over_http_2_with_prior_knowledge() -> TestResult {
     let origin = format!("http://{}", server.listen().await?);
     let http = Client::builder(TokioExecutor::new()).http2_only(true).build_http::<Full<Bytes>>();
     let client = server.layer(&origin)?.layer(http);
-    is_logged_in(client, &origin, &server, Version::HTTP_2).await
+    is_authenticated(client, &origin, &server, Version::HTTP_2).await
 }

@@ -7,7 +7,10 @@ use reqwest::redirect::Policy;
 use tower::{BoxError, Layer, ServiceBuilder, util::BoxCloneSyncService};
 use tower_outbound_auth::{AuthLayer, ClientCredentials, Credentials};
 
-use crate::{TestResult, is_logged_in, server::Server};
+use crate::{
+    authenticated::{TestResult, is_authenticated},
+    support::server::Server,
+};
 
 #[tokio::test]
 async fn as_the_client_of_the_api() -> TestResult {
@@ -18,7 +21,7 @@ async fn as_the_client_of_the_api() -> TestResult {
         .map_response(Response::<reqwest::Body>::from)
         .filter(|request: Request<Bytes>| reqwest::Request::try_from(request))
         .service(plain()?);
-    is_logged_in(client, &origin, &server, Version::HTTP_11).await
+    is_authenticated(client, &origin, &server, Version::HTTP_11).await
 }
 
 /// For bodies that are not bytes alone: `wrap` takes any `http_body::Body`.
@@ -29,7 +32,7 @@ async fn as_the_client_of_the_api_and_of_the_token_endpoint() -> TestResult {
     let credentials = Credentials::new("client", "secret");
     let source = ClientCredentials::builder(&format!("{origin}/token"), credentials).transport(wrapped()?).build()?;
     let client = AuthLayer::builder(source).origin(&origin).build()?.layer(wrapped()?);
-    is_logged_in(client, &origin, &server, Version::HTTP_11).await
+    is_authenticated(client, &origin, &server, Version::HTTP_11).await
 }
 
 fn wrapped() -> reqwest::Result<BoxCloneSyncService<Request<Full<Bytes>>, Response<reqwest::Body>, BoxError>> {

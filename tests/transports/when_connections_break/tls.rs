@@ -1,10 +1,5 @@
 //! The same over TLS, in both versions of HTTP: cut off anywhere from the first byte of the handshake to the last answer.
 
-#[path = "../support/authority.rs"]
-mod authority;
-#[path = "../support/server.rs"]
-mod server;
-
 use std::{
     sync::{
         Arc,
@@ -21,15 +16,15 @@ use tower_outbound_auth::{
     Auth, AuthError, BoxError, ClientCredentials, Credentials, ErrorKind, FetchRequest, TokenSource, oauth::Transport,
 };
 
-use self::{
-    authority::{Authority, H2_AND_H1},
-    server::{NAME, Server},
-};
-use crate::{
+use super::{
     TestResult, check, each,
     proxy::{Fault, Kind, Proxy, Side},
     step,
     user::is_of_transport,
+};
+use crate::support::{
+    authority::{Authority, H2_AND_H1},
+    server::{NAME, Server},
 };
 
 /// A server, and whoever trusts it and reaches it through the proxy.

@@ -1,38 +1,4 @@
-//! Whatever carries the requests, the client is logged in: one token, and a rejected request arrives whole with the next.
-#![expect(clippy::unwrap_used, reason = "a counterpart in a test may panic")]
-#![expect(clippy::disallowed_methods, reason = "real sockets need real time, as the limit of a test that hangs")]
-
-#[path = "support/authority.rs"]
-mod authority;
-#[cfg(feature = "client")]
-#[path = "every_transport_is_logged_in/connect_proxy.rs"]
-mod connect_proxy;
-#[path = "every_transport_is_logged_in/connection.rs"]
-mod connection;
-#[path = "every_transport_is_logged_in/grpc.rs"]
-mod grpc;
-#[path = "every_transport_is_logged_in/grpc_service.rs"]
-mod grpc_service;
-#[path = "every_transport_is_logged_in/pooled.rs"]
-mod pooled;
-#[cfg(feature = "client")]
-#[path = "every_transport_is_logged_in/proxied.rs"]
-mod proxied;
-#[path = "every_transport_is_logged_in/proxy.rs"]
-mod proxy;
-#[cfg(feature = "client")]
-#[path = "every_transport_is_logged_in/ready_made.rs"]
-mod ready_made;
-#[path = "every_transport_is_logged_in/reqwests.rs"]
-mod reqwests;
-#[path = "support/server.rs"]
-mod server;
-mod support;
-#[path = "every_transport_is_logged_in/tls.rs"]
-mod tls;
-#[cfg(unix)]
-#[path = "every_transport_is_logged_in/unix_socket.rs"]
-mod unix_socket;
+//! Whatever carries the requests, the client is authenticated: one token, and a rejected request arrives whole with the next.
 
 use std::{fmt::Debug, time::Duration};
 
@@ -40,17 +6,18 @@ use bytes::Bytes;
 use http::{Request, Response, Version, header::HOST};
 use http_body::Body;
 use http_body_util::BodyExt;
-use server::Server;
 use tokio::time::timeout;
 use tower::{Service, ServiceExt};
 use tower_outbound_auth::BoxError;
 
-type TestResult = Result<(), BoxError>;
+use crate::support::server::{NAME, Server};
+
+pub(crate) type TestResult = Result<(), BoxError>;
 
 /// What every transport has to get through: two requests, and after a revocation a third with more than one window holds.
 ///
 /// A target without an authority gets the `Host` header that its client does not add.
-async fn is_logged_in<S, B, RB>(client: S, target: &str, server: &Server, version: Version) -> TestResult
+pub(crate) async fn is_authenticated<S, B, RB>(client: S, target: &str, server: &Server, version: Version) -> TestResult
 where
     S: Service<Request<B>, Response = Response<RB>, Error = BoxError> + Clone,
     B: From<Bytes>,
@@ -63,7 +30,7 @@ where
             server.issuer.revoke();
         }
         let request = Request::post(target);
-        let request = if target.starts_with('/') { request.header(HOST, server::NAME) } else { request };
+        let request = if target.starts_with('/') { request.header(HOST, NAME) } else { request };
         let exchange = async {
             let response = client.clone().oneshot(request.body(B::from(body.clone()))?).await?;
             assert_eq!(response.status(), 200);
@@ -78,8 +45,8 @@ where
 }
 
 /// No piece of it is like the piece before.
-fn large() -> Bytes {
+pub(crate) fn large() -> Bytes {
     (0..=250).cycle().take(300_000).collect()
 }
 
-const A_MINUTE: Duration = Duration::from_secs(60);
+pub(crate) const A_MINUTE: Duration = Duration::from_secs(60);

@@ -1,4 +1,5 @@
 //! A forward proxy that makes tunnels by `CONNECT`, knows one server, and remembers what it was asked.
+#![expect(clippy::unwrap_used, reason = "a counterpart in a test may panic")]
 
 use std::{
     net::SocketAddr,
@@ -11,7 +12,7 @@ use tokio::{
 };
 use tower_outbound_auth::BoxError;
 
-use crate::authority::Tls;
+use crate::support::authority::Tls;
 
 #[derive(Clone)]
 pub(crate) struct ConnectProxy {

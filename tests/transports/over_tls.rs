@@ -15,10 +15,11 @@ use tower::{Layer, ServiceExt};
 use tower_outbound_auth::{AuthError, AuthLayer, BoxError, ClientCredentials, Credentials, ErrorKind};
 
 use crate::{
-    TestResult,
-    authority::{Authority, H2_AND_H1},
-    is_logged_in,
-    server::Server,
+    authenticated::{TestResult, is_authenticated},
+    support::{
+        authority::{Authority, H2_AND_H1},
+        server::Server,
+    },
 };
 
 type Https = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
@@ -30,7 +31,7 @@ async fn over_https_in_the_version_that_alpn_agrees_on() -> TestResult {
         let (https, agreed) = (&Authority::new()?, offered.first().map(|name| name.to_vec()));
         let origin = https.listen(server.clone(), offered, agreed).await?;
         let client = server.layer(&origin)?.layer(client(https)?);
-        is_logged_in(client, &origin, &server, version).await?;
+        is_authenticated(client, &origin, &server, version).await?;
     }
     Ok(())
 }
@@ -41,11 +42,11 @@ async fn the_token_request_goes_through_the_transport_that_trusts_the_private_au
     let origin = https.listen(server.clone(), H2_AND_H1, None).await?;
     let source = source(&origin, &client(https)?)?;
     let client = AuthLayer::builder(source).origin(&origin).build()?.layer(client(https)?);
-    is_logged_in(client, &origin, &server, Version::HTTP_2).await
+    is_authenticated(client, &origin, &server, Version::HTTP_2).await
 }
 
 #[tokio::test]
-async fn a_token_endpoint_that_nobody_vouches_for_gets_no_secret() -> TestResult {
+async fn a_token_endpoint_of_an_unknown_authority_gets_no_secret() -> TestResult {
     let (server, https) = (Server::new(), &Authority::new()?);
     let origin = https.listen(server.clone(), H2_AND_H1, None).await?;
     let source = source(&origin, &client(&Authority::new()?)?)?;

@@ -9,12 +9,13 @@ use tower::Layer;
 use tower_outbound_auth::{ClientCredentials, Credentials, FetchRequest, TokenSource, oauth::Transport};
 
 use crate::{
-    A_MINUTE, TestResult,
-    authority::{Authority, BANK, H2_AND_H1},
+    authenticated::{A_MINUTE, TestResult, is_authenticated},
     connect_proxy::ConnectProxy,
-    is_logged_in,
-    ready_made::{logged_in, refused, source, trusting},
-    server::{NAME, Server},
+    over_the_ready_made_transport::{authenticated, refused, source, trusting},
+    support::{
+        authority::{Authority, BANK, H2_AND_H1},
+        server::{NAME, Server},
+    },
 };
 
 #[tokio::test]
@@ -30,8 +31,13 @@ async fn tokens_and_requests_go_through_a_tunnel() -> TestResult {
             .idle_timeout(A_MINUTE)
             .build()?;
         let origin = format!("https://{BANK}");
-        is_logged_in::<_, Full<Bytes>, _>(logged_in(&origin, &transport)?.layer(transport), &origin, &server, version)
-            .await?;
+        is_authenticated::<_, Full<Bytes>, _>(
+            authenticated(&origin, &transport)?.layer(transport),
+            &origin,
+            &server,
+            version,
+        )
+        .await?;
         let asked = proxy.asked();
         assert!(!asked.is_empty() && asked.len() == server.connections());
         for head in asked {
@@ -107,9 +113,9 @@ async fn a_proxy_that_makes_no_tunnel_is_named_with_the_reason() -> TestResult {
         assert!(causes.any(|cause| cause.contains(reason)), "{answer}: {error:?}");
         assert!(!proxy.asked().is_empty());
     }
-    let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
-    let transport = Transport::builder().proxy(&format!("http://{nobody}")).build()?;
+    let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
+    let transport = Transport::builder().proxy(&format!("http://{closed}")).build()?;
     let error = refused("https://login.bank.example", &transport).await?;
-    assert!(error.to_string().contains(&format!("through the proxy at http://{nobody}")), "{error}");
+    assert!(error.to_string().contains(&format!("through the proxy at http://{closed}")), "{error}");
     Ok(())
 }

@@ -2,26 +2,15 @@
 //! and no credential is sent once more than was promised.
 //!
 //! `CUT_STEP=1` takes every byte, as `tests/all.sh` does; without it they take every fifth.
-#![cfg(feature = "client")]
 #![expect(clippy::unwrap_used, reason = "a counterpart in a test may panic")]
-#![expect(clippy::disallowed_methods, reason = "real sockets need real time, and a limit for a test that hangs")]
 
-#[path = "a_cut_connection_harms_nobody/calls.rs"]
 mod calls;
-#[path = "a_cut_connection_harms_nobody/healing.rs"]
-mod healing;
-#[path = "a_cut_connection_harms_nobody/proxy.rs"]
 mod proxy;
-#[path = "a_cut_connection_harms_nobody/server.rs"]
+mod rejections;
 mod server;
-#[path = "a_cut_connection_harms_nobody/stalls.rs"]
 mod stalls;
-mod support;
-#[path = "a_cut_connection_harms_nobody/tls.rs"]
 mod tls;
-#[path = "a_cut_connection_harms_nobody/tokens.rs"]
 mod tokens;
-#[path = "a_cut_connection_harms_nobody/user.rs"]
 mod user;
 
 use std::{fmt::Debug, future::Future, sync::Arc, time::Duration};

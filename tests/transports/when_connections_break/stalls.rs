@@ -8,24 +8,25 @@ use tower_outbound_auth::{
     AuthError, AuthLayer, AuthLayerBuilder, ClientCredentials, Credentials, ErrorKind, FetchRequest, NotReplayed,
     RefreshPolicy, TokenSource, oauth::Transport,
 };
-#[cfg(target_os = "linux")]
-use {
-    crate::user::is_of_transport,
-    http::Request,
-    http_body_util::Empty,
-    tokio::net::{TcpSocket, TcpStream},
-    tower::Service,
-};
 
-use crate::{
+use super::{
     TestResult, check, each,
     proxy::{Fault, Kind, Proxy, Side},
     server::{self, Framing, REVOKED},
     user::{Answer, OK, User, source},
 };
 
+#[cfg(target_os = "linux")]
+use {
+    super::user::is_of_transport,
+    http::Request,
+    http_body_util::Empty,
+    tokio::net::{TcpSocket, TcpStream},
+    tower::Service,
+};
+
 #[tokio::test]
-async fn t9_a_token_exchange_that_is_held_up_anywhere_takes_its_timeout_and_each_flight_its_tries() -> TestResult {
+async fn t9_a_token_exchange_that_is_held_up_anywhere_takes_its_timeout_and_each_fetch_its_tries() -> TestResult {
     let server = server::listen().await?;
     each(faults(), |fault| async move {
         let proxy = Proxy::before(server, &[Some(fault); 9]).await?;
@@ -39,7 +40,7 @@ async fn t9_a_token_exchange_that_is_held_up_anywhere_takes_its_timeout_and_each
 }
 
 #[tokio::test]
-async fn t2_a_flight_ends_with_its_deadline_wherever_it_is_held_up() -> TestResult {
+async fn t2_a_fetch_ends_with_its_deadline_wherever_it_is_held_up() -> TestResult {
     let server = server::listen().await?;
     each(faults(), |fault| async move {
         let proxy = Proxy::before(server, &[Some(fault); 9]).await?;
@@ -81,7 +82,7 @@ async fn a_call_that_is_held_up_anywhere_ends_with_the_timeout_around_it_and_is_
             // As `tower::timeout` around the whole stack, and around the reading of the answer.
             let held_up = timeout(A_WHILE, user.call("/one")).await;
             check(held_up.is_err(), &held_up)?;
-            // Nobody is given the connection that is held up.
+            // No call gets the connection that is held up.
             check(user.call("/two").await? == OK, "the second call")?;
             check(proxy.count("POST /one") <= 1 && proxy.connections() == 2, proxy.connections())?;
             check(user.issuer.requests() == 1, user.issuer.requests())
@@ -91,7 +92,7 @@ async fn a_call_that_is_held_up_anywhere_ends_with_the_timeout_around_it_and_is_
 }
 
 #[tokio::test]
-async fn r9_a_401_whose_body_is_held_up_is_healed_all_the_same() -> TestResult {
+async fn r9_a_401_whose_body_is_held_up_is_replayed_all_the_same() -> TestResult {
     let server = server::listen().await?;
     each(faults().filter(|fault| fault.side == Side::Answer && fault.at >= 500), |fault| async move {
         let proxy = Proxy::before(server, &[Some(fault)]).await?;
@@ -157,7 +158,7 @@ async fn check_bound(address: SocketAddr) -> TestResult {
     check(error.kind() == ErrorKind::Timeout && error.is_transient(), &error)
 }
 
-/// A flight of this layer may take as long as it likes.
+/// A fetch of this layer may take as long as it likes.
 fn patient(source: ClientCredentials) -> AuthLayerBuilder {
     let rest = Duration::from_secs(600);
     AuthLayer::builder(source).any_origin().refresh(RefreshPolicy::default().cool_down(rest, rest))
