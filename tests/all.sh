@@ -67,12 +67,12 @@ instructions() { have valgrind valgrind && benches/instructions.sh --check; }
 # An authorization server of others, on Node.js.
 oidc() {
   have node nodejs && have npm npm && have openssl openssl && npm ci --prefix tests/oidc --no-audit --no-fund &&
-    timeout 300 cargo test --locked --all-features --test oidc_provider_agrees -- --ignored
+    timeout 300 cargo test --locked --all-features --test servers -- --ignored oidc_provider
 }
 
 proxies() {
   have nginx nginx-light && have tinyproxy tinyproxy-bin && have openssl openssl &&
-    timeout 300 cargo test --locked --all-features --test proxies_of_others_agree -- --ignored
+    timeout 300 cargo test --locked --all-features --test servers -- --ignored nginx
 }
 
 vendor() { have curl curl && have openssl openssl && have gzip gzip && timeout 600 python3 tests/vendor/run.py; }

@@ -95,7 +95,7 @@
 //! leaves a [`Rejection`] in the extensions of the response:
 //!
 //! ```
-#![doc = include_str!("../../tests/servers_disagree/reads_bodies.rs")]
+#![doc = include_str!("../../tests/servers/works_with_the_settings_of_the_guide/reads_bodies.rs")]
 //! # use tower::{ServiceBuilder, ServiceExt, service_fn};
 //! # use tower_outbound_auth::AuthLayer;
 //! # fn stack(auth: AuthLayer) {

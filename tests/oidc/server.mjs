@@ -1,4 +1,4 @@
-// oidc-provider and an API that it protects, on free ports, until standard input ends. See tests/oidc_provider_agrees.rs.
+// oidc-provider and an API that it protects, on free ports, until standard input ends. See tests/servers/works_with_oidc_provider.
 import { spawn } from 'node:child_process';
 import http2 from 'node:http2';
 import https from 'node:https';

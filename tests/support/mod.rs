@@ -6,6 +6,14 @@
     reason = "a counterpart in a test may panic, and sleeps on paused time"
 )]
 
+pub(crate) mod authority;
+pub(crate) mod planted;
+pub(crate) mod secrets;
+pub(crate) mod server;
+pub(crate) mod token_server;
+#[cfg(feature = "sandbox")]
+pub(crate) mod user;
+
 use std::{
     collections::HashSet,
     future::Future,

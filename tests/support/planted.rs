@@ -16,11 +16,11 @@ use tower_outbound_auth::{
     paynet::X_SIGNATURE,
 };
 
-use crate::{
+use super::{
     secrets::{Ears, HEADER, SECRET, TOKEN},
-    support::{Body, ORIGIN, Seen, get},
     token_server::{Answer, endpoint, reply},
 };
+use crate::support::{Body, ORIGIN, Seen, get};
 
 const STATIC: HeaderName = HeaderName::from_static("x-static");
 

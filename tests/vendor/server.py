@@ -2,7 +2,7 @@
 
 Prints its origin. Then each line on standard input is a JSON object of settings to change: `secrets`, any of which will
 do; `offset` of its clock in seconds; `revoke`, all tokens so far. It answers each with what it saw, and ends with the
-input. See tests/python_hmac_agrees.rs.
+input. See tests/signing/python_verifies_every_signature/.
 """
 
 import collections

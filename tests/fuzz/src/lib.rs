@@ -17,9 +17,9 @@ mod body;
 mod drive;
 mod http_date;
 mod input;
-#[path = "../../a_stream_can_be_sent_again/replay_model.rs"]
+#[path = "../../replay/replay_model.rs"]
 mod replay_model;
-#[path = "../../a_stream_can_be_sent_again/replay_run.rs"]
+#[path = "../../replay/replay_run.rs"]
 mod replay_run;
 mod stack;
 mod token_opinion;

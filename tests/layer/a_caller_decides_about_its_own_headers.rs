@@ -1,0 +1,114 @@
+//! S2, S5 and S6: which headers of a request are replaced, and how a caller keeps credentials off a single request.
+
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue, Method, Request, header::AUTHORIZATION};
+use tower::{Layer, ServiceExt};
+use tower_outbound_auth::{
+    AuthLayerBuilder, Credentials, NoAuth, Overwrite, Sign, SignRules, TimestampHmac,
+    paynet::{X_FIID, X_SIGNATURE, X_TIMESTAMP},
+};
+
+use crate::{
+    sending::{OURS, dressed, send},
+    support::{Body, Issuer, ORIGIN, api, get},
+};
+
+#[tokio::test(start_paused = true)]
+async fn s2_headers_of_the_same_names_are_replaced_and_marked_sensitive() {
+    let mut request = get("/a");
+    for name in OURS {
+        request.headers_mut().append(name.clone(), HeaderValue::from_static("caller's first"));
+        request.headers_mut().append(name, HeaderValue::from_static("caller's second"));
+    }
+    let sent = send(|builder| builder.origin(ORIGIN).overwrite(Overwrite::Replace), request).await;
+    let headers = sent.headers();
+    assert_eq!((sent.status, headers.len()), (200, 4), "each name once: {headers:?}");
+    assert_eq!(
+        (&headers[AUTHORIZATION], &headers[X_FIID]),
+        (&"Bearer token-1".parse().unwrap(), &"BANK".parse().unwrap())
+    );
+    assert!(headers.values().all(HeaderValue::is_sensitive));
+}
+
+#[tokio::test(start_paused = true)]
+async fn s2_the_bearer_header_is_built_once_for_a_token() {
+    let issuer = Issuer::new();
+    let (seen, api) = api(&issuer, Duration::ZERO);
+    let client = issuer.layer().layer(api);
+    for _ in 0..2 {
+        client.clone().oneshot(get("/a")).await.unwrap();
+    }
+    let place = |request: &Request<()>| request.headers()[AUTHORIZATION].as_bytes().as_ptr();
+    assert_eq!(place(&seen.requests()[0]), place(&seen.requests()[1]));
+}
+
+fn with_own_authorization() -> Request<Body> {
+    let mut request = get("/a");
+    request.headers_mut().insert(AUTHORIZATION, HeaderValue::from_static("Basic b3du"));
+    request
+}
+
+#[tokio::test(start_paused = true)]
+async fn s5_a_callers_own_authorization_is_kept_and_its_401_is_the_callers() {
+    for change in [|builder: AuthLayerBuilder| builder, |builder: AuthLayerBuilder| builder.overwrite(Overwrite::Keep)]
+    {
+        let before = with_own_authorization().headers().clone();
+        let sent = send(|builder| change(builder.origin(ORIGIN)), with_own_authorization()).await;
+        assert!(sent.is_untouched(&before));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn s5_a_callers_own_authorization_is_replaced_where_that_is_asked_for() {
+    let issuer = Issuer::new();
+    let (seen, api) = api(&issuer, Duration::ZERO);
+    let client = dressed(&issuer).origin(ORIGIN).overwrite(Overwrite::Replace).build().unwrap().layer(api);
+    assert_eq!(client.clone().oneshot(with_own_authorization()).await.unwrap().status(), 200);
+    issuer.revoke();
+    assert_eq!(client.oneshot(with_own_authorization()).await.unwrap().status(), 200);
+    assert_eq!(seen.tokens(), ["token-1", "token-1", "token-2"], "in the replay too");
+}
+
+#[tokio::test(start_paused = true)]
+async fn s5_a_replaced_authorization_still_stays_in_scope() {
+    let mut request = with_own_authorization();
+    *request.uri_mut() = "https://evil.example/".parse().unwrap();
+    let before = request.headers().clone();
+    assert!(send(|builder| builder.origin(ORIGIN).overwrite(Overwrite::Replace), request).await.is_untouched(&before));
+}
+
+#[tokio::test(start_paused = true)]
+async fn s6_a_request_marked_no_auth_goes_out_untouched() {
+    for own in [get("/a"), with_own_authorization()] {
+        let mut request = own;
+        request.extensions_mut().insert(NoAuth);
+        request.extensions_mut().insert(Sign::Always);
+        let before = request.headers().clone();
+        assert!(
+            send(|builder| builder.origin(ORIGIN).overwrite(Overwrite::Replace), request).await.is_untouched(&before)
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn s6_sign_overrides_the_rules_for_one_request() {
+    let signs = async |path: &str, mark: Option<Sign>| {
+        let mut request = get(path);
+        mark.map(|mark| request.extensions_mut().insert(mark));
+        let signer = TimestampHmac::sha256(Credentials::new("id", "a key"));
+        let rules = SignRules::paths(["/signed"]).unwrap().only([Method::GET]);
+        let sent = send(|builder| builder.origin(ORIGIN).sign(rules, signer), request).await;
+        assert!(sent.headers().contains_key(AUTHORIZATION) && sent.headers().contains_key(X_FIID));
+        assert_eq!(sent.headers().contains_key(X_SIGNATURE), sent.headers().contains_key(X_TIMESTAMP));
+        sent.headers().contains_key(X_SIGNATURE)
+    };
+    assert!(signs("/signed", None).await);
+    assert!(!signs("/signed", Some(Sign::Never)).await);
+    assert!(signs("/signed", Some(Sign::Always)).await);
+    assert!(!signs("/other", None).await);
+    assert!(signs("/other", Some(Sign::Always)).await);
+    let mut elsewhere = Request::get("https://evil.example/").body(Body::default()).unwrap();
+    elsewhere.extensions_mut().insert(Sign::Always);
+    assert!(send(|builder| builder.origin(ORIGIN), elsewhere).await.is_untouched(&HeaderMap::new()));
+}

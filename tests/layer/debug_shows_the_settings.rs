@@ -1,0 +1,73 @@
+//! `Debug` shows what a layer was set to and what it is about, so that a wrong setting is found in a log.
+
+use std::{convert::Infallible, fmt::Debug, future::pending, time::Duration};
+
+use http::{HeaderName, HeaderValue, Method, Request, Response};
+use tower::{Layer, Service, ServiceExt, service_fn};
+use tower_outbound_auth::{
+    AccessToken, Credentials, SignRules, SignatureHeaders, TimestampHmac,
+    paynet::{RejectionLayer, X_SIGNATURE},
+};
+
+use crate::support::{Body, Issuer};
+
+fn shows(shown: &dyn Debug, wanted: &[&str]) {
+    let shown = format!("{shown:?}");
+    for wanted in wanted {
+        assert!(shown.contains(wanted), "{wanted} is not shown in {shown}");
+    }
+}
+
+#[test]
+fn a_token_shows_its_life_and_its_scope() {
+    let token = AccessToken::new("t", Some(Duration::from_secs(60))).unwrap().with_scope("read");
+    assert_eq!(format!("{token:?}"), r#"AccessToken { expires_in: Some(60s), scope: Some("read"), .. }"#);
+}
+
+#[test]
+fn a_signature_shows_its_names() {
+    let mut headers = SignatureHeaders::new();
+    headers.insert(X_SIGNATURE, HeaderValue::from_static("s"));
+    assert_eq!(format!("{headers:?}"), r#"{"x-signature"}"#);
+    let signer = TimestampHmac::sha256(Credentials::new("client-7", "s"));
+    shows(&signer, &["client-7", r#"timestamp: "x-timestamp""#, r#"signature: "x-signature""#]);
+}
+
+#[test]
+fn sign_rules_show_paths_and_methods() {
+    shows(&SignRules::all().only([Method::PUT]), &[r#"paths: "all""#, "methods: Some([PUT])"]);
+    shows(&SignRules::paths(["/v1/{kind}"]).unwrap(), &[r#"paths: ["/v1/{kind}"]"#, "methods: None"]);
+    shows(&SignRules::matching(|_, _| true), &[r#"paths: "matching""#]);
+}
+
+#[test]
+fn a_layer_shows_who_gets_what() {
+    let signer = TimestampHmac::sha256(Credentials::new("client-7", "s"));
+    let builder = Issuer::new().builder().origin("http://127.0.0.1:8080").sign(SignRules::all(), signer);
+    let builder = builder.header(HeaderName::from_static("x-tenant"), HeaderValue::from_static("7"));
+    shows(&builder, &["overwrite: Keep", r#"headers: ["x-tenant"]"#, r#"paths: "all""#, "reject_when: false"]);
+    let layer = builder.reject_when(|_| None).build().unwrap();
+    let origins = "origins: [https://api.example.com, http://127.0.0.1:8080]";
+    shows(&layer, &[origins, "reject_when: true", "policy: RefreshPolicy"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handle_shows_the_fetch_that_is_under_way() {
+    let handle = Issuer::new().layer().handle();
+    shows(&handle, &["flight: None"]);
+    let waiting = handle.clone();
+    let caller = tokio::spawn(async move { waiting.token().await });
+    tokio::task::yield_now().await;
+    shows(&handle, &["flight: Some(Flight { trigger: Missing, .. })"]);
+    caller.await.unwrap().unwrap();
+    shows(&handle, &["flight: None", "ordinal: 1"]);
+}
+
+#[tokio::test]
+async fn what_reads_rejections_shows_its_name() {
+    let silent = service_fn(|_: Request<Body>| pending::<Result<Response<Body>, Infallible>>());
+    shows(&RejectionLayer.layer(silent).call(Request::default()), &["RejectionFuture"]);
+    let answer = service_fn(|_: Request<Body>| async { Ok::<_, Infallible>(Response::new(Body::default())) });
+    let response = RejectionLayer.layer(answer).oneshot(Request::<Body>::default()).await.unwrap();
+    shows(response.body(), &["PeekedBody"]);
+}

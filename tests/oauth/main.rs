@@ -1,0 +1,9 @@
+//! The token request (RFC 6749, section 4.4) and its response, with a token server in memory.
+#![expect(clippy::unwrap_used, reason = "a helper of a test may panic")]
+#![expect(clippy::disallowed_methods, reason = "time is paused, and is what some of these tests measure")]
+
+mod a_failed_token_request_has_the_right_kind;
+mod every_token_response_is_read_with_care;
+#[path = "../support/mod.rs"]
+mod support;
+mod the_token_request_follows_rfc_6749;

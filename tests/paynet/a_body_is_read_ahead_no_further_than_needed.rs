@@ -1,0 +1,59 @@
+//! No more of a body is read ahead, and nothing is sent earlier, than has to be.
+
+use std::{
+    convert::Infallible,
+    future::{Future, Ready, ready},
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
+
+use http::{Request, Response};
+use http_body_util::BodyExt;
+use tower::{Layer, Service};
+use tower_outbound_auth::{Rejection, paynet::RejectionLayer};
+
+use crate::script::{MESSAGES, Script, through_layer};
+
+#[tokio::test]
+async fn a_body_in_256_frames_is_read_and_one_in_more_is_not() {
+    let message = MESSAGES[0].0.as_bytes();
+    for (empty, found) in [(255, true), (256, false)] {
+        let frames = [vec![message], vec![&b""[..]; empty]].concat();
+        let response = through_layer(400, Script::new(&frames, false)).await;
+        assert_eq!(response.extensions().get::<Rejection>().is_some(), found, "{empty} empty frames");
+        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), message);
+    }
+}
+
+#[tokio::test]
+async fn reading_ahead_ends_where_a_body_proves_to_be_no_small_one() {
+    let long = Script::new(&[&[b'x'; 4097], b"later"], false);
+    let mut body = through_layer(400, long).await.into_body();
+    assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap().len(), 4097);
+    let next = pin!(body.frame()).poll(&mut Context::from_waker(Waker::noop())).is_pending();
+    assert!(next, "the second frame was not asked for before");
+    assert_eq!(body.collect().await.unwrap().to_bytes(), "later");
+}
+
+/// A service that is never ready.
+struct Busy;
+
+impl Service<Request<()>> for Busy {
+    type Response = Response<Script>;
+    type Error = Infallible;
+    type Future = Ready<Result<Response<Script>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Pending
+    }
+
+    fn call(&mut self, _: Request<()>) -> Self::Future {
+        ready(Ok(Response::new(Script::new(&[], true))))
+    }
+}
+
+#[test]
+fn s9_it_is_ready_only_when_the_service_under_it_is() {
+    let mut service = RejectionLayer.layer(Busy);
+    assert!(service.poll_ready(&mut Context::from_waker(Waker::noop())).is_pending());
+}

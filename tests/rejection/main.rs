@@ -1,0 +1,16 @@
+//! Responses that reject a token: the token is renewed, the request replayed once, and neither without limit.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a counterpart in a test may panic")]
+#![expect(clippy::disallowed_methods, reason = "the tests sleep on paused time")]
+
+mod a_rejected_request_is_replayed;
+mod a_rejected_timestamp_corrects_the_clock;
+mod answering;
+mod load;
+mod one_bad_caller_harms_no_other;
+mod renewals_are_throttled;
+mod revoked_tokens_are_renewed_at_once;
+mod some_rejected_requests_are_not_replayed;
+mod some_responses_reject_the_token;
+#[path = "../support/mod.rs"]
+mod support;
+mod the_body_of_a_rejection_is_discarded;

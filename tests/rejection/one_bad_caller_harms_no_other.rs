@@ -1,0 +1,189 @@
+//! R5: one caller whose requests are rejected whatever the token, among others who are doing well.
+
+use std::time::Duration;
+
+use http::{Request, Response};
+use tokio::time::sleep;
+use tower::{Layer, Service, ServiceExt};
+use tower_outbound_auth::{AuthLayer, BoxError, CloneBody, NoReplay, NotReplayed, Rejection, Replay};
+
+use crate::{
+    load::{Api, Tally, load, millis, seconds},
+    support::{Body, Issuer, get},
+};
+
+/// Token requests in each of the ten seconds to come.
+async fn costs(issuer: &Issuer, rounds: usize) -> Vec<u64> {
+    let mut costs = Vec::new();
+    for _ in 0..rounds {
+        let before = issuer.requests();
+        sleep(seconds(10)).await;
+        costs.push(issuer.requests() - before);
+    }
+    costs
+}
+
+async fn five_minutes<R: Replay<Body>>(policy: R, good_every: Duration, bad_every: Duration) {
+    five_minutes_of(Issuer::new(), policy, good_every, bad_every).await;
+}
+
+/// Five minutes of one bad caller among healthy ones: at most one token request in ten seconds once it has settled.
+async fn five_minutes_of<R: Replay<Body>>(issuer: Issuer, policy: R, good_every: Duration, bad_every: Duration) {
+    let client = issuer.layer().replay(policy).layer(Api::new(&issuer));
+    client.clone().oneshot(get("/a")).await.unwrap();
+    let (good, bad, costs) = tokio::join!(
+        load(&client, "/a", good_every, seconds(300)),
+        load(&client, "/bad", bad_every, seconds(300)),
+        costs(&issuer, 30)
+    );
+    assert_eq!(good.failed, 0, "{good:?}");
+    assert_eq!(bad.failed, bad.calls);
+    assert_eq!(bad.marked(None), 0, "{bad:?}");
+    let traffic = format!("one good call in {good_every:?}, a bad one in {bad_every:?}: {costs:?}");
+    let (first, settled) = costs.split_at(2);
+    assert!(first.iter().sum::<u64>() <= 7, "the first seconds, {traffic}");
+    assert!(settled.iter().all(|cost| *cost <= 1), "{traffic}");
+    assert!(settled.iter().sum::<u64>() >= 20, "it is still tried, {traffic}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn r5_one_bad_caller_costs_one_token_request_in_ten_seconds_and_no_one_else_anything() {
+    for (good, bad) in [(50, 200), (7, 2), (500, 20)] {
+        five_minutes(CloneBody, millis(good), millis(bad)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r5_one_bad_caller_among_rare_healthy_ones_costs_no_more() {
+    for good in [3, 7] {
+        five_minutes(CloneBody, seconds(good), millis(20)).await;
+    }
+}
+
+/// So rare that tokens come and go with which no request is accepted, as with a wrong audience: each accepted request then
+/// ends the throttling.
+#[tokio::test(start_paused = true)]
+async fn r5_one_bad_caller_among_hardly_any_healthy_ones_costs_one_more_for_each_of_them() {
+    for good in [15, 33] {
+        let issuer = Issuer::new();
+        let client = issuer.layer().layer(Api::new(&issuer));
+        client.clone().oneshot(get("/a")).await.unwrap();
+        let (good, bad) = tokio::join!(
+            load(&client, "/a", seconds(good), seconds(300)),
+            load(&client, "/bad", millis(20), seconds(300))
+        );
+        assert_eq!((good.failed, bad.failed), (0, bad.calls));
+        // The first token, five renewals while the throttling grows, and then one in ten seconds.
+        let most = 1 + 5 + 30 + good.calls as u64;
+        assert!(issuer.requests() <= most, "{} of {most}", issuer.requests());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r5_one_bad_caller_costs_no_more_where_nothing_is_replayed() {
+    five_minutes(NoReplay, millis(50), millis(200)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn r11_nor_where_the_authorization_server_gives_out_the_same_token() {
+    let issuer = Issuer::new();
+    issuer.set(|settings| settings.same_token = true);
+    five_minutes_of(issuer, CloneBody, millis(50), millis(200)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn r5_a_bad_caller_may_be_told_so_by_reject_when() {
+    let issuer = Issuer::new();
+    let told = |parts: &http::response::Parts| (parts.status == 400).then_some(Rejection::Token);
+    let layer = issuer.builder().reject_when(told).build().unwrap();
+    let api = tower::util::MapResponse::new(Api::new(&issuer), |mut response: Response<Body>| {
+        if response.status() == 401 {
+            *response.status_mut() = http::StatusCode::BAD_REQUEST;
+        }
+        response
+    });
+    let client = layer.layer(api);
+    client.clone().oneshot(get("/a")).await.unwrap();
+    let (good, bad, costs) = tokio::join!(
+        load(&client, "/a", millis(50), seconds(60)),
+        load(&client, "/bad", millis(200), seconds(60)),
+        costs(&issuer, 6)
+    );
+    assert_eq!((good.failed, bad.failed), (0, bad.calls));
+    assert!(costs[2..].iter().all(|cost| *cost <= 1), "{costs:?}");
+}
+
+/// A layer that has come to one renewal in 10 s through a bad caller, who then falls silent.
+async fn grown() -> (Issuer, Api, AuthLayer) {
+    let issuer = Issuer::new();
+    let (api, layer) = (Api::new(&issuer), issuer.layer());
+    let client = layer.layer(api.clone());
+    client.clone().oneshot(get("/a")).await.unwrap();
+    let (good, bad) =
+        tokio::join!(load(&client, "/a", millis(50), seconds(40)), load(&client, "/bad", millis(50), seconds(40)));
+    assert_eq!((good.failed, bad.failed), (0, bad.calls));
+    // Renewals at 0, 1, 3, 7, 15, 25 and 35 s.
+    assert_eq!(issuer.requests(), 8);
+    (issuer, api, layer)
+}
+
+async fn bad_for<S>(client: &S, lasting: Duration) -> Tally
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = BoxError, Future: Send> + Clone + Send + 'static,
+{
+    load(client, "/bad", millis(50), lasting).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn r5_a_renewal_that_helps_ends_the_throttling_for_the_next_revocations() {
+    let (issuer, api, layer) = grown().await;
+    let client = layer.layer(api);
+    sleep(seconds(6)).await;
+    issuer.revoke();
+    assert_eq!(client.clone().oneshot(get("/a")).await.unwrap().status(), 200);
+    assert_eq!(issuer.requests(), 9);
+    // Begins anew: renewals at 0, 1 and 3 s.
+    bad_for(&client, seconds(6)).await;
+    assert_eq!(issuer.requests(), 12);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r5_a_minute_without_a_rejection_ends_the_throttling() {
+    for (quiet, renewals) in [(61, 3), (55, 1)] {
+        let (issuer, api, layer) = grown().await;
+        let client = layer.layer(api);
+        load(&client, "/a", seconds(1), seconds(quiet)).await;
+        let before = issuer.requests();
+        bad_for(&client, seconds(6)).await;
+        assert_eq!(issuer.requests() - before, renewals, "after {quiet} s");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r5_an_accepted_request_does_not_end_the_throttling_of_a_bad_caller() {
+    let (issuer, api, layer) = grown().await;
+    let client = layer.layer(api);
+    let before = issuer.requests();
+    assert_eq!(client.clone().oneshot(get("/a")).await.unwrap().status(), 200);
+    // The last renewal was 5 s ago.
+    let tally = bad_for(&client, seconds(4)).await;
+    assert_eq!(tally.marked(NotReplayed::TooSoon), tally.calls);
+    assert_eq!(issuer.requests(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r5_a_revocation_amid_a_bad_caller_is_recovered_from_within_ten_seconds() {
+    let (issuer, api, layer) = grown().await;
+    let client = layer.layer(api);
+    let bad = tokio::spawn({
+        let client = client.clone();
+        async move { bad_for(&client, seconds(40)).await }
+    });
+    sleep(seconds(12)).await;
+    issuer.revoke();
+    let waiting = load(&client, "/a", millis(50), seconds(10)).await;
+    assert_eq!(waiting.failed, waiting.marked(NotReplayed::TooSoon), "{waiting:?}");
+    assert_eq!(load(&client, "/a", millis(50), seconds(15)).await.failed, 0);
+    let bad = bad.await.unwrap();
+    assert_eq!(bad.failed, bad.calls);
+}

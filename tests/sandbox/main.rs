@@ -1,0 +1,8 @@
+//! Users can trust the sandbox: it refuses what PayNet refuses, makes the trouble it is asked for, and counts right.
+#![cfg(feature = "sandbox")]
+#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test may panic")]
+
+mod faults_hit_what_they_are_injected_for;
+mod requests_are_checked_as_paynet_checks_them;
+mod the_sandbox_counts_and_cleans_up;
+mod user;

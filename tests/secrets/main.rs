@@ -1,0 +1,10 @@
+//! A process of its own, since it sets a global tracing subscriber and a panic hook: what is shown holds no secret.
+#![expect(clippy::panic, reason = "a helper of a test may panic")]
+
+mod no_secret_is_shown;
+#[path = "../support/mod.rs"]
+mod support;
+#[cfg(feature = "client")]
+mod the_http_client_shows_no_secret;
+#[cfg(feature = "tracing")]
+mod traces_tell_of_fetches_and_rejections;

@@ -1,0 +1,73 @@
+//! Each token fetch is a span, each rejection and replay an event, and a warm request neither.
+
+use http::Request;
+use serde_json::json;
+use tower::{Layer, ServiceExt};
+
+use crate::support::{
+    Body, get,
+    planted::{api, dressed, run, source, token_number},
+    secrets::Ears,
+    token_server::reply,
+};
+
+#[tokio::test(start_paused = true)]
+async fn a_fetch_is_a_span_with_all_that_people_ask_for() {
+    let (ears, _guard) = Ears::of_this_thread();
+    let answer = |number| match number {
+        0 => Ok(reply(503, &[], "")),
+        2.. => Ok(reply(400, &[], json!({ "error": "invalid_client" }).to_string())),
+        number => token_number(number),
+    };
+    let layer = dressed(source(answer).build().unwrap()).build().unwrap();
+    assert_eq!(run(&ears, &layer, &[], &[0, 80, 30]).await, [200, 200, 0]);
+    let heard = ears.heard();
+    let closed: Vec<_> = heard.lines().filter(|line| line.contains(": close")).collect();
+    let first = closed.first().unwrap();
+    for field in ["token_flight{trigger=\"missing\"", "outcome=\"token\"", "next_refresh_ms="] {
+        assert!(first.contains(field), "{field} is missing in {first}");
+    }
+    let attempts = first.rsplit("attempt=").next().unwrap();
+    assert!(attempts.starts_with('2'), "{first}");
+    assert!(closed.iter().any(|line| line.contains("trigger=\"aging\"") && line.contains("outcome=Denied")));
+    for event in ["token request failed, will try again", "token obtained", "no token"] {
+        assert!(heard.contains(event), "{event} is missing in {heard}");
+    }
+    assert!(heard.contains("invalid_client") && heard.contains("kind=Denied"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rejection_and_what_comes_of_it_are_events() {
+    let (ears, _guard) = Ears::of_this_thread();
+    let layer = dressed(source(token_number).build().unwrap()).build().unwrap();
+    assert_eq!(run(&ears, &layer, &[401], &[0]).await, [200]);
+    let heard = ears.heard();
+    assert!(heard.contains("response rejected rejection=Token status=401"), "{heard}");
+    assert!(heard.contains("request sent again") && heard.contains("trigger=\"rejected\""), "{heard}");
+    assert!(!heard.contains("rejected request not sent again"));
+    assert!(heard.contains("token obtained") && !heard.contains("no token"), "both fetches brought one: {heard}");
+
+    assert_eq!(run(&ears, &layer, &[401, 401], &[0]).await, [401]);
+    assert!(ears.heard().contains("rejected request not sent again reason=RejectedAgain"));
+}
+
+#[test]
+fn t10_keep_warm_outside_of_a_runtime_says_that_it_keeps_nothing_warm() {
+    let (ears, _guard) = Ears::of_this_thread();
+    drop(dressed(source(token_number).build().unwrap()).build().unwrap().handle().keep_warm());
+    assert!(ears.heard().contains("keeps nothing warm"), "{}", ears.heard());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_warm_request_is_not_traced_at_all() {
+    let (ears, _guard) = Ears::of_this_thread();
+    let layer = dressed(source(token_number).build().unwrap()).build().unwrap();
+    let service = layer.layer(api(&[]).1);
+    service.clone().oneshot(get("/a")).await.unwrap();
+    assert!(!ears.heard().is_empty());
+    ears.forget();
+    service.clone().oneshot(get("/a")).await.unwrap();
+    let elsewhere = Request::get("https://evil.example").body(Body::default()).unwrap();
+    service.oneshot(elsewhere).await.unwrap();
+    assert_eq!(ears.heard(), "");
+}

@@ -1,0 +1,24 @@
+//! A layer's token: who fetches it, when it is fetched again, how long it is used, and what a failure costs.
+#![expect(clippy::unwrap_used, reason = "a helper of a test may panic")]
+#![expect(clippy::disallowed_methods, reason = "tokio's clock is paused wherever a test sleeps")]
+
+mod a_failed_fetch_is_followed_by_a_backoff;
+mod a_fetch_retries_within_its_deadline;
+mod a_fetch_that_dies_blocks_no_caller;
+mod a_handle_inspects_and_refreshes_the_token;
+mod a_layer_serves_several_runtimes;
+mod a_rotated_secret_leaves_no_gap;
+mod keep_warm_refreshes_without_traffic;
+mod one_fetch_serves_all_callers;
+mod short_tokens_are_used_while_they_live;
+#[path = "../support/mod.rs"]
+mod support;
+mod the_last_handle_frees_everything;
+mod tokens_are_refreshed_before_they_expire;
+
+use tokio::runtime::{Builder, Runtime};
+
+/// A runtime on paused time.
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
+}

@@ -1,0 +1,29 @@
+//! What carries requests and token requests: each kind of client and connection, under load, through trouble.
+#![expect(clippy::disallowed_methods, reason = "real sockets need real time, as the limit of a test that hangs")]
+
+#[cfg(feature = "client")]
+mod a_transport_is_checked_at_build;
+mod authenticated;
+mod behind_a_reverse_proxy;
+#[cfg(feature = "client")]
+mod connect_proxy;
+mod grpc_service;
+mod over_a_hyper_connection;
+mod over_hyper_utils_pool;
+mod over_reqwest;
+#[cfg(feature = "client")]
+mod over_the_ready_made_transport;
+mod over_tls;
+mod over_tonic;
+#[cfg(unix)]
+mod over_unix_sockets;
+#[cfg(all(feature = "sandbox", feature = "client"))]
+mod rejections_over_sockets;
+#[path = "../support/mod.rs"]
+mod support;
+#[cfg(feature = "client")]
+mod through_a_forward_proxy;
+#[cfg(all(feature = "sandbox", feature = "client"))]
+mod tokens_over_sockets;
+#[cfg(feature = "client")]
+mod when_connections_break;

@@ -1,0 +1,93 @@
+//! hyper's `conn` API: one connection, to one server, so that a URI without authority is in scope.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{Request, Response, Version};
+use http_body_util::Full;
+use hyper::{
+    body::Incoming,
+    client::conn::{http1, http2},
+};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::TcpStream;
+use tower::{Layer, Service, ServiceExt, buffer::Buffer};
+
+use crate::{
+    authenticated::{TestResult, is_authenticated},
+    support::server::{NAME, Server},
+};
+
+/// What turns a sender of hyper into a Tower service.
+#[derive(Clone)]
+pub(crate) struct Connection<T>(pub(crate) T);
+
+impl Service<Request<Full<Bytes>>> for Connection<http1::SendRequest<Full<Bytes>>> {
+    type Response = Response<Incoming>;
+    type Error = hyper::Error;
+    type Future = Pin<Box<dyn Future<Output = hyper::Result<Response<Incoming>>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Full<Bytes>>) -> Self::Future {
+        Box::pin(self.0.send_request(request))
+    }
+}
+
+impl Service<Request<Full<Bytes>>> for Connection<http2::SendRequest<Full<Bytes>>> {
+    type Response = Response<Incoming>;
+    type Error = hyper::Error;
+    type Future = Pin<Box<dyn Future<Output = hyper::Result<Response<Incoming>>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Full<Bytes>>) -> Self::Future {
+        Box::pin(self.0.send_request(request))
+    }
+}
+
+/// An HTTP/1.1 sender is not `Clone`. `Buffer` is, and lets one request after the other use it.
+#[tokio::test]
+async fn s3_over_one_connection_of_http_1_with_nothing_but_a_path() -> TestResult {
+    let server = Server::new();
+    let stream = TcpStream::connect(server.listen().await?).await?;
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    let client = server.layer("https://elsewhere.example")?.layer(Buffer::new(Connection(sender), 16));
+    is_authenticated(client, "/upload?part=1", &server, Version::HTTP_11).await?;
+    assert!(server.hosts().iter().all(|host| host.as_deref() == Some(NAME)));
+    Ok(())
+}
+
+#[tokio::test]
+async fn s3_over_one_connection_of_http_2_with_nothing_but_a_path() -> TestResult {
+    let server = Server::new();
+    let stream = TcpStream::connect(server.listen().await?).await?;
+    let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    let client = server.layer("https://elsewhere.example")?.layer(Connection(sender));
+    is_authenticated(client, "/upload?part=1", &server, Version::HTTP_2).await?;
+    assert!(server.hosts().iter().all(|host| host.as_deref() == Some(NAME)));
+    Ok(())
+}
+
+/// With an authority in it, a URI is held to the origins, whatever the connection leads to.
+#[tokio::test]
+async fn s3_a_uri_that_names_another_server_gets_no_token_on_this_connection_either() -> TestResult {
+    let server = Server::new();
+    let stream = TcpStream::connect(server.listen().await?).await?;
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    let client = server.layer("https://elsewhere.example")?.layer(Buffer::new(Connection(sender), 16));
+    let request = Request::get("https://api.example.com/").body(Full::default())?;
+    let response = client.oneshot(request).await?;
+    assert_eq!((response.status().as_u16(), server.issuer.requests()), (401, 0));
+    Ok(())
+}

@@ -1,0 +1,355 @@
+//! A process of its own, since its whole memory is searched: no copy is left of a secret that nothing uses any more.
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a helper of a test may panic")]
+
+use std::{
+    fs::{self, File},
+    future::{Future, ready},
+    ops::Range,
+    os::unix::fs::FileExt,
+    pin::Pin,
+    sync::{
+        Arc, LazyLock, Mutex,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, header::AUTHORIZATION};
+use http_body_util::{BodyExt, Full};
+use tower::{Layer, ServiceExt, service_fn};
+use tower_outbound_auth::{
+    AccessToken, AuthError, AuthLayer, BoxError, Clock, Credentials, FetchRequest, SignRules, TimestampHmac,
+    TokenSource,
+    oauth::{ClientAuth, ClientCredentialsGrant},
+    secrecy::{ExposeSecret, SecretString},
+};
+use zeroize::Zeroizing;
+
+/// Text that is in this process only when it is revealed.
+struct Masked<const N: usize>([u8; N]);
+
+impl<const N: usize> Masked<N> {
+    /// Evaluated by the compiler: the text itself does not get into the program.
+    const fn new(text: &[u8; N]) -> Self {
+        let (mut masked, mut at) = (*text, 0);
+        while at < N {
+            masked[at] ^= MASK;
+            at += 1;
+        }
+        Self(masked)
+    }
+
+    /// The text, in memory that is wiped and was never moved.
+    fn reveal(&self) -> SecretString {
+        self.reveal_after("")
+    }
+
+    /// The same behind so much padding that memory of its size is not soon used again, which would hide a copy.
+    fn reveal_long(&self) -> SecretString {
+        self.reveal_after(PADDING)
+    }
+
+    fn reveal_after(&self, padding: &str) -> SecretString {
+        let mut text = String::with_capacity(padding.len() + N);
+        text.push_str(padding);
+        text.extend(self.0.iter().map(|byte| char::from(byte ^ MASK)));
+        SecretString::from(text)
+    }
+
+    /// The same, between something else.
+    fn between(&self, before: &str, padding: &str, after: &str) -> Bytes {
+        let mut text = Zeroizing::new(Vec::with_capacity(before.len() + padding.len() + N + after.len()));
+        text.extend_from_slice(before.as_bytes());
+        text.extend_from_slice(padding.as_bytes());
+        text.extend(self.0.iter().map(|byte| byte ^ MASK));
+        text.extend_from_slice(after.as_bytes());
+        Bytes::from_owner(text)
+    }
+
+    /// How often its last part is in memory that this process writes to. The first part is not looked for: an allocator
+    /// writes its own notes over the beginning of what it gets back.
+    fn copies(&self) -> usize {
+        let pattern = &self.0[N - PART..];
+        let memory = File::open("/proc/self/mem").unwrap();
+        let mut chunk = CHUNK.lock().unwrap();
+        let own = chunk.as_ptr().addr() / PAGE * PAGE..(chunk.as_ptr().addr() + chunk.len()).next_multiple_of(PAGE);
+        let mut found = 0;
+        for region in writable() {
+            // What is in the chunk are copies that the search itself has made.
+            for part in [region.start..region.end.min(own.start), region.start.max(own.end)..region.end] {
+                let overlap = PART - 1;
+                for start in part.clone().step_by(chunk.len() - overlap) {
+                    let length = chunk.len().min(part.end - start);
+                    // Some regions are not for reading, and some go away meanwhile.
+                    let read = memory.read_at(&mut chunk[..length], start as u64).unwrap_or(0);
+                    found += count(&chunk[..read], pattern);
+                }
+            }
+        }
+        chunk.fill(0);
+        found
+    }
+}
+
+fn count(memory: &[u8], pattern: &[u8]) -> usize {
+    let first = pattern[0] ^ MASK;
+    let candidates = memory.windows(pattern.len()).filter(|window| window[0] == first);
+    candidates.filter(|window| window.iter().zip(pattern).all(|(byte, masked)| byte ^ MASK == *masked)).count()
+}
+
+fn writable() -> Vec<Range<usize>> {
+    let maps = fs::read_to_string("/proc/self/maps").unwrap();
+    let regions = maps.lines().filter(|line| line.split(' ').nth(1).is_some_and(|rights| rights.starts_with("rw")));
+    let address = |text: &str| usize::from_str_radix(text, 16).unwrap();
+    regions
+        .filter_map(|line| line.split(' ').next()?.split_once('-'))
+        .map(|(start, end)| address(start)..address(end))
+        .collect()
+}
+
+/// What memory is read into. Never freed, and so large that it has pages of its own.
+static CHUNK: LazyLock<Mutex<Vec<u8>>> = LazyLock::new(|| Mutex::new(vec![0; 1 << 20]));
+const MASK: u8 = 0xa5;
+const PART: usize = 24;
+const PAGE: usize = 4096;
+/// A multiple of three long, so that Base64 of what follows does not change.
+const PADDING: &str = match str::from_utf8(&[b'x'; 699]) {
+    Ok(padding) => padding,
+    Err(_) => "",
+};
+const URL: &str = "https://login.example.com/token";
+
+fn run<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+#[test]
+fn o6_a_token_is_wiped_with_its_last_clone() {
+    static TOKEN: Masked<52> = Masked::new(b"wiped-token-of-two-clones-u8jzPde0IgxLd6GncfBAepfJBd");
+    assert_eq!(TOKEN.copies(), 0);
+    let token = AccessToken::new(TOKEN.reveal_long(), None).unwrap();
+    let clone = token.clone().with_scope("read");
+    assert_eq!(TOKEN.copies(), 1, "the search finds it, and clones share it");
+    drop(token);
+    assert_eq!(TOKEN.copies(), 1);
+    drop(clone);
+    assert_eq!(TOKEN.copies(), 0);
+}
+
+#[test]
+fn o6_a_token_that_cannot_be_sent_is_wiped_too() {
+    static TOKEN: Masked<53> = Masked::new(b"wiped-token-with-a-line-\nend-0Kh8oOOL8dKLzdocJ2isAjIh");
+    assert!(AccessToken::new(TOKEN.reveal_long(), None).is_err());
+    assert_eq!(TOKEN.copies(), 0);
+}
+
+/// Gives out a token, and from the second time on another.
+struct First<const N: usize>(Masked<N>, AtomicUsize);
+
+impl<const N: usize> TokenSource for First<N> {
+    fn fetch<'a>(
+        &'a self,
+        _request: FetchRequest<'a>,
+    ) -> Pin<Box<dyn Future<Output = Result<AccessToken, AuthError>> + Send + 'a>> {
+        let secret =
+            if self.1.fetch_add(1, SeqCst) == 0 { self.0.reveal_long() } else { SecretString::from("another") };
+        Box::pin(ready(AccessToken::new(secret, None)))
+    }
+}
+
+fn layer<const N: usize>(token: Masked<N>) -> AuthLayer {
+    AuthLayer::builder(First(token, AtomicUsize::new(0))).any_origin().clock(Clock::Tokio).build().unwrap()
+}
+
+/// Sends a request, and gives back the header that arrives.
+async fn send(layer: &AuthLayer) -> HeaderValue {
+    let header = Arc::new(Mutex::new(None));
+    let kept = Arc::clone(&header);
+    let api = service_fn(move |mut request: Request<Full<Bytes>>| {
+        *kept.lock().unwrap() = request.headers_mut().remove(AUTHORIZATION);
+        ready(Ok::<_, BoxError>(Response::new(Full::<Bytes>::default())))
+    });
+    layer.layer(api).oneshot(Request::get("https://api.example.com").body(Full::default()).unwrap()).await.unwrap();
+    header.lock().unwrap().take().unwrap()
+}
+
+#[test]
+fn o6_a_token_is_wiped_with_the_last_header_that_carries_it() {
+    const TOKEN: Masked<52> = Masked::new(b"wiped-token-in-a-request-KtJ0RlgLKOmxgJTeKdNnFRIBXuD");
+    let layer = layer(TOKEN);
+    let first = run(send(&layer));
+    let copies = TOKEN.copies();
+    let second = run(send(&layer));
+    assert_eq!(TOKEN.copies(), copies, "one more request makes no copy");
+    drop(layer);
+    drop(first);
+    assert_eq!(TOKEN.copies(), 1, "both requests, of one thread, share one");
+    drop(second);
+    assert_eq!(TOKEN.copies(), 0);
+}
+
+#[test]
+fn o6_a_token_that_has_a_successor_is_wiped_though_its_layer_lives_on() {
+    const TOKEN: Masked<52> = Masked::new(b"wiped-token-with-a-successor-L7DxtpYlSXpfKtHF4vUCsMe");
+    let layer = layer(TOKEN);
+    run(async {
+        drop(send(&layer).await);
+        assert!(TOKEN.copies() >= 1);
+        layer.handle().refresh().await.unwrap();
+        assert_eq!(send(&layer).await, "Bearer another");
+    });
+    assert_eq!(TOKEN.copies(), 0);
+}
+
+#[test]
+fn o6_a_secret_is_wiped_with_the_last_clone_of_its_credentials() {
+    static SECRET: Masked<52> = Masked::new(b"wiped-secret-of-two-clones-hGAkWvj7FAc9QeWJKY40uvSwM");
+    let credentials = Credentials::new("id", SECRET.reveal_long());
+    let clone = credentials.clone();
+    drop(credentials);
+    assert_eq!(SECRET.copies(), 1);
+    drop(clone);
+    assert_eq!(SECRET.copies(), 0);
+}
+
+#[test]
+fn o6_a_secret_is_wiped_when_it_is_rotated() {
+    static SECRET: Masked<52> = Masked::new(b"wiped-secret-of-a-rotation-FLZDe1f8rESQedUStPKR0CsTy");
+    let credentials = Credentials::new("id", SECRET.reveal_long());
+    assert_eq!(SECRET.copies(), 1);
+    credentials.rotate("another");
+    assert_eq!(SECRET.copies(), 0);
+}
+
+#[test]
+fn o6_a_secret_that_has_signed_is_wiped() {
+    const TOKEN: Masked<1> = Masked::new(b"t");
+    static SECRET: Masked<52> = Masked::new(b"wiped-secret-of-a-signature-4Qwb8DwkNhFdnXsiVpzz63Ff");
+    let credentials = Credentials::new("id", SECRET.reveal());
+    let builder = AuthLayer::builder(First(TOKEN, AtomicUsize::new(0))).any_origin().clock(Clock::Tokio);
+    let layer = builder.sign(SignRules::all(), TimestampHmac::sha256(credentials)).build().unwrap();
+    run(send(&layer));
+    assert!(SECRET.copies() >= 1);
+    drop(layer);
+    assert_eq!(SECRET.copies(), 0);
+}
+
+/// Sends a token request with this secret, and gives back what was sent.
+fn ask(secret: SecretString, method: ClientAuth, answer: impl Fn() -> Bytes + Clone + Send + Sync + 'static) -> Sent {
+    let sent = Arc::new(Mutex::new(None));
+    let kept = Arc::clone(&sent);
+    let transport = service_fn(move |request: Request<Full<Bytes>>| {
+        let (kept, answer) = (Arc::clone(&kept), answer.clone());
+        async move {
+            let (mut head, body) = request.into_parts();
+            let body = body.collect().await?.to_bytes();
+            *kept.lock().unwrap() = Some((body, head.headers.remove(AUTHORIZATION)));
+            Ok::<_, BoxError>(Response::new(Full::new(answer())))
+        }
+    });
+    let builder = ClientCredentialsGrant::builder(URL, Credentials::new("id", secret)).client_auth(method);
+    // Something long after the secret, for which a form that grows would have to move.
+    let builder = builder.scope("scope ".repeat(30));
+    let source = builder.transport(transport).build().unwrap();
+    let token = run(source.fetch(FetchRequest::new())).ok();
+    let (body, authorization) = sent.lock().unwrap().take().unwrap();
+    Sent { source, token, body, authorization }
+}
+
+struct Sent {
+    source: ClientCredentialsGrant,
+    token: Option<AccessToken>,
+    body: Bytes,
+    authorization: Option<HeaderValue>,
+}
+
+fn some_token() -> Bytes {
+    Bytes::from_static(br#"{"access_token":"t"}"#)
+}
+
+#[test]
+fn o6_the_body_of_a_token_request_is_wiped() {
+    static SECRET: Masked<52> = Masked::new(b"wiped-secret-of-a-form-body-kCzJr4i0B3JrTAwR4y9ojflj");
+    let sent = ask(SECRET.reveal(), ClientAuth::Body, some_token);
+    assert_eq!(SECRET.copies(), 2, "the credentials have it, and the body");
+    drop(sent.body);
+    assert_eq!(SECRET.copies(), 1, "the credentials have it");
+    drop(sent.source);
+    assert_eq!(SECRET.copies(), 0);
+}
+
+#[test]
+fn o6_the_basic_header_of_a_token_request_is_wiped() {
+    static SECRET: Masked<52> = Masked::new(b"wiped-secret-of-the-basic-header-oQoaF1LlqsajAIxNKu8");
+    static BASE64: Masked<68> = Masked::new(b"d2lwZWQtc2VjcmV0LW9mLXRoZS1iYXNpYy1oZWFkZXItb1FvYUYxTGxxc2FqQUl4Tkt1");
+    for method in [ClientAuth::Basic, ClientAuth::BasicUnencoded] {
+        let sent = ask(SECRET.reveal_long(), method, some_token);
+        assert!(BASE64.copies() >= 1, "the header has it");
+        drop(sent.authorization);
+        assert_eq!((BASE64.copies(), SECRET.copies()), (0, 1), "{method:?}: the credentials have it");
+        drop(sent.source);
+        assert_eq!(SECRET.copies(), 0);
+    }
+}
+
+#[test]
+fn o6_an_answer_is_wiped_once_its_token_is_read() {
+    static TOKEN: Masked<52> = Masked::new(b"wiped-token-out-of-an-answer-iS2G8NPRVdD53X83RZJzzzz");
+    let sent =
+        ask(SecretString::from("key"), ClientAuth::Body, || TOKEN.between(r#"{"access_token":""#, PADDING, r#""}"#));
+    assert!(sent.token.is_some());
+    assert_eq!(TOKEN.copies(), 1);
+    drop(sent);
+    assert_eq!(TOKEN.copies(), 0);
+}
+
+#[test]
+fn o6_an_answer_with_escapes_is_wiped_once_its_token_is_read() {
+    static TOKEN: Masked<52> = Masked::new(b"wiped-token-after-an-escape-gEOzdmenCkhvMdgaKjIg8xNb");
+    let answer = || TOKEN.between(r#"{"access_token":"a\/b"#, "", r#"\/c"}"#);
+    let sent = ask(SecretString::from("key"), ClientAuth::Body, answer);
+    let token = sent.token.as_ref().unwrap();
+    assert!(token.expose_secret().starts_with("a/b") && token.expose_secret().ends_with("/c"));
+    drop(sent);
+    assert_eq!(TOKEN.copies(), 0, "JSON may escape a slash, as PHP does");
+}
+
+#[test]
+fn o6_an_answer_with_any_escapes_is_wiped_once_its_token_is_read() {
+    static TOKEN: Masked<52> = Masked::new(b"wiped-token-between-escapes-b3Kq0ZtW9vYxR2uHn5LmJ7pG");
+    let answer = || TOKEN.between(r#"{"access_token":"\u0041\"\\"#, PADDING, r#"\u007a","x":1}"#);
+    let sent = ask(SecretString::from("key"), ClientAuth::Body, answer);
+    let token = sent.token.as_ref().unwrap();
+    assert!(token.expose_secret().starts_with(r#"A"\x"#) && token.expose_secret().ends_with('z'));
+    assert_eq!(TOKEN.copies(), 1);
+    drop(sent);
+    assert_eq!(TOKEN.copies(), 0);
+}
+
+#[test]
+fn o6_a_parameter_is_wiped_with_its_grant_and_with_each_body() {
+    static PARAM: Masked<52> = Masked::new(b"wiped-param-of-a-token-body-Xc41Vt8sKq2LwZ7bNm3RyPd9");
+    let transport =
+        service_fn(|_: Request<Full<Bytes>>| async { Ok::<_, BoxError>(Response::new(Full::new(some_token()))) });
+    for is_json in [false, true] {
+        let builder = ClientCredentialsGrant::builder(URL, Credentials::new("id", "key")).transport(transport);
+        let builder = if is_json { builder.json_body() } else { builder };
+        let grant = builder.param("key", PARAM.reveal_long().expose_secret()).build().unwrap();
+        run(grant.fetch(FetchRequest::new())).unwrap();
+        assert_eq!(PARAM.copies(), 1, "the grant has it");
+        drop(grant);
+        assert_eq!(PARAM.copies(), 0);
+    }
+}
+
+#[test]
+fn o6_an_answer_that_is_refused_is_wiped() {
+    static TOKEN: Masked<52> = Masked::new(b"wiped-token-that-was-refused-e3nNyjOq9wMxEhh2FDEEtfj");
+    for end in [r#"","token_type":"mac"}"#, r#"","error":"x"}"#, r#"","error":{"x":1}}"#] {
+        let answer = move || TOKEN.between(r#"{"access_token":""#, PADDING, end);
+        let sent = ask(SecretString::from("key"), ClientAuth::Body, answer);
+        assert!(sent.token.is_none());
+        assert_eq!(TOKEN.copies(), 0, "{end}");
+    }
+}
