@@ -40,7 +40,7 @@ use hand::Hand;
 use mortal::Mortal;
 use tally::{Check, Row, Tally};
 use tokio::{sync::watch::channel, task::JoinSet};
-use tower_outbound_auth::{BoxError, Clock, sandbox::RejectionStyle};
+use tower_outbound_auth::{BoxError, sandbox::RejectionStyle};
 use world::{Login, Settings, World};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,7 +2,9 @@
 
 #![cfg(all(feature = "client", feature = "paynet", feature = "sandbox"))]
 
-use std::{borrow::Cow, convert::Infallible, fmt::Debug, path::Path, pin::Pin, sync::Arc, time::Duration, time::SystemTime};
+use std::{
+    borrow::Cow, convert::Infallible, fmt::Debug, path::Path, pin::Pin, sync::Arc, time::Duration, time::SystemTime,
+};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, Response, Uri};
@@ -19,8 +21,8 @@ use tower_outbound_auth::{
     secrecy::SecretString,
     signing::{Sign, SignRules, SignatureHeaders, Signer, SignerFn, SigningContext, TimestampHmac, signer_fn},
     token::{
-        AccessToken, FetchRequest, KeepWarm, RefreshPolicy, SourceFn, TokenHandle, TokenSource, TokenState, TokenStatus,
-        source_fn,
+        AccessToken, FetchRequest, KeepWarm, RefreshPolicy, SourceFn, TokenHandle, TokenSource, TokenState,
+        TokenStatus, source_fn,
     },
 };
 
@@ -137,7 +139,8 @@ async fn handle(handle: TokenHandle) -> Result<(), AuthError> {
     let _: AccessToken = handle.refresh().await?;
     handle.invalidate(&token);
     let TokenStatus { state, expires_in, issued, failures, last_error, .. } = handle.status();
-    let _: (TokenState, Option<Duration>, u64, u64, Option<AuthError>) = (state, expires_in, issued, failures, last_error);
+    let _: (TokenState, Option<Duration>, u64, u64, Option<AuthError>) =
+        (state, expires_in, issued, failures, last_error);
     let _: KeepWarm = handle.keep_warm();
     Ok(())
 }

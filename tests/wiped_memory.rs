@@ -19,10 +19,11 @@ use http::{HeaderValue, Request, Response, header::AUTHORIZATION};
 use http_body_util::{BodyExt, Full};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_outbound_auth::{
-    AccessToken, AuthError, AuthLayer, BoxError, Clock, Credentials, FetchRequest, SignRules, TimestampHmac,
-    TokenSource,
+    AuthError, AuthLayer, BoxError, Credentials,
     oauth::{ClientAuth, ClientCredentialsGrant},
     secrecy::{ExposeSecret, SecretString},
+    signing::{SignRules, TimestampHmac},
+    token::{AccessToken, FetchRequest, TokenSource},
 };
 use zeroize::Zeroizing;
 
@@ -148,10 +149,10 @@ fn o6_a_token_that_cannot_be_sent_is_wiped_too() {
 struct First<const N: usize>(Masked<N>, AtomicUsize);
 
 impl<const N: usize> TokenSource for First<N> {
-    fn fetch<'a>(
-        &'a self,
-        _request: FetchRequest<'a>,
-    ) -> Pin<Box<dyn Future<Output = Result<AccessToken, AuthError>> + Send + 'a>> {
+    fn fetch(
+        &self,
+        _request: FetchRequest,
+    ) -> Pin<Box<dyn Future<Output = Result<AccessToken, AuthError>> + Send + '_>> {
         let secret =
             if self.1.fetch_add(1, SeqCst) == 0 { self.0.reveal_long() } else { SecretString::from("another") };
         Box::pin(ready(AccessToken::new(secret, None)))
@@ -159,7 +160,7 @@ impl<const N: usize> TokenSource for First<N> {
 }
 
 fn layer<const N: usize>(token: Masked<N>) -> AuthLayer {
-    AuthLayer::builder(First(token, AtomicUsize::new(0))).any_origin().clock(Clock::Tokio).build().unwrap()
+    AuthLayer::builder(First(token, AtomicUsize::new(0))).any_origin().build().unwrap()
 }
 
 /// Sends a request, and gives back the header that arrives.
@@ -227,7 +228,7 @@ fn o6_a_secret_that_has_signed_is_wiped() {
     const TOKEN: Masked<1> = Masked::new(b"t");
     static SECRET: Masked<52> = Masked::new(b"wiped-secret-of-a-signature-4Qwb8DwkNhFdnXsiVpzz63Ff");
     let credentials = Credentials::new("id", SECRET.reveal());
-    let builder = AuthLayer::builder(First(TOKEN, AtomicUsize::new(0))).any_origin().clock(Clock::Tokio);
+    let builder = AuthLayer::builder(First(TOKEN, AtomicUsize::new(0))).any_origin();
     let layer = builder.sign(SignRules::all(), TimestampHmac::sha256(credentials)).build().unwrap();
     run(send(&layer));
     assert!(SECRET.copies() >= 1);

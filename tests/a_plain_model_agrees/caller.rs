@@ -1,6 +1,6 @@
 //! What becomes of one call, in plain words: it waits for a token, is sent, perhaps rejected, and perhaps sent again.
 
-use tower_outbound_auth::{ErrorKind, NotReplayed};
+use tower_outbound_auth::{ErrorKind, rejection::NotReplayed};
 
 use crate::{
     history::Path,
@@ -87,14 +87,14 @@ impl Model<'_> {
 
     pub(crate) fn gave_up(&mut self, caller: &Caller) {
         match caller.rejected {
-            Some((_, status)) => self.end(caller, outcome(status, Some(NotReplayed::RefreshFailed))),
+            Some((_, status)) => self.end(caller, outcome(status, Some(NotReplayed::FetchFailed))),
             None => self.end(caller, format!("{:?}", ErrorKind::Timeout)),
         }
     }
 
     fn got(&mut self, caller: Caller, token: Result<usize, ErrorKind>) {
         match (token, caller.rejected) {
-            (Err(_), Some((_, status))) => self.end(&caller, outcome(status, Some(NotReplayed::RefreshFailed))),
+            (Err(_), Some((_, status))) => self.end(&caller, outcome(status, Some(NotReplayed::FetchFailed))),
             (Err(kind), None) => {
                 self.told_of_cool_down(caller.step);
                 self.end(&caller, format!("{kind:?}"));
@@ -164,14 +164,14 @@ impl Model<'_> {
             .filter(|current| self.tokens[*current].text == text || self.twist == Some(Twist::RetireBlindly));
         if let Some(current) = current {
             if self.storm.runs(self.now) {
-                return self.end(&caller, outcome(status, Some(NotReplayed::TooSoon)));
+                return self.end(&caller, outcome(status, Some(NotReplayed::Throttled)));
             }
             if self.is_unproven(current) {
                 self.did_not_heal(current);
-                return self.end(&caller, outcome(status, Some(NotReplayed::TooSoon)));
+                return self.end(&caller, outcome(status, Some(NotReplayed::Throttled)));
             }
             if self.flight.is_none() && self.twist != Some(Twist::RetireInCoolDown) && self.cools_down() {
-                return self.end(&caller, outcome(status, Some(NotReplayed::RefreshFailed)));
+                return self.end(&caller, outcome(status, Some(NotReplayed::FetchFailed)));
             }
             self.retire(current);
         }
@@ -191,7 +191,7 @@ impl Model<'_> {
         } else if let Some(flight) = &mut self.flight {
             flight.renews = true;
         } else if self.cools_down() {
-            return NotReplayed::RefreshFailed;
+            return NotReplayed::FetchFailed;
         } else {
             self.begin_flight(true);
         }

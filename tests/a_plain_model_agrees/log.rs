@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-use tower_outbound_auth::{ErrorKind, NotReplayed, TokenState};
+use tower_outbound_auth::{ErrorKind, rejection::NotReplayed, token::TokenState};
 
 /// Something that was seen, and the millisecond of it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,6 +1,6 @@
 //! The promises once more, as plain and slow as can be: no tasks, no locks, a list of events in the order of their time.
 
-use tower_outbound_auth::{ErrorKind, TokenState};
+use tower_outbound_auth::{ErrorKind, token::TokenState};
 
 use crate::{
     caller::{Caller, Stage},
@@ -245,7 +245,7 @@ impl<'a> Model<'a> {
         let state = match token {
             None => TokenState::Missing,
             Some(token) if self.now >= self.usable_until(token) => TokenState::Expired,
-            Some(token) if self.now >= self.aging_from(token) => TokenState::Aging,
+            Some(token) if self.now >= self.aging_from(token) => TokenState::Stale,
             Some(_) => TokenState::Fresh,
         };
         let expires_in = token.and_then(|token| token.ends_in(self.now)).map(millis);

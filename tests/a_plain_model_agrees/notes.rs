@@ -12,7 +12,11 @@ use http::{
 };
 use http_body_util::Full;
 use tokio::time::{Instant, sleep};
-use tower_outbound_auth::{AccessToken, AuthError, BoxError, FetchRequest, NotReplayed, TokenStatus};
+use tower_outbound_auth::{
+    AuthError, BoxError,
+    rejection::NotReplayed,
+    token::{AccessToken, FetchRequest, TokenStatus},
+};
 
 use crate::{
     history::{Answer, Endpoint, Path},
@@ -82,7 +86,7 @@ impl Notes {
     }
 
     /// The layer asks its source.
-    pub(crate) fn asked(&self, request: FetchRequest<'_>) {
+    pub(crate) fn asked(&self, request: FetchRequest) {
         let rejected = request.rejected().map(|token| token.expose_secret().parse().unwrap());
         let at = self.note(Seen::TokenRequest { rejected });
         self.all().draws.asked.push(at);

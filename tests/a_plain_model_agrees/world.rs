@@ -10,8 +10,11 @@ use tokio::{
 };
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_outbound_auth::{
-    AccessToken, AuthError, AuthLayer, BoxError, Clock, Credentials, FetchRequest, KeepWarm, NoReplay, RefreshPolicy,
-    Rejection, TokenSource, oauth::ClientCredentialsGrant,
+    AuthError, AuthLayer, BoxError, Credentials,
+    oauth::ClientCredentialsGrant,
+    rejection::Rejection,
+    replay::NoReplay,
+    token::{AccessToken, FetchRequest, KeepWarm, RefreshPolicy, TokenSource},
 };
 
 use crate::{
@@ -50,7 +53,7 @@ impl World {
         let transport = service_fn(move |_: Request<Body>| endpoint.clone().token_request());
         let source = ClientCredentialsGrant::builder("https://login.example.com/token", credentials.clone());
         let source = source.timeout(Duration::MAX).transport(transport).build().unwrap();
-        let builder = AuthLayer::builder(Source { source, notes: notes.clone() }).origin(ORIGIN).clock(Clock::Tokio);
+        let builder = AuthLayer::builder(Source { source, notes: notes.clone() }).origin(ORIGIN);
         let builder = builder.refresh(policy(history.settings));
         let told = |parts: &Parts| (parts.status == REJECTED_AS_TOLD).then_some(Rejection::Token);
         let builder = builder.reject_when(told);
@@ -77,7 +80,7 @@ impl World {
             What::Ask { forced, dropped_after } => self.ask(step, forced, dropped_after),
             What::Reject => {
                 if let Some(token) = self.notes.held() {
-                    self.layer.handle().reject(&token);
+                    self.layer.handle().invalidate(&token);
                 }
             }
             What::Revoke => self.notes.server(Server::revoke),
@@ -133,10 +136,10 @@ struct Source {
 }
 
 impl TokenSource for Source {
-    fn fetch<'a>(
-        &'a self,
-        request: FetchRequest<'a>,
-    ) -> Pin<Box<dyn Future<Output = Result<AccessToken, AuthError>> + Send + 'a>> {
+    fn fetch(
+        &self,
+        request: FetchRequest,
+    ) -> Pin<Box<dyn Future<Output = Result<AccessToken, AuthError>> + Send + '_>> {
         self.notes.asked(request);
         self.source.fetch(request)
     }
@@ -177,7 +180,7 @@ fn policy(settings: Settings) -> RefreshPolicy {
         .default_lifetime(Duration::from_millis(settings.default_lifetime))
         .deadline(Duration::from_millis(settings.deadline))
         .attempts(settings.attempts)
-        .cool_down(Duration::from_millis(first), Duration::from_millis(max))
+        .failure_backoff(Duration::from_millis(first), Duration::from_millis(max))
 }
 
 async fn wait(millis: u64) {

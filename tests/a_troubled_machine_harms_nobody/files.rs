@@ -17,7 +17,8 @@ use tokio::{
 };
 use tower::{Layer, ServiceExt};
 use tower_outbound_auth::{
-    AuthError, AuthLayer, Credentials, ErrorKind, RefreshPolicy, client::HttpsClient, oauth::ClientCredentialsGrant,
+    AuthError, AuthLayer, Credentials, ErrorKind, client::HttpsClient, oauth::ClientCredentialsGrant,
+    token::RefreshPolicy,
 };
 
 use crate::{A_HANG, TestResult, process::Process, server::Server};
@@ -39,7 +40,7 @@ pub(crate) fn run_out_of_files() -> TestResult {
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let source = ClientCredentialsGrant::builder(&format!("{origin}/token"), Credentials::new("client", "secret"));
     let rest = Duration::from_secs(600);
-    let policy = RefreshPolicy::default().cool_down(rest, rest);
+    let policy = RefreshPolicy::default().failure_backoff(rest, rest);
     let layer = AuthLayer::builder(source.build()?).origin(&origin).refresh(policy).build()?;
     let client = layer.layer(HttpsClient::builder().pool_idle_timeout(Duration::ZERO).build()?);
     let call = || {

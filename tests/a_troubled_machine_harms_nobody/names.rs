@@ -15,8 +15,10 @@ use hyper_util::{
 use tokio::{net::TcpSocket, time::timeout};
 use tower::{Layer, ServiceExt};
 use tower_outbound_auth::{
-    Auth, AuthError, AuthLayer, BoxError, Credentials, ErrorKind, FetchRequest, RefreshPolicy, TokenHandle,
-    TokenSource, client::HttpsClient, oauth::ClientCredentialsGrant,
+    Auth, AuthError, AuthLayer, BoxError, Credentials, ErrorKind,
+    client::HttpsClient,
+    oauth::ClientCredentialsGrant,
+    token::{FetchRequest, RefreshPolicy, TokenHandle, TokenSource},
 };
 
 use crate::{
@@ -45,7 +47,7 @@ impl User {
         let layer = AuthLayer::builder(source)
             .origin(&origin)
             .allow_insecure_http()
-            .refresh(RefreshPolicy::default().cool_down(rest, rest))
+            .refresh(RefreshPolicy::default().failure_backoff(rest, rest))
             .build()?;
         Ok(Self { server, client: layer.layer(http(api)), handle: layer.handle(), url: format!("{origin}/api") })
     }

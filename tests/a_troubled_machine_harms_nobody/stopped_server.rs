@@ -12,9 +12,10 @@ use tokio::{
 };
 use tower::{Layer, ServiceExt};
 use tower_outbound_auth::{
-    Auth, AuthError, AuthLayer, BoxError, Credentials, ErrorKind, RefreshPolicy, TokenHandle,
+    Auth, AuthError, AuthLayer, BoxError, Credentials, ErrorKind,
     client::HttpsClient,
     oauth::{ClientCredentialsGrant, ClientCredentialsGrantBuilder},
+    token::{RefreshPolicy, TokenHandle},
 };
 
 use crate::{
@@ -126,7 +127,7 @@ async fn t4_a_token_server_that_stands_still_is_not_noticed_while_the_token_live
 async fn t2_t8_a_token_server_that_stands_still_for_longer_than_a_flight_is_asked_again_when_it_goes_on() -> TestResult
 {
     let rest = Duration::from_millis(200);
-    let policy = RefreshPolicy::default().deadline(stopped() / 4).cool_down(rest, rest);
+    let policy = RefreshPolicy::default().deadline(stopped() / 4).failure_backoff(rest, rest);
     let world = World::new(|source| source, policy).await?;
     let mut stopping = world.tokens.stop_for(stopped())?;
     let mut failed = 0;

@@ -9,7 +9,7 @@ use std::{
 use allocation_counter::measure;
 use bytes::Bytes;
 use http_body::{Body, Frame};
-use tower_outbound_auth::ReplayBody;
+use tower_outbound_auth::replay::ReplayBody;
 
 /// So many frames, each made when it is asked for.
 struct Fresh {

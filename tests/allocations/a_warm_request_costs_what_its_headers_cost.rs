@@ -13,8 +13,10 @@ use http::{HeaderName, HeaderValue, Request, Response};
 use tower::{Layer, Service, ServiceBuilder};
 use tower_http::auth::AddAuthorizationLayer;
 use tower_outbound_auth::{
-    AccessToken, Auth, AuthError, AuthLayer, AuthLayerBuilder, Credentials, FetchRequest, NoAuth, NoReplay, SignRules,
-    TimestampHmac, TokenSource, paynet,
+    Auth, AuthError, AuthLayer, AuthLayerBuilder, Credentials, NoAuth, paynet,
+    replay::NoReplay,
+    signing::{SignRules, TimestampHmac},
+    token::{AccessToken, FetchRequest, TokenSource},
 };
 
 use crate::support::{Body, Issuer, ORIGIN, get};
@@ -41,10 +43,10 @@ impl Service<Request<Body>> for Trivial {
 struct AtHand;
 
 impl TokenSource for AtHand {
-    fn fetch<'a>(
-        &'a self,
-        _request: FetchRequest<'a>,
-    ) -> Pin<Box<dyn Future<Output = Result<AccessToken, AuthError>> + Send + 'a>> {
+    fn fetch(
+        &self,
+        _request: FetchRequest,
+    ) -> Pin<Box<dyn Future<Output = Result<AccessToken, AuthError>> + Send + '_>> {
         Box::pin(ready(AccessToken::new(TOKEN, Some(Duration::from_secs(36_000)))))
     }
 }

@@ -17,7 +17,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tower::ServiceExt;
-use tower_outbound_auth::{AuthError, BoxError, NoAuth, NotReplayed};
+use tower_outbound_auth::{AuthError, BoxError, NoAuth, rejection::NotReplayed};
 
 use crate::{
     tally::{Check, Row, Tally},

@@ -10,9 +10,12 @@ use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use tokio::time::timeout;
 use tower::{Layer, Service, ServiceExt, limit::ConcurrencyLimit, util::BoxCloneSyncService};
 use tower_outbound_auth::{
-    AuthLayer, AuthLayerBuilder, BoxError, Clock, Credentials, NoReplay, RefreshPolicy, TimestampHmac, TokenHandle,
+    AuthLayer, AuthLayerBuilder, BoxError, Credentials,
     paynet::{self, PeekedBody},
+    replay::NoReplay,
     sandbox::{RejectionStyle, Sandbox},
+    signing::TimestampHmac,
+    token::{RefreshPolicy, TokenHandle},
 };
 
 use crate::{
@@ -72,7 +75,7 @@ impl Login {
             .jitter(JITTER)
             .deadline(FLIGHT_DEADLINE)
             .attempts(ATTEMPTS)
-            .cool_down(FIRST_COOL_DOWN, 2 * FIRST_COOL_DOWN);
+            .failure_backoff(FIRST_COOL_DOWN, 2 * FIRST_COOL_DOWN);
         let builder = AuthLayer::builder(source)
             .origin(environment.api_origin())
             .sign(paynet::sign_rules(), TimestampHmac::sha256(credentials))
@@ -138,7 +141,7 @@ impl Login {
         self.ledger.excuses.begin();
         let handle = self.handle();
         match timeout(self.bound(), handle.refresh()).await {
-            Ok(Ok(token)) => handle.reject(&token),
+            Ok(Ok(token)) => handle.invalidate(&token),
             Ok(Err(_)) => {}
             Err(_) => self.ledger.violated(Check::NothingHangs, "a forced refresh"),
         }

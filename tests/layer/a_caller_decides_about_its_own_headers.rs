@@ -5,8 +5,9 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue, Method, Request, header::AUTHORIZATION};
 use tower::{Layer, ServiceExt};
 use tower_outbound_auth::{
-    AuthLayerBuilder, Credentials, NoAuth, Overwrite, Sign, SignRules, TimestampHmac,
+    AuthLayerBuilder, Credentials, NoAuth,
     paynet::{X_FIID, X_SIGNATURE, X_TIMESTAMP},
+    signing::{Sign, SignRules, TimestampHmac},
 };
 
 use crate::{
@@ -21,7 +22,7 @@ async fn s2_headers_of_the_same_names_are_replaced_and_marked_sensitive() {
         request.headers_mut().append(name.clone(), HeaderValue::from_static("caller's first"));
         request.headers_mut().append(name, HeaderValue::from_static("caller's second"));
     }
-    let sent = send(|builder| builder.origin(ORIGIN).overwrite(Overwrite::Replace), request).await;
+    let sent = send(|builder| builder.origin(ORIGIN).overwrite_authorization(), request).await;
     let headers = sent.headers();
     assert_eq!((sent.status, headers.len()), (200, 4), "each name once: {headers:?}");
     assert_eq!(
@@ -51,8 +52,7 @@ fn with_own_authorization() -> Request<Body> {
 
 #[tokio::test(start_paused = true)]
 async fn s5_a_callers_own_authorization_is_kept_and_its_401_is_the_callers() {
-    for change in [|builder: AuthLayerBuilder| builder, |builder: AuthLayerBuilder| builder.overwrite(Overwrite::Keep)]
-    {
+    for change in [|builder: AuthLayerBuilder| builder, |builder: AuthLayerBuilder| builder] {
         let before = with_own_authorization().headers().clone();
         let sent = send(|builder| change(builder.origin(ORIGIN)), with_own_authorization()).await;
         assert!(sent.is_untouched(&before));
@@ -63,7 +63,7 @@ async fn s5_a_callers_own_authorization_is_kept_and_its_401_is_the_callers() {
 async fn s5_a_callers_own_authorization_is_replaced_where_that_is_asked_for() {
     let issuer = Issuer::new();
     let (seen, api) = api(&issuer, Duration::ZERO);
-    let client = dressed(&issuer).origin(ORIGIN).overwrite(Overwrite::Replace).build().unwrap().layer(api);
+    let client = dressed(&issuer).origin(ORIGIN).overwrite_authorization().build().unwrap().layer(api);
     assert_eq!(client.clone().oneshot(with_own_authorization()).await.unwrap().status(), 200);
     issuer.revoke();
     assert_eq!(client.oneshot(with_own_authorization()).await.unwrap().status(), 200);
@@ -75,7 +75,7 @@ async fn s5_a_replaced_authorization_still_stays_in_scope() {
     let mut request = with_own_authorization();
     *request.uri_mut() = "https://evil.example/".parse().unwrap();
     let before = request.headers().clone();
-    assert!(send(|builder| builder.origin(ORIGIN).overwrite(Overwrite::Replace), request).await.is_untouched(&before));
+    assert!(send(|builder| builder.origin(ORIGIN).overwrite_authorization(), request).await.is_untouched(&before));
 }
 
 #[tokio::test(start_paused = true)]
@@ -85,9 +85,7 @@ async fn s6_a_request_marked_no_auth_goes_out_untouched() {
         request.extensions_mut().insert(NoAuth);
         request.extensions_mut().insert(Sign::Always);
         let before = request.headers().clone();
-        assert!(
-            send(|builder| builder.origin(ORIGIN).overwrite(Overwrite::Replace), request).await.is_untouched(&before)
-        );
+        assert!(send(|builder| builder.origin(ORIGIN).overwrite_authorization(), request).await.is_untouched(&before));
     }
 }
 

@@ -5,14 +5,14 @@ use std::time::Duration;
 use http::Request;
 use proptest::prelude::*;
 use tower::{Layer, ServiceExt};
-use tower_outbound_auth::{AuthLayer, Clock};
+use tower_outbound_auth::AuthLayer;
 
 use crate::support::{Body, Issuer, api};
 
 /// Sends outside of a test's runtime, as a property has to. None where `http` cannot read the URI or no layer is built.
 fn decide(origin: &str, uri: &str) -> Option<bool> {
     let issuer = Issuer::new();
-    let layer = AuthLayer::builder(issuer.clone()).origin(origin).clock(Clock::Tokio).build().ok()?;
+    let layer = AuthLayer::builder(issuer.clone()).origin(origin).build().ok()?;
     let request = Request::get(uri).body(Body::default()).ok().filter(|request| request.uri().authority().is_some())?;
     let (seen, api) = api(&issuer, Duration::ZERO);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();

@@ -17,7 +17,11 @@ use http_body::Frame;
 use static_assertions::{assert_impl_all, assert_not_impl_any};
 use tokio::{task::LocalSet, time::sleep};
 use tower::{Layer, Service, ServiceExt};
-use tower_outbound_auth::{Auth, AuthLayer, BoxError, CloneBody, NoReplay, ResponseFuture, TokenHandle};
+use tower_outbound_auth::{
+    Auth, AuthLayer, BoxError, ResponseFuture,
+    replay::{CloneBody, NoReplay},
+    token::TokenHandle,
+};
 
 use crate::support::{Issuer, ORIGIN};
 

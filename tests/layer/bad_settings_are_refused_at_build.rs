@@ -12,9 +12,11 @@ use http_body_util::Full;
 use proptest::prelude::*;
 use tower::service_fn;
 use tower_outbound_auth::{
-    AuthError, AuthLayer, AuthLayerBuilder, Credentials, ErrorKind, RefreshPolicy, SignRules,
+    AuthError, AuthLayer, AuthLayerBuilder, Credentials, ErrorKind,
     oauth::{ClientAuth, ClientCredentialsGrant, ClientCredentialsGrantBuilder},
     paynet::Environment,
+    signing::SignRules,
+    token::RefreshPolicy,
 };
 
 use crate::support::{Issuer, ORIGIN};
@@ -37,7 +39,7 @@ fn layer() -> AuthLayerBuilder {
     AuthLayer::builder(Issuer::new())
 }
 
-pub(crate) fn source_of(token_url: &str, credentials: Credentials) -> ClientCredentialsBuilder {
+pub(crate) fn source_of(token_url: &str, credentials: Credentials) -> ClientCredentialsGrantBuilder {
     let nowhere = |_: Request<Full<Bytes>>| async { Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())) };
     ClientCredentialsGrant::builder(token_url, credentials).transport(service_fn(nowhere))
 }

@@ -5,8 +5,10 @@ use std::{convert::Infallible, fmt::Debug, future::pending, time::Duration};
 use http::{HeaderName, HeaderValue, Method, Request, Response};
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_outbound_auth::{
-    AccessToken, Credentials, SignRules, SignatureHeaders, TimestampHmac,
+    Credentials,
     paynet::{RejectionLayer, X_SIGNATURE},
+    signing::{SignRules, SignatureHeaders, TimestampHmac},
+    token::AccessToken,
 };
 
 use crate::support::{Body, Issuer};

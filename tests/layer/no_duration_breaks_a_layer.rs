@@ -15,7 +15,8 @@ use proptest::prelude::*;
 use tokio::{runtime::Builder, time::advance};
 use tower::{BoxError, Layer, ServiceExt, service_fn};
 use tower_outbound_auth::{
-    AccessToken, AuthError, AuthLayer, Clock, ErrorKind, FetchRequest, RefreshPolicy, TokenSource, TokenState,
+    AuthError, AuthLayer, ErrorKind,
+    token::{AccessToken, FetchRequest, RefreshPolicy, TokenSource, TokenState},
 };
 
 use crate::support::{Issuer, ORIGIN, answer, get};
@@ -44,10 +45,10 @@ impl Prompt {
 }
 
 impl TokenSource for Prompt {
-    fn fetch<'a>(
-        &'a self,
-        _request: FetchRequest<'a>,
-    ) -> Pin<Box<dyn Future<Output = Result<AccessToken, AuthError>> + Send + 'a>> {
+    fn fetch(
+        &self,
+        _request: FetchRequest,
+    ) -> Pin<Box<dyn Future<Output = Result<AccessToken, AuthError>> + Send + '_>> {
         Box::pin(async {
             assert!(self.asked.fetch_add(1, SeqCst) < 100, "asked for a token again and again");
             self.fails.map_or_else(
@@ -59,7 +60,7 @@ impl TokenSource for Prompt {
 }
 
 fn build(source: &Prompt, policy: RefreshPolicy, max_wait: Option<Duration>) -> Result<AuthLayer, AuthError> {
-    let builder = AuthLayer::builder(source.clone()).origin(ORIGIN).clock(Clock::Tokio).refresh(policy);
+    let builder = AuthLayer::builder(source.clone()).origin(ORIGIN).refresh(policy);
     max_wait.into_iter().fold(builder, tower_outbound_auth::AuthLayerBuilder::max_wait).build()
 }
 
@@ -103,7 +104,7 @@ prop_compose! {
         let (refresh_at, jitter) = fractions;
         let policy = RefreshPolicy::default().refresh_at(refresh_at).jitter(jitter).expiry_margin(margin);
         let policy = policy.default_lifetime(default_lifetime).deadline(deadline).attempts(attempts);
-        (refresh_at, jitter, attempts, policy.cool_down(backoff.0, backoff.1))
+        (refresh_at, jitter, attempts, policy.failure_backoff(backoff.0, backoff.1))
     }
 }
 
@@ -147,9 +148,9 @@ fn t7_every_setting_takes_every_extreme() {
             default().expiry_margin(extreme),
             default().default_lifetime(extreme),
             default().deadline(extreme),
-            default().cool_down(extreme, extreme),
-            default().cool_down(extreme, Duration::ZERO),
-            default().cool_down(Duration::ZERO, extreme),
+            default().failure_backoff(extreme, extreme),
+            default().failure_backoff(extreme, Duration::ZERO),
+            default().failure_backoff(Duration::ZERO, extreme),
         ];
         for policy in policies {
             for fails in [None, Some(ErrorKind::Denied)] {
@@ -186,7 +187,7 @@ async fn t7_a_token_without_a_lifetime_gets_the_one_that_was_set() {
         assert_eq!(handle.token().await.unwrap().expires_in(), None, "the server set none");
         assert_eq!(handle.status().expires_in, None);
         advance(Duration::from_secs(usable - 1)).await;
-        assert_eq!(handle.status().state, TokenState::Aging);
+        assert_eq!(handle.status().state, TokenState::Stale);
         advance(Duration::from_secs(1)).await;
         assert_eq!(handle.status().state, TokenState::Expired);
     }
@@ -200,7 +201,7 @@ async fn t7_what_is_over_ten_years_counts_as_ten_years() {
     assert_eq!(handle.token().await.unwrap().expires_in(), Some(ten_years));
 
     let failing = Prompt::new(None, Some(ErrorKind::Unavailable));
-    let policy = RefreshPolicy::default().attempts(1).cool_down(Duration::MAX, Duration::MAX);
+    let policy = RefreshPolicy::default().attempts(1).failure_backoff(Duration::MAX, Duration::MAX);
     let handle = build(&failing, policy, None).unwrap().handle();
     let wait = handle.token().await.unwrap_err().retry_after().unwrap();
     assert!(ten_years / 2 <= wait && wait <= ten_years, "{wait:?}");

@@ -18,12 +18,13 @@ use http_body_util::Full;
 use static_assertions::{assert_eq_size, assert_impl_all, assert_not_impl_any, assert_obj_safe};
 use tower::{Layer, Service};
 use tower_outbound_auth::{
-    AccessToken, Auth, AuthError, AuthLayer, AuthLayerBuilder, BoxError, Clock, CloneBody, Credentials, EmptyBody,
-    ErrorKind, FetchRequest, KeepWarm, NoAuth, NoReplay, NotReplayed, Overwrite, RefreshPolicy, Rejection, Replay,
-    ReplayBody, ResponseFuture, Sign, SignRules, SignatureHeaders, Signer, SigningContext, TimestampHmac, TokenHandle,
-    TokenSource, TokenState, TokenStatus,
+    Auth, AuthError, AuthLayer, AuthLayerBuilder, BoxError, Credentials, ErrorKind, NoAuth, ResponseFuture,
     oauth::{ClientAuth, ClientCredentialsGrant, ClientCredentialsGrantBuilder},
     paynet,
+    rejection::{NotReplayed, Rejection},
+    replay::{CloneBody, EmptyBody, NoReplay, Replay, ReplayBody},
+    signing::{Sign, SignRules, SignatureHeaders, Signer, SigningContext, TimestampHmac},
+    token::{AccessToken, FetchRequest, KeepWarm, RefreshPolicy, TokenHandle, TokenSource, TokenState, TokenStatus},
 };
 
 type Body = Full<Bytes>;
@@ -213,7 +214,7 @@ fn some_layer() -> AuthLayer {
     impl TokenSource for Never {
         fn fetch<'a>(
             &'a self,
-            _request: FetchRequest<'a>,
+            _request: FetchRequest,
         ) -> std::pin::Pin<Box<dyn Future<Output = Result<AccessToken, AuthError>> + Send + 'a>> {
             Box::pin(std::future::pending())
         }

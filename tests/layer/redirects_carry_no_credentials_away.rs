@@ -6,7 +6,10 @@ use tower_http::follow_redirect::{
     FollowRedirect,
     policy::{Limited, Standard},
 };
-use tower_outbound_auth::{AuthLayer, BoxError, Credentials, SignRules, TimestampHmac};
+use tower_outbound_auth::{
+    AuthLayer, BoxError, Credentials,
+    signing::{SignRules, TimestampHmac},
+};
 
 use crate::support::{Body, Issuer, Seen, answer, get};
 

@@ -13,7 +13,7 @@ use tower::{
     service_fn,
     util::BoxCloneService,
 };
-use tower_outbound_auth::{AuthError, BoxError, ErrorKind, NotReplayed, RefreshPolicy};
+use tower_outbound_auth::{AuthError, BoxError, ErrorKind, rejection::NotReplayed, token::RefreshPolicy};
 
 use crate::{
     policy::Patient,
@@ -39,7 +39,7 @@ fn client(
         Box::pin(async { Ok(response) })
     });
     // Long backoffs: three quick tries would all be within the first.
-    let refresh = RefreshPolicy::default().cool_down(Duration::from_secs(10), Duration::from_secs(60));
+    let refresh = RefreshPolicy::default().failure_backoff(Duration::from_secs(10), Duration::from_secs(60));
     let layer = issuer.builder().refresh(refresh).build().unwrap();
     let client = Retry::new(Patient::new(3, budget), layer.layer(api));
     (times, Client::new(client))
@@ -145,7 +145,7 @@ async fn a_rejection_moments_after_a_renewal_ends_the_retries() {
     let (times, client) = client(&issuer, TpsBudget::default(), worst);
     let response = client.oneshot(get("/")).await.unwrap();
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
-    assert_eq!(response.extensions().get(), Some(&NotReplayed::TooSoon));
+    assert_eq!(response.extensions().get(), Some(&NotReplayed::Throttled));
     assert_eq!((issuer.requests(), sent(&times)), (2, 3));
 }
 

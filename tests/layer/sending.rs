@@ -5,8 +5,10 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, header::AUTHORIZATION};
 use tower::{Layer, ServiceExt};
 use tower_outbound_auth::{
-    AuthLayer, AuthLayerBuilder, Clock, Credentials, NotReplayed, SignRules, TimestampHmac,
+    AuthLayer, AuthLayerBuilder, Credentials,
     paynet::{X_FIID, X_SIGNATURE, X_TIMESTAMP},
+    rejection::NotReplayed,
+    signing::{SignRules, TimestampHmac},
 };
 
 use crate::support::{Body, Issuer, Seen, api};
@@ -16,7 +18,6 @@ pub(crate) const OURS: [HeaderName; 4] = [AUTHORIZATION, X_FIID, X_TIMESTAMP, X_
 /// A layer with all that it can write: a token, a static header and a signature. It has no origin yet.
 pub(crate) fn dressed(issuer: &Issuer) -> AuthLayerBuilder {
     AuthLayer::builder(issuer.clone())
-        .clock(Clock::Tokio)
         .header(X_FIID, HeaderValue::from_static("BANK"))
         .sign(SignRules::all(), TimestampHmac::sha256(Credentials::new("id", "a key")))
 }

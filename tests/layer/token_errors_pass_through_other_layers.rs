@@ -12,7 +12,10 @@ use tokio::time::sleep;
 use tower::{
     BoxError, Layer, Service, ServiceExt, buffer::Buffer, limit::ConcurrencyLimit, retry::Retry, timeout::Timeout,
 };
-use tower_outbound_auth::{AuthError, Credentials, ErrorKind, SignRules, TimestampHmac};
+use tower_outbound_auth::{
+    AuthError, Credentials, ErrorKind,
+    signing::{SignRules, TimestampHmac},
+};
 
 use crate::{
     strict_api::{Again, PATIENCE, Strict},

@@ -11,8 +11,9 @@ use http_body_util::Full;
 use serde_json::{Value, json};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_outbound_auth::{
-    AuthLayer, BoxError, Clock, Credentials, ErrorKind, TokenSource,
+    AuthLayer, BoxError, Credentials, ErrorKind,
     oauth::{ClientAuth, ClientCredentialsGrant, ClientCredentialsGrantBuilder},
+    token::TokenSource,
 };
 
 use crate::support::{
@@ -172,7 +173,7 @@ async fn o4_an_answer_that_is_no_token_never_stops_later_refreshes() {
         log.push(&request);
         async { Ok::<_, BoxError>(answer(StatusCode::OK)) }
     });
-    let client = AuthLayer::builder(source).origin(ORIGIN).clock(Clock::Tokio).build().unwrap().layer(api);
+    let client = AuthLayer::builder(source).origin(ORIGIN).build().unwrap().layer(api);
     for _ in 0..30 {
         client.clone().oneshot(get("/a")).await.unwrap();
         tokio::time::sleep(Duration::from_secs(10)).await;

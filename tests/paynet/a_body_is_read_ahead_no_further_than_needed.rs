@@ -10,7 +10,7 @@ use std::{
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use tower::{Layer, Service};
-use tower_outbound_auth::{Rejection, paynet::RejectionLayer};
+use tower_outbound_auth::{paynet::RejectionLayer, rejection::Rejection};
 
 use crate::script::{MESSAGES, Script, through_layer};
 

@@ -13,7 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Full};
 use proptest::{collection::vec, prelude::*};
 use tokio::runtime::Builder;
-use tower_outbound_auth::Rejection;
+use tower_outbound_auth::rejection::Rejection;
 
 use crate::script::{MESSAGES, Pieces, Script, Step, through_layer};
 

@@ -12,8 +12,8 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use tower::{Layer, ServiceExt};
 use tower_outbound_auth::{
-    Rejection,
     paynet::{PeekedBody, RejectionLayer},
+    rejection::Rejection,
 };
 
 /// Data in several pieces, of which one can be looked at.

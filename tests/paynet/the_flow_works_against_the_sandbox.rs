@@ -8,9 +8,11 @@ use http::{HeaderValue, Request, header::CONTENT_TYPE};
 use http_body_util::Full;
 use serde_json::{Value, json};
 use tower_outbound_auth::{
-    AuthLayerBuilder, Credentials, NotReplayed, SignRules, TimestampHmac,
+    AuthLayerBuilder, Credentials,
     paynet::{self, X_FIID},
+    rejection::NotReplayed,
     sandbox::{FIID, RejectionStyle, Sandbox},
+    signing::{SignRules, TimestampHmac},
 };
 
 use crate::support::user::{Protocol, TestResult, User};
@@ -54,7 +56,7 @@ async fn r8_the_first_signature_is_right_on_a_machine_with_a_wrong_clock() -> Te
 async fn r4_a_wrong_fi_id_costs_one_replay_at_most_and_its_message_comes_whole() -> TestResult {
     let wrong = |auth: AuthLayerBuilder| auth.header(X_FIID, HeaderValue::from_static("FIID9999"));
     let user = User::impatient(Sandbox::start().await?, wrong)?;
-    for (reason, api_requests) in [(NotReplayed::RejectedAgain, 2), (NotReplayed::TooSoon, 3)] {
+    for (reason, api_requests) in [(NotReplayed::RejectedAgain, 2), (NotReplayed::Throttled, 3)] {
         let answer = user.send(post(&user, QUERY, &json!({ "query": "{ banks }" }))?).await?;
         assert_eq!((answer.status.as_u16(), answer.not_replayed), (400, Some(reason)));
         assert_eq!(answer.body, r#"{"message":"Access to this resource is forbidden"}"#);
@@ -87,7 +89,7 @@ async fn what_a_new_token_cannot_change_reaches_the_caller_whole_and_is_sent_onc
         auth.sign(SignRules::matching(|_, _| false), signer)
     };
     let missigned = |auth: AuthLayerBuilder| {
-        auth.sign(paynet::rules(), TimestampHmac::sha256(Credentials::new("client_123456789", "another")))
+        auth.sign(paynet::sign_rules(), TimestampHmac::sha256(Credentials::new("client_123456789", "another")))
     };
     let cases: [(Set, _, _); 3] = [
         (unsigned, DOWNLOAD, "Timestamp is required"),

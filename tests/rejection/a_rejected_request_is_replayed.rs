@@ -7,7 +7,11 @@ use http::{Method, Request, StatusCode, Version};
 use http_body_util::{BodyExt, Full};
 use tokio::time::{Instant, sleep};
 use tower::{Layer, ServiceExt};
-use tower_outbound_auth::{Credentials, NotReplayed, SignRules, TimestampHmac, paynet};
+use tower_outbound_auth::{
+    Credentials, paynet,
+    rejection::NotReplayed,
+    signing::{SignRules, TimestampHmac},
+};
 
 use crate::{
     answering::{answering, assert_whole, refusing},

@@ -14,8 +14,12 @@ use http_body_util::Full;
 use tokio::time::{Instant, sleep};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_outbound_auth::{
-    AuthError, AuthLayer, BoxError, Clock, Credentials, NoReplay, NotReplayed, Rejection, SignRules, SignatureHeaders,
-    Signer, SigningContext, TokenState, oauth::ClientCredentialsGrant,
+    AuthError, AuthLayer, BoxError, Credentials,
+    oauth::ClientCredentialsGrant,
+    rejection::{NotReplayed, Rejection},
+    replay::NoReplay,
+    signing::{SignRules, SignatureHeaders, Signer, SigningContext},
+    token::TokenState,
 };
 
 use crate::{
@@ -214,7 +218,7 @@ fn with_endpoint(url: &str) -> (AuthLayer, Arc<Mutex<HeaderMap>>) {
     });
     let source = ClientCredentialsGrant::builder(url, Credentials::new("id", "secret"));
     let source = source.transport(transport).allow_insecure_http().build().unwrap();
-    let builder = AuthLayer::builder(source).origin(ORIGIN).clock(Clock::Tokio);
+    let builder = AuthLayer::builder(source).origin(ORIGIN);
     (builder.sign(SignRules::all(), Millis).build().unwrap(), headers)
 }
 

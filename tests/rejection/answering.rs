@@ -5,7 +5,7 @@ use std::future::Future;
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use tower::{Service, service_fn};
-use tower_outbound_auth::{BoxError, NotReplayed};
+use tower_outbound_auth::{BoxError, rejection::NotReplayed};
 
 use crate::support::{Body, Seen};
 

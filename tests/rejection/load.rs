@@ -12,7 +12,7 @@ use std::{
 use http::{Request, Response, StatusCode, header::AUTHORIZATION};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tower::{Service, ServiceExt};
-use tower_outbound_auth::{BoxError, NotReplayed};
+use tower_outbound_auth::{BoxError, rejection::NotReplayed};
 
 use crate::support::{Answering, Body, Issuer, answer, get};
 

@@ -5,7 +5,11 @@ use std::time::Duration;
 use http::{Request, Response};
 use tokio::time::sleep;
 use tower::{Layer, Service, ServiceExt};
-use tower_outbound_auth::{AuthLayer, BoxError, CloneBody, NoReplay, NotReplayed, Rejection, Replay};
+use tower_outbound_auth::{
+    AuthLayer, BoxError,
+    rejection::{NotReplayed, Rejection},
+    replay::{CloneBody, NoReplay, Replay},
+};
 
 use crate::{
     load::{Api, Tally, load, millis, seconds},
@@ -167,7 +171,7 @@ async fn r5_an_accepted_request_does_not_end_the_throttling_of_a_bad_caller() {
     assert_eq!(client.clone().oneshot(get("/a")).await.unwrap().status(), 200);
     // The last renewal was 5 s ago.
     let tally = bad_for(&client, seconds(4)).await;
-    assert_eq!(tally.marked(NotReplayed::TooSoon), tally.calls);
+    assert_eq!(tally.marked(NotReplayed::Throttled), tally.calls);
     assert_eq!(issuer.requests(), before);
 }
 
@@ -182,7 +186,7 @@ async fn r5_a_revocation_amid_a_bad_caller_is_recovered_from_within_ten_seconds(
     sleep(seconds(12)).await;
     issuer.revoke();
     let waiting = load(&client, "/a", millis(50), seconds(10)).await;
-    assert_eq!(waiting.failed, waiting.marked(NotReplayed::TooSoon), "{waiting:?}");
+    assert_eq!(waiting.failed, waiting.marked(NotReplayed::Throttled), "{waiting:?}");
     assert_eq!(load(&client, "/a", millis(50), seconds(15)).await.failed, 0);
     let bad = bad.await.unwrap();
     assert_eq!(bad.failed, bad.calls);

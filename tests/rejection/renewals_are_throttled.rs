@@ -5,7 +5,10 @@ use std::{sync::atomic::Ordering::SeqCst, time::Duration};
 use http_body_util::BodyExt;
 use tokio::time::sleep;
 use tower::{Layer, ServiceExt};
-use tower_outbound_auth::{CloneBody, NoReplay, NotReplayed, Replay};
+use tower_outbound_auth::{
+    rejection::NotReplayed,
+    replay::{CloneBody, NoReplay, Replay},
+};
 
 use crate::{
     load::{Api, NONE, load, millis, seconds},
@@ -27,7 +30,7 @@ async fn storm<R: Replay<Body>>(policy: R, healthy_before: bool, recovers_for_ol
     assert!(cost <= 10, "{cost} token requests in a minute: {tally:?}");
     assert!(cost >= 4, "it goes on trying: {cost}");
     assert_eq!((tally.calls, tally.failed), (30_000, 30_000));
-    assert!(tally.marked(NotReplayed::TooSoon) > 28_000, "{tally:?}");
+    assert!(tally.marked(NotReplayed::Throttled) > 28_000, "{tally:?}");
     assert_eq!(tally.marked(None), 0, "each says why it was not replayed");
     let again = api.requests.load(SeqCst) - sent - 30_000;
     assert!(again < 1_000, "{again} requests were sent again");
@@ -99,7 +102,7 @@ async fn r5_a_renewal_counts_once_however_many_requests_waited_for_it() {
     assert_eq!((issuer.requests(), api.requests.load(SeqCst)), (2, 200));
     sleep(millis(985)).await;
     let response = client.clone().oneshot(get("/a")).await.unwrap();
-    assert_eq!(response.extensions().get(), Some(&NotReplayed::TooSoon), "a second has not passed");
+    assert_eq!(response.extensions().get(), Some(&NotReplayed::Throttled), "a second has not passed");
     sleep(millis(10)).await;
     client.oneshot(get("/a")).await.unwrap();
     assert_eq!(issuer.requests(), 3, "a second has");
@@ -116,7 +119,7 @@ async fn r5_while_renewals_are_throttled_a_rejection_goes_to_its_caller_whole() 
     let began = tokio::time::Instant::now();
     let response = client.oneshot(get("/a")).await.unwrap();
     assert_eq!(began.elapsed(), millis(10), "at once");
-    assert_eq!(response.extensions().get(), Some(&NotReplayed::TooSoon));
+    assert_eq!(response.extensions().get(), Some(&NotReplayed::Throttled));
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "401");
     assert_eq!((issuer.requests(), api.requests.load(SeqCst)), (2, 3));
     assert_eq!(layer.handle().token().await.unwrap().expose_secret(), "token-2", "the token stays");

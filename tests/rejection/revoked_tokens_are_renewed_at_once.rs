@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{HeaderValue, Response, StatusCode, header::WWW_AUTHENTICATE};
 use tokio::time::{Instant, sleep};
 use tower::{Layer, ServiceExt, util::MapResponse};
-use tower_outbound_auth::{NoReplay, NotReplayed};
+use tower_outbound_auth::{rejection::NotReplayed, replay::NoReplay};
 
 use crate::{
     load::{Api, load, millis, seconds},
@@ -66,7 +66,7 @@ async fn r5_where_nothing_is_replayed_a_second_revocation_is_recovered_from_a_se
     };
     let (tally, ()) = tokio::join!(load(&client, "/a", millis(10), seconds(30)), revocations);
     assert_eq!(issuer.requests(), 3);
-    assert!((95..=105).contains(&tally.marked(NotReplayed::TooSoon)), "{tally:?}");
+    assert!((95..=105).contains(&tally.marked(NotReplayed::Throttled)), "{tally:?}");
 }
 
 #[tokio::test(start_paused = true)]

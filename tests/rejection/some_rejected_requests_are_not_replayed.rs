@@ -17,7 +17,10 @@ use http_body_util::Full;
 use tokio::time::{Instant, sleep};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_outbound_auth::{
-    AuthError, BoxError, EmptyBody, ErrorKind, NoReplay, NotReplayed, RefreshPolicy, Replay, TokenState,
+    AuthError, BoxError, ErrorKind,
+    rejection::NotReplayed,
+    replay::{EmptyBody, NoReplay, Replay},
+    token::{RefreshPolicy, TokenState},
 };
 
 use crate::{
@@ -38,7 +41,7 @@ async fn r6_when_no_token_can_be_had_the_caller_gets_the_apis_own_answer() {
     issuer.set(|settings| settings.failure = Some(denied()));
 
     let response = layer.layer(api).oneshot(get("/a")).await.unwrap();
-    assert_whole(response, NotReplayed::RefreshFailed).await;
+    assert_whole(response, NotReplayed::FetchFailed).await;
     let status = layer.handle().status();
     assert_eq!(status.last_error.unwrap().kind(), ErrorKind::Denied);
     assert_eq!((status.failures, status.issued), (1, 1));
@@ -57,7 +60,7 @@ async fn r6_when_the_request_may_wait_no_longer_the_caller_gets_the_apis_own_ans
     let client = layer.layer(api);
     let response = client.clone().oneshot(get("/a")).await.unwrap();
     assert_eq!(began.elapsed().as_millis(), 100);
-    assert_whole(response, NotReplayed::RefreshFailed).await;
+    assert_whole(response, NotReplayed::FetchFailed).await;
 
     sleep(Duration::from_secs(10)).await;
     assert_eq!(client.oneshot(get("/a")).await.unwrap().status(), 200, "the fetch went on");
@@ -74,14 +77,14 @@ async fn r6_what_was_waited_for_the_first_token_counts() {
     let began = Instant::now();
     let response = client.oneshot(get("/a")).await.unwrap();
     assert_eq!(began.elapsed().as_millis(), 100);
-    assert_whole(response, NotReplayed::RefreshFailed).await;
+    assert_whole(response, NotReplayed::FetchFailed).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn r6_during_a_backoff_the_answer_comes_at_once_and_the_token_stays() {
     let issuer = Issuer::new();
     let (seen, api) = answering(|count, _| async move { if count == 1 { refusal() } else { answer(StatusCode::OK) } });
-    let policy = RefreshPolicy::default().cool_down(Duration::from_secs(60), Duration::from_secs(60));
+    let policy = RefreshPolicy::default().failure_backoff(Duration::from_secs(60), Duration::from_secs(60));
     let layer = issuer.builder().refresh(policy).build().unwrap();
     layer.handle().token().await.unwrap();
     issuer.set(|settings| settings.failure = Some(AuthError::new(ErrorKind::Malformed, "no token in there")));
@@ -89,7 +92,7 @@ async fn r6_during_a_backoff_the_answer_comes_at_once_and_the_token_stays() {
 
     let began = Instant::now();
     let client = layer.layer(api);
-    assert_whole(client.clone().oneshot(get("/a")).await.unwrap(), NotReplayed::RefreshFailed).await;
+    assert_whole(client.clone().oneshot(get("/a")).await.unwrap(), NotReplayed::FetchFailed).await;
     assert_eq!(began.elapsed().as_millis(), 0);
     assert_eq!(issuer.requests(), 2);
     assert_eq!(layer.handle().status().last_error.unwrap().kind(), ErrorKind::Malformed);
@@ -110,8 +113,8 @@ async fn r6_a_401_that_comes_after_the_failed_fetch_goes_to_its_caller_at_once()
     let client = layer.layer(api);
     let began = Instant::now();
     let (early, late) = tokio::join!(client.clone().oneshot(get("/a")), client.clone().oneshot(get("/a")));
-    assert_whole(early.unwrap(), NotReplayed::RefreshFailed).await;
-    assert_whole(late.unwrap(), NotReplayed::RefreshFailed).await;
+    assert_whole(early.unwrap(), NotReplayed::FetchFailed).await;
+    assert_whole(late.unwrap(), NotReplayed::FetchFailed).await;
     assert_eq!(began.elapsed().as_millis(), 200);
     assert_eq!(issuer.requests(), 2);
 }
@@ -246,7 +249,7 @@ async fn r11_a_server_that_gives_out_the_same_token_is_not_hammered() {
     for _ in 0..1_000 {
         let response = client.clone().oneshot(get("/a")).await.unwrap();
         let mark = response.extensions().get::<NotReplayed>().copied().unwrap();
-        assert!(matches!(mark, NotReplayed::SameToken | NotReplayed::TooSoon), "{mark:?}");
+        assert!(matches!(mark, NotReplayed::SameToken | NotReplayed::Throttled), "{mark:?}");
         sleep(Duration::from_millis(10)).await;
     }
     // The first, and renewals at 0, 1, 3 and 7 s.
@@ -260,14 +263,14 @@ async fn r12_a_token_rejected_by_hand_is_renewed_by_the_next_caller() {
     let layer = issuer.layer();
     let (client, handle) = (layer.layer(api), layer.handle());
     let first = handle.token().await.unwrap();
-    handle.reject(&first);
+    handle.invalidate(&first);
     assert_eq!(handle.status().state, TokenState::Missing);
     sleep(Duration::from_secs(10)).await;
     assert_eq!(issuer.requests(), 1, "nothing is started");
     assert_eq!(client.clone().oneshot(get("/a")).await.unwrap().status(), 200);
     assert_eq!(seen.tokens(), ["token-2"]);
 
-    handle.reject(&first);
+    handle.invalidate(&first);
     assert_eq!(handle.status().state, TokenState::Fresh, "only the current token can be retired");
     assert_eq!(client.oneshot(get("/a")).await.unwrap().status(), 200);
     assert_eq!(issuer.requests(), 2);
@@ -281,9 +284,9 @@ async fn r12_a_token_rejected_by_hand_is_renewed_whatever_the_throttling() {
     let (client, handle) = (layer.layer(api), layer.handle());
     client.clone().oneshot(get("/a")).await.unwrap();
     let response = client.oneshot(get("/a")).await.unwrap();
-    assert_eq!(response.extensions().get(), Some(&NotReplayed::TooSoon), "renewals are throttled");
+    assert_eq!(response.extensions().get(), Some(&NotReplayed::Throttled), "renewals are throttled");
     for round in 3..8 {
-        handle.reject(&handle.token().await.unwrap());
+        handle.invalidate(&handle.token().await.unwrap());
         assert_eq!(handle.token().await.unwrap().expose_secret(), format!("token-{round}"));
     }
     assert_eq!(issuer.requests(), 7);
@@ -294,5 +297,5 @@ fn the_three_policies_are_copies_and_have_defaults() {
     fn check<R: Replay<Full<Bytes>> + Copy + Default + std::fmt::Debug>() {}
     check::<NoReplay>();
     check::<EmptyBody>();
-    check::<tower_outbound_auth::CloneBody>();
+    check::<tower_outbound_auth::replay::CloneBody>();
 }

@@ -5,7 +5,10 @@ use std::time::Duration;
 use http::{HeaderValue, Request, StatusCode, header::WWW_AUTHENTICATE};
 use http_body_util::Full;
 use tower::{Layer, ServiceExt};
-use tower_outbound_auth::{NotReplayed, Rejection, TokenState};
+use tower_outbound_auth::{
+    rejection::{NotReplayed, Rejection},
+    token::TokenState,
+};
 
 use crate::{
     answering::{answering, assert_whole, refusal, refusing},

@@ -19,7 +19,7 @@ use tokio::{
     time::{Instant, Interval, interval, sleep},
 };
 use tower::{Layer, Service, ServiceExt};
-use tower_outbound_auth::{AuthError, AuthLayer, BoxError, ErrorKind, NotReplayed, Replay};
+use tower_outbound_auth::{AuthError, AuthLayer, BoxError, ErrorKind, rejection::NotReplayed, replay::Replay};
 
 use crate::support::{Body, Issuer, get};
 
@@ -235,7 +235,7 @@ async fn r6_the_body_is_whole_when_the_fetch_has_failed() {
     let (issuer, layer) = rejecting_issuer().await;
     issuer.set(|settings| settings.failure = Some(AuthError::new(ErrorKind::Denied, "locked")));
     let response = layer.layer(OneSlot::new(Page::Chunks(5))).oneshot(get("/a")).await.unwrap();
-    assert_eq!(response.extensions().get(), Some(&NotReplayed::RefreshFailed));
+    assert_eq!(response.extensions().get(), Some(&NotReplayed::FetchFailed));
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes().len(), 5 * 16 * 1024);
 }
 

@@ -15,7 +15,7 @@ use std::{
 use bytes::{Buf, Bytes, buf::Chain};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
-use tower_outbound_auth::{BoxError, ReplayBody};
+use tower_outbound_auth::{BoxError, replay::ReplayBody};
 
 use crate::replay_run::Woken;
 

@@ -18,7 +18,7 @@ use tower::{
     limit::{ConcurrencyLimitLayer, GlobalConcurrencyLimitLayer},
     retry, service_fn,
 };
-use tower_outbound_auth::{AuthError, BoxError, ErrorKind, NotReplayed, ReplayBody};
+use tower_outbound_auth::{AuthError, BoxError, ErrorKind, rejection::NotReplayed, replay::ReplayBody};
 
 use crate::{
     refused_upload::{AMPLE, Api, PACE, Refusal, Streamed, Upload, all, put, read, receive, upload, whole},
@@ -143,7 +143,7 @@ async fn r6_a_first_sending_goes_on_when_there_is_no_token_to_replay_it_with() {
         let api = Api::new(Refusal::ReadsOn(3));
         let client = layer.layer(api.service());
         let response = client.oneshot(put(ReplayBody::new(Upload::new(), 40))).await.unwrap();
-        assert_eq!(response.extensions().get(), Some(&NotReplayed::RefreshFailed));
+        assert_eq!(response.extensions().get(), Some(&NotReplayed::FetchFailed));
         assert_eq!(api.first().await, whole(), "{latency:?}");
     }
 }

@@ -23,7 +23,7 @@ use hyper_util::{
 };
 use tokio::{net::TcpListener, sync::mpsc, time::timeout};
 use tower::{Layer, ServiceExt};
-use tower_outbound_auth::{AuthLayer, BoxError, NotReplayed, ReplayBody};
+use tower_outbound_auth::{AuthLayer, BoxError, rejection::NotReplayed, replay::ReplayBody};
 
 use crate::support::Issuer;
 

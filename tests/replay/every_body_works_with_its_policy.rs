@@ -17,7 +17,11 @@ use http_body_util::{
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use tower::{Layer, ServiceExt, service_fn};
-use tower_outbound_auth::{BoxError, CloneBody, EmptyBody, NoReplay, NotReplayed, Replay, ReplayBody};
+use tower_outbound_auth::{
+    BoxError,
+    rejection::NotReplayed,
+    replay::{CloneBody, EmptyBody, NoReplay, Replay, ReplayBody},
+};
 
 use crate::support::{Issuer, ORIGIN};
 

@@ -17,7 +17,7 @@ use tokio::{
     time::{Sleep, sleep},
 };
 use tower::{Layer, Service, ServiceExt, service_fn};
-use tower_outbound_auth::{BoxError, ReplayBody};
+use tower_outbound_auth::{BoxError, replay::ReplayBody};
 
 use crate::support::{Issuer, ORIGIN, answer};
 

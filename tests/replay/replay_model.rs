@@ -91,7 +91,7 @@ impl Model {
         self.read.iter().map(size).sum::<usize>() > self.limit
     }
 
-    pub(crate) fn is_whole(&self, copy: usize) -> bool {
+    pub(crate) fn is_complete(&self, copy: usize) -> bool {
         !self.has_failed() && !self.is_outgrown && (!self.over_limit() || self.reader == Some(copy))
     }
 

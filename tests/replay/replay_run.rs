@@ -15,7 +15,7 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use tower_outbound_auth::{CloneBody, Replay, ReplayBody};
+use tower_outbound_auth::replay::{CloneBody, Replay, ReplayBody};
 
 use crate::replay_model::{Act, Case, Copy, Got, Model, Step, length};
 
@@ -204,7 +204,7 @@ impl Pair {
         }
     }
 
-    fn hold(&mut self, copy: usize) {
+    fn reserve(&mut self, copy: usize) {
         if let Some(real) = &self.reals[copy] {
             let whole = self.model.is_whole(copy);
             assert_eq!(CloneBody.reserve(&real.body), whole, "copy {copy}");

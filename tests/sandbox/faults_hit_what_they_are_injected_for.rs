@@ -7,7 +7,7 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 use tower_outbound_auth::{
     paynet::X_TIMESTAMP,
-    sandbox::{Fault, RejectionStyle, Sandbox, Trouble},
+    sandbox::{Fault, FaultKind, RejectionStyle, Sandbox},
 };
 
 use crate::user::{FORM, Protocol, TestResult, User, assert_near, passed_since, set, since_1970};
@@ -36,14 +36,14 @@ async fn each_fault_hits_the_side_it_was_meant_for() -> TestResult {
         ];
         for (fault, victim, bystander) in sides {
             let busy = StatusCode::SERVICE_UNAVAILABLE;
-            user.sandbox.inject(fault(Trouble::Status(StatusCode::IM_A_TEAPOT)).times(2));
-            user.sandbox.inject(fault(Trouble::Status(StatusCode::BAD_GATEWAY)).times(0));
-            user.sandbox.inject(fault(Trouble::RetryAfter(busy, Duration::from_millis(1500))));
-            user.sandbox.inject(fault(Trouble::Malformed));
-            user.sandbox.inject(fault(Trouble::WrongClock(-7200)));
-            user.sandbox.inject(fault(Trouble::Latency(Duration::from_millis(200))));
-            user.sandbox.inject(fault(Trouble::Reset));
-            user.sandbox.inject(fault(Trouble::CutOff));
+            user.sandbox.inject(fault(FaultKind::Status(StatusCode::IM_A_TEAPOT)).times(2));
+            user.sandbox.inject(fault(FaultKind::Status(StatusCode::BAD_GATEWAY)).times(0));
+            user.sandbox.inject(fault(FaultKind::RetryAfter(busy, Duration::from_millis(1500))));
+            user.sandbox.inject(fault(FaultKind::Malformed));
+            user.sandbox.inject(fault(FaultKind::WrongClock(-7200)));
+            user.sandbox.inject(fault(FaultKind::Latency(Duration::from_millis(200))));
+            user.sandbox.inject(fault(FaultKind::Reset));
+            user.sandbox.inject(fault(FaultKind::CutOff));
             assert_eq!(user.send(bystander.clone()).await?.status, 200);
 
             assert_eq!(user.send(victim.clone()).await?.status, 418);
@@ -73,11 +73,11 @@ async fn each_fault_hits_the_side_it_was_meant_for() -> TestResult {
 async fn a_reset_is_a_reset_and_a_cut_off_body_is_half_there() -> TestResult {
     let user = User::of(Sandbox::start().await?);
     let whole = user.send(user.token_request(FORM)).await?.body.len();
-    user.sandbox.inject(Fault::token(Trouble::Reset));
+    user.sandbox.inject(Fault::token(FaultKind::Reset));
     let (received, end) = user.send_raw().await?;
     assert_eq!((received.as_str(), end), ("", Err(ErrorKind::ConnectionReset)));
 
-    user.sandbox.inject(Fault::token(Trouble::CutOff));
+    user.sandbox.inject(Fault::token(FaultKind::CutOff));
     let (received, end) = user.send_raw().await?;
     let (head, body) = received.split_once("\r\n\r\n").ok_or("no head")?;
     assert!(head.starts_with("HTTP/1.1 200") && head.contains(&format!("content-length: {whole}")), "{head}");
@@ -88,8 +88,8 @@ async fn a_reset_is_a_reset_and_a_cut_off_body_is_half_there() -> TestResult {
 #[tokio::test]
 async fn cleared_faults_harm_no_request() -> TestResult {
     let user = User::of(Sandbox::start().await?);
-    user.sandbox.inject(Fault::token(Trouble::Status(StatusCode::BAD_GATEWAY)).times(2));
-    user.sandbox.inject(Fault::api(Trouble::Malformed));
+    user.sandbox.inject(Fault::token(FaultKind::Status(StatusCode::BAD_GATEWAY)).times(2));
+    user.sandbox.inject(Fault::api(FaultKind::Malformed));
     assert_eq!(user.send(user.token_request(FORM)).await?.status, 502);
     user.sandbox.clear_faults();
     let token = user.token().await?;

@@ -6,7 +6,7 @@ use http::{Method, StatusCode, header};
 use tokio::{io::AsyncReadExt, net::TcpStream, runtime::Handle};
 use tower_outbound_auth::{
     paynet::{X_FIID, X_SIGNATURE, X_TIMESTAMP, signature},
-    sandbox::{FIID, Fault, Sandbox, Stats, Trouble},
+    sandbox::{FIID, Fault, FaultKind, Sandbox, Stats},
 };
 
 use crate::user::{FORM, Protocol, TestResult, User, now, passed_since, request, set, since_1970, with};
@@ -57,7 +57,7 @@ async fn nothing_is_left_of_a_dropped_sandbox() -> TestResult {
     let tasks_before = Handle::current().metrics().num_alive_tasks();
     let user = User::over(Protocol::Http2, Sandbox::start().await?);
     let (origin, downloads) = (user.address(), user.sandbox.download_origin().trim_start_matches("http://").to_owned());
-    user.sandbox.inject(Fault::token(Trouble::Latency(Duration::from_secs(3600))));
+    user.sandbox.inject(Fault::token(FaultKind::Latency(Duration::from_secs(3600))));
     let mut idle = TcpStream::connect(&origin).await?;
     let waiting = tokio::spawn(user.client.request(user.token_request(FORM)));
     while user.sandbox.stats().token_requests == 0 {

@@ -17,12 +17,14 @@ use http_body_util::Full;
 use serde_json::json;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_outbound_auth::{
-    AccessToken, Auth, AuthError, BoxError, Clock, CloneBody, Credentials, EmptyBody, ErrorKind, FetchRequest, NoAuth,
-    NoReplay, Overwrite, RefreshPolicy, Rejection, Sign, SignRules, SignatureHeaders, Signer, SigningContext,
-    TimestampHmac, TokenSource,
+    Auth, AuthError, BoxError, Credentials, ErrorKind, NoAuth,
     oauth::{ClientAuth, ClientCredentialsGrant},
     paynet::{self, Environment, X_SIGNATURE},
+    rejection::Rejection,
+    replay::{CloneBody, EmptyBody, NoReplay},
     secrecy::SecretString,
+    signing::{Sign, SignRules, SignatureHeaders, Signer, SigningContext, TimestampHmac},
+    token::{AccessToken, FetchRequest, RefreshPolicy, TokenSource},
 };
 
 use crate::support::{
@@ -161,10 +163,10 @@ impl Signer for Failing {
 struct Panicking;
 
 impl TokenSource for Panicking {
-    fn fetch<'a>(
-        &'a self,
-        _request: FetchRequest<'a>,
-    ) -> Pin<Box<dyn Future<Output = Result<AccessToken, AuthError>> + Send + 'a>> {
+    fn fetch(
+        &self,
+        _request: FetchRequest,
+    ) -> Pin<Box<dyn Future<Output = Result<AccessToken, AuthError>> + Send + '_>> {
         Box::pin(async { panic!("cannot use {SECRET}") })
     }
 }

@@ -40,11 +40,11 @@ async fn the_http_client_shows_no_secret_either() {
 #[tokio::test]
 async fn no_secret_is_shown_of_what_the_proxy_gets() {
     use tokio::{io::AsyncReadExt, net::TcpListener};
-    use tower_outbound_auth::oauth::Transport;
+    use tower_outbound_auth::client::HttpsClient;
     let ears = Ears::of_all_threads();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let builder = Transport::builder().proxy(&url).proxy_credentials("user", SECRET);
+    let builder = HttpsClient::builder().proxy(&url).proxy_credentials("user", SECRET);
     ears.tell(&builder);
     let transport = builder.build().unwrap();
     ears.tell(&transport);

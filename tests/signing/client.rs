@@ -5,8 +5,9 @@ use std::time::Duration;
 use http::{HeaderMap, Request};
 use tower::{Layer, Service, ServiceExt};
 use tower_outbound_auth::{
-    BoxError, SignRules, Signer,
+    BoxError,
     paynet::{X_SIGNATURE, X_TIMESTAMP},
+    signing::{SignRules, Signer},
 };
 
 use crate::support::{Body, Issuer, Seen, api};

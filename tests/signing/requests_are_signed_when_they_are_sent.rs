@@ -12,9 +12,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header::AUTHORIZATIO
 use serde_json::Value;
 use tower::{Layer, ServiceExt};
 use tower_outbound_auth::{
-    AccessToken, AuthError, Credentials, ErrorKind, SignRules, SignatureHeaders, Signer, SigningContext, TimestampHmac,
-    paynet,
+    AuthError, Credentials, ErrorKind, paynet,
     paynet::{X_SIGNATURE, X_TIMESTAMP},
+    signing::{SignRules, SignatureHeaders, Signer, SigningContext, TimestampHmac},
+    token::AccessToken,
 };
 
 use crate::{

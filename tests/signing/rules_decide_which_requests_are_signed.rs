@@ -1,7 +1,11 @@
 //! Which requests are signed: by path, by method, or by a function.
 
 use http::{Method, Uri, header::AUTHORIZATION};
-use tower_outbound_auth::{Credentials, SignRules, TimestampHmac, paynet, paynet::X_SIGNATURE};
+use tower_outbound_auth::{
+    Credentials, paynet,
+    paynet::X_SIGNATURE,
+    signing::{SignRules, TimestampHmac},
+};
 
 use crate::{client::client, support::get};
 
@@ -53,9 +57,9 @@ async fn rules_may_be_a_function() {
 #[tokio::test(start_paused = true)]
 async fn paynets_rules_are_the_documented_paths() {
     for path in ["/v1/reports/types", "/v1/reports/download", "/v2/reports/query", "/v2/reports/query?a=b"] {
-        assert!(is_signed(&paynet::rules(), Method::POST, path).await, "{path}");
+        assert!(is_signed(&paynet::sign_rules(), Method::POST, path).await, "{path}");
     }
     for path in ["/token", "/v1/reports", "/v1/reports/types/a", "/v2/reports/query/", "/x/v1/reports/types"] {
-        assert!(!is_signed(&paynet::rules(), Method::GET, path).await, "{path}");
+        assert!(!is_signed(&paynet::sign_rules(), Method::GET, path).await, "{path}");
     }
 }

@@ -29,7 +29,8 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode, header::AUTHORIZATION};
 use http_body_util::Full;
 use tower_outbound_auth::{
-    AccessToken, AuthError, AuthLayer, AuthLayerBuilder, BoxError, Clock, FetchRequest, TokenSource,
+    AuthError, AuthLayer, AuthLayerBuilder, BoxError,
+    token::{AccessToken, FetchRequest, TokenSource},
 };
 
 pub(crate) const ORIGIN: &str = "https://api.example.com";
@@ -108,15 +109,15 @@ impl Issuer {
     }
 
     pub(crate) fn builder(&self) -> AuthLayerBuilder {
-        AuthLayer::builder(self.clone()).origin(ORIGIN).clock(Clock::Tokio)
+        AuthLayer::builder(self.clone()).origin(ORIGIN)
     }
 }
 
 impl TokenSource for Issuer {
-    fn fetch<'a>(
-        &'a self,
-        _request: FetchRequest<'a>,
-    ) -> Pin<Box<dyn Future<Output = Result<AccessToken, AuthError>> + Send + 'a>> {
+    fn fetch(
+        &self,
+        _request: FetchRequest,
+    ) -> Pin<Box<dyn Future<Output = Result<AccessToken, AuthError>> + Send + '_>> {
         let number = self.state.requests.fetch_add(1, SeqCst) + 1;
         let settings = self.state.settings.lock().unwrap().clone();
         Box::pin(async move {

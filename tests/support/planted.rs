@@ -11,9 +11,11 @@ use http::{HeaderName, HeaderValue, Request, Response};
 use serde_json::json;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_outbound_auth::{
-    AuthLayer, AuthLayerBuilder, BoxError, Clock, Credentials, SignRules, TimestampHmac, TokenSource,
+    AuthLayer, AuthLayerBuilder, BoxError, Credentials,
     oauth::{ClientCredentialsGrant, ClientCredentialsGrantBuilder},
     paynet::X_SIGNATURE,
+    signing::{SignRules, TimestampHmac},
+    token::TokenSource,
 };
 
 use super::{
@@ -44,7 +46,6 @@ pub(crate) fn source(
 pub(crate) fn dressed(source: impl TokenSource) -> AuthLayerBuilder {
     AuthLayer::builder(source)
         .origin(ORIGIN)
-        .clock(Clock::Tokio)
         .header(STATIC, HeaderValue::from_static(HEADER))
         .sign(SignRules::all(), TimestampHmac::sha256(credentials()))
 }

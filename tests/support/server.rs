@@ -26,7 +26,10 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpListener,
 };
-use tower_outbound_auth::{AuthError, AuthLayer, AuthLayerBuilder, BoxError, FetchRequest, TokenSource};
+use tower_outbound_auth::{
+    AuthError, AuthLayer, AuthLayerBuilder, BoxError,
+    token::{FetchRequest, TokenSource},
+};
 
 use crate::support::Issuer;
 

@@ -10,8 +10,9 @@ use http_body_util::{BodyExt, Full};
 use serde_json::Value;
 use tower::{Service, service_fn};
 use tower_outbound_auth::{
-    AccessToken, AuthError, BoxError, Credentials, ErrorKind, FetchRequest, TokenSource,
+    AuthError, BoxError, Credentials, ErrorKind,
     oauth::{ClientCredentialsGrant, ClientCredentialsGrantBuilder},
+    token::{AccessToken, FetchRequest, TokenSource},
 };
 
 pub(crate) const TOKEN_URL: &str = "https://login.example.com/oauth/token?tenant=a";

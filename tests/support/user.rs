@@ -21,8 +21,8 @@ use hyper_util::{
 use tokio::{sync::Semaphore, task::JoinSet, time::timeout};
 use tower::{Layer, ServiceExt, util::BoxCloneSyncService};
 use tower_outbound_auth::{
-    Auth, AuthError, AuthLayer, AuthLayerBuilder, BoxError, NotReplayed, TimestampHmac, TokenHandle, paynet,
-    sandbox::Sandbox,
+    Auth, AuthError, AuthLayer, AuthLayerBuilder, BoxError, paynet, rejection::NotReplayed, sandbox::Sandbox,
+    signing::TimestampHmac, token::TokenHandle,
 };
 
 pub(crate) type TestResult = Result<(), BoxError>;

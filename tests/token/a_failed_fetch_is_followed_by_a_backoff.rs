@@ -8,8 +8,9 @@ use http_body_util::Full;
 use tokio::time::{Instant, sleep};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_outbound_auth::{
-    AuthError, AuthLayer, BoxError, Clock, Credentials, ErrorKind, RefreshPolicy, TokenHandle,
+    AuthError, AuthLayer, BoxError, Credentials, ErrorKind,
     oauth::ClientCredentialsGrant,
+    token::{RefreshPolicy, TokenHandle},
 };
 
 use crate::support::{Issuer, ORIGIN, answer, api, get};
@@ -37,7 +38,7 @@ fn asking_for(retry_after: &'static str) -> (AuthLayer, Credentials) {
     let credentials = Credentials::new("id", "secret");
     let url = "https://login.example.com/token";
     let source = ClientCredentialsGrant::builder(url, credentials.clone()).transport(transport).build().unwrap();
-    (AuthLayer::builder(source).origin(ORIGIN).clock(Clock::Tokio).build().unwrap(), credentials)
+    (AuthLayer::builder(source).origin(ORIGIN).build().unwrap(), credentials)
 }
 
 #[tokio::test(start_paused = true)]
@@ -94,7 +95,7 @@ async fn t8_backoffs_double_up_to_their_limit() {
         assert_doubles(default(), ErrorKind::Unavailable, &[1, 2, 4, 8, 16, 32, 60, 60, 60]).await;
         assert_doubles(default(), ErrorKind::Malformed, &[1, 2, 4]).await;
         assert_doubles(default(), ErrorKind::Denied, &[10, 20, 40, 80, 160, 300, 300]).await;
-        let own = default().cool_down(Duration::from_secs(7), Duration::from_secs(20));
+        let own = default().failure_backoff(Duration::from_secs(7), Duration::from_secs(20));
         assert_doubles(own, ErrorKind::Unavailable, &[7, 14, 20, 20]).await;
     }
 }
@@ -117,7 +118,7 @@ async fn t8_a_token_ends_the_doubling() {
         sleep(backoff(&handle).await + MILLI).await;
     }
     issuer.set(|settings| settings.failure = None);
-    handle.reject(&handle.token().await.unwrap());
+    handle.invalidate(&handle.token().await.unwrap());
     issuer.set(|settings| settings.failure = Some(AuthError::new(ErrorKind::Unavailable, "down again")));
     assert!(backoff(&handle).await <= Duration::from_secs(1));
 }
@@ -144,7 +145,7 @@ async fn t8_refresh_ends_a_backoff() {
     issuer.set(|settings| settings.failure = None);
     handle.token().await.unwrap_err();
     handle.refresh().await.unwrap();
-    handle.reject(&handle.token().await.unwrap());
+    handle.invalidate(&handle.token().await.unwrap());
     assert!(handle.token().await.is_ok(), "nothing is left of it");
     assert_eq!(issuer.requests(), 4);
 }

@@ -11,8 +11,9 @@ use http_body_util::Full;
 use tokio::time::{Instant, sleep};
 use tower::service_fn;
 use tower_outbound_auth::{
-    AuthError, AuthLayer, BoxError, Clock, Credentials, ErrorKind, RefreshPolicy, TokenHandle,
+    AuthError, AuthLayer, BoxError, Credentials, ErrorKind,
     oauth::ClientCredentialsGrant,
+    token::{RefreshPolicy, TokenHandle},
 };
 
 use crate::support::{Body, ORIGIN};
@@ -57,7 +58,7 @@ fn endpoint(
     });
     let source = ClientCredentialsGrant::builder("https://login.example.com/token", Credentials::new("id", "secret"));
     let source = source.timeout(Duration::MAX).transport(transport).build().unwrap();
-    let layer = AuthLayer::builder(source).origin(ORIGIN).clock(Clock::Tokio).refresh(policy).build().unwrap();
+    let layer = AuthLayer::builder(source).origin(ORIGIN).refresh(policy).build().unwrap();
     (tries, layer.handle())
 }
 

@@ -13,7 +13,10 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 use tower::{Layer, ServiceExt};
-use tower_outbound_auth::{AuthError, ErrorKind, RefreshPolicy, TokenState};
+use tower_outbound_auth::{
+    AuthError, ErrorKind,
+    token::{RefreshPolicy, TokenState},
+};
 
 use crate::{
     runtime,
@@ -139,7 +142,7 @@ fn t2_who_waits_on_another_runtime_leaves_each_fetch_a_deadline_of_its_own() {
     assert!(here.block_on(async { timeout(Duration::from_secs(20), &mut waiter).await }).is_err());
 
     land();
-    handle.reject(&there.block_on(handle.token()).unwrap());
+    handle.invalidate(&there.block_on(handle.token()).unwrap());
     assert!(nudge(&there, &mut Box::pin(handle.token())), "the second runs there too");
     let early = here.block_on(async { timeout(Duration::from_secs(20), &mut waiter).await });
     assert!(early.is_err(), "40 s after the first began, but 20 s after the second: {early:?}");

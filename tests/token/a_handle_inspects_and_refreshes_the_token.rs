@@ -10,8 +10,8 @@ use std::{
 use tokio::time::{Instant, advance, sleep};
 use tower::{Layer, ServiceExt};
 use tower_outbound_auth::{
-    AccessToken, AuthError, AuthLayer, Clock, ErrorKind, FetchRequest, RefreshPolicy, TokenHandle, TokenSource,
-    TokenState,
+    AuthError, AuthLayer, ErrorKind,
+    token::{AccessToken, FetchRequest, RefreshPolicy, TokenHandle, TokenSource, TokenState},
 };
 
 use crate::support::{Issuer, ORIGIN, api, get};
@@ -77,7 +77,7 @@ async fn reject_retires_the_current_token_and_starts_nothing() {
     let issuer = Issuer::new();
     let handle = issuer.layer().handle();
     let token = handle.token().await.unwrap();
-    handle.reject(&token);
+    handle.invalidate(&token);
     assert_eq!((handle.status().state, handle.status().expires_in), (TokenState::Missing, None));
     sleep(Duration::from_secs(10)).await;
     assert_eq!(issuer.requests(), 1);
@@ -91,11 +91,11 @@ async fn r12_reject_leaves_a_newer_token_alone() {
     let issuer = Issuer::new();
     let handle = issuer.layer().handle();
     let old = handle.token().await.unwrap();
-    handle.reject(&old);
+    handle.invalidate(&old);
     handle.token().await.unwrap();
     for _ in 0..5 {
-        handle.reject(&old);
-        handle.reject(&AccessToken::new("never-seen", None).unwrap());
+        handle.invalidate(&old);
+        handle.invalidate(&AccessToken::new("never-seen", None).unwrap());
         assert_eq!(text(&handle).await, "token-2");
     }
     assert_eq!(issuer.requests(), 2);
@@ -109,10 +109,10 @@ struct Listening {
 }
 
 impl TokenSource for Listening {
-    fn fetch<'a>(
-        &'a self,
-        request: FetchRequest<'a>,
-    ) -> Pin<Box<dyn Future<Output = Result<AccessToken, AuthError>> + Send + 'a>> {
+    fn fetch(
+        &self,
+        request: FetchRequest,
+    ) -> Pin<Box<dyn Future<Output = Result<AccessToken, AuthError>> + Send + '_>> {
         let refused = request.rejected().map(|token| token.expose_secret().to_owned());
         self.refused.lock().unwrap().push(refused);
         self.issuer.fetch(request)
@@ -122,11 +122,11 @@ impl TokenSource for Listening {
 #[tokio::test(start_paused = true)]
 async fn the_source_is_told_which_token_was_refused() {
     let source = Listening { issuer: Issuer::new(), refused: Arc::default() };
-    let layer = AuthLayer::builder(source.clone()).origin(ORIGIN).clock(Clock::Tokio).build().unwrap();
+    let layer = AuthLayer::builder(source.clone()).origin(ORIGIN).build().unwrap();
     let handle = layer.handle();
     handle.token().await.unwrap();
     handle.refresh().await.unwrap();
-    handle.reject(&handle.token().await.unwrap());
+    handle.invalidate(&handle.token().await.unwrap());
     source.issuer.set(|settings| settings.failure = Some(AuthError::new(ErrorKind::Malformed, "no token")));
     handle.token().await.unwrap_err();
     source.issuer.set(|settings| settings.failure = None);
@@ -147,8 +147,8 @@ async fn status_tells_the_age_of_the_token() {
     for (next, state) in [
         (0, TokenState::Fresh),
         (2699, TokenState::Fresh),
-        (2700, TokenState::Aging),
-        (3569, TokenState::Aging),
+        (2700, TokenState::Stale),
+        (3569, TokenState::Stale),
         (3570, TokenState::Expired),
         (3600, TokenState::Expired),
         (9999, TokenState::Expired),

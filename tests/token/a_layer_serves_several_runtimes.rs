@@ -9,7 +9,7 @@ use std::{
 
 use tokio::{runtime::Builder, time::sleep};
 use tower::{Layer, ServiceExt};
-use tower_outbound_auth::{AuthError, Clock, ErrorKind, RefreshPolicy};
+use tower_outbound_auth::{AuthError, ErrorKind, token::RefreshPolicy};
 
 use crate::{
     runtime,
@@ -34,7 +34,7 @@ fn t11_a_layer_needs_no_runtime_to_be_built_and_serves_three_one_after_the_other
         }
         assert_eq!(issuer.requests(), round);
         let token = runtime.block_on(handle.token()).unwrap();
-        handle.reject(&token);
+        handle.invalidate(&token);
     }
     assert_eq!(seen.count(), 9);
 }

@@ -7,7 +7,10 @@ use tokio::{
     time::sleep,
 };
 use tower::{Layer, ServiceExt};
-use tower_outbound_auth::{AuthError, ErrorKind, TokenHandle, TokenState};
+use tower_outbound_auth::{
+    AuthError, ErrorKind,
+    token::{TokenHandle, TokenState},
+};
 
 use crate::support::{Issuer, api, get};
 
@@ -27,7 +30,7 @@ fn tasks() -> usize {
 async fn assert_warm(handle: &TokenHandle, seconds: u64) {
     for second in 0..seconds {
         let state = handle.status().state;
-        assert!(matches!(state, TokenState::Fresh | TokenState::Aging), "{state:?} after {second} s");
+        assert!(matches!(state, TokenState::Fresh | TokenState::Stale), "{state:?} after {second} s");
         sleep(Duration::from_secs(1)).await;
     }
 }
@@ -166,7 +169,7 @@ async fn t10_keep_warm_succeeds_a_rejected_token() {
     let handle = issuer.layer().handle();
     let warm = handle.keep_warm();
     sleep(Duration::from_secs(100)).await;
-    handle.reject(&handle.token().await.unwrap());
+    handle.invalidate(&handle.token().await.unwrap());
     assert_eq!(handle.status().state, TokenState::Missing);
     sleep(Duration::from_secs(1)).await;
     assert_eq!((issuer.requests(), handle.status().state), (2, TokenState::Fresh));

@@ -9,7 +9,7 @@ use tokio::{
     time::{Instant, sleep, sleep_until, timeout},
 };
 use tower::{Layer, ServiceBuilder, ServiceExt};
-use tower_outbound_auth::{AuthError, Clock, ErrorKind, RefreshPolicy};
+use tower_outbound_auth::{AuthError, ErrorKind, token::RefreshPolicy};
 
 use crate::support::{Issuer, api, get};
 
@@ -78,7 +78,7 @@ async fn t1_callers_on_many_threads_share_the_first_token() {
     for round in 0..ROUNDS {
         let issuer = quick();
         let (_, api) = api(&issuer, Duration::ZERO);
-        let layer = issuer.builder().clock(Clock::Coarse).build().unwrap();
+        let layer = issuer.builder().build().unwrap();
         let responses = race(|| layer.clone().layer(api.clone()).oneshot(get("/a"))).await;
         assert!(responses.iter().all(|response| response.as_ref().unwrap().status() == StatusCode::OK));
         assert_eq!(issuer.requests(), 1, "in round {round}");
@@ -88,14 +88,14 @@ async fn t1_callers_on_many_threads_share_the_first_token() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 8)]
 async fn t1_callers_on_many_threads_share_the_successor_of_a_rejected_token() {
     let issuer = quick();
-    let handle = issuer.builder().clock(Clock::Coarse).build().unwrap().handle();
+    let handle = issuer.builder().build().unwrap().handle();
     for round in 1..=ROUNDS {
         let token = handle.token().await.unwrap();
         assert_eq!(issuer.requests(), round);
         let reject_and_ask = || {
             let (handle, token) = (handle.clone(), token.clone());
             async move {
-                handle.reject(&token);
+                handle.invalidate(&token);
                 handle.token().await.unwrap().expose_secret().to_owned()
             }
         };
@@ -107,7 +107,7 @@ async fn t1_callers_on_many_threads_share_the_successor_of_a_rejected_token() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 8)]
 async fn t14_callers_on_many_threads_start_one_fetch_for_one_rotation() {
     let issuer = quick();
-    let handle = issuer.builder().clock(Clock::Coarse).build().unwrap().handle();
+    let handle = issuer.builder().build().unwrap().handle();
     handle.token().await.unwrap();
     for round in 1..=ROUNDS {
         issuer.rotate();
@@ -219,11 +219,12 @@ async fn t3_a_refusal_costs_one_try_and_all_waiters_share_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 8)]
 async fn t3_callers_on_many_threads_share_one_failure() {
-    let policy = RefreshPolicy::default().attempts(1).cool_down(Duration::from_secs(3600), Duration::from_secs(3600));
+    let policy =
+        RefreshPolicy::default().attempts(1).failure_backoff(Duration::from_secs(3600), Duration::from_secs(3600));
     for round in 0..ROUNDS {
         let issuer = quick();
         issuer.set(|settings| settings.failure = Some(AuthError::new(ErrorKind::Unavailable, "down")));
-        let handle = issuer.builder().clock(Clock::Coarse).refresh(policy.clone()).build().unwrap().handle();
+        let handle = issuer.builder().refresh(policy.clone()).build().unwrap().handle();
         let ask = || {
             let handle = handle.clone();
             async move { handle.token().await.unwrap_err().kind() }

@@ -14,7 +14,10 @@ use std::{
 use http::{Request, StatusCode, header::AUTHORIZATION};
 use tokio::time::{Instant, sleep, timeout};
 use tower::{Layer, ServiceExt, service_fn, util::ServiceFn};
-use tower_outbound_auth::{AccessToken, AuthError, AuthLayer, Clock, FetchRequest, TokenSource};
+use tower_outbound_auth::{
+    AuthError, AuthLayer,
+    token::{AccessToken, FetchRequest, TokenSource},
+};
 
 use crate::support::{Answering, Body, Issuer, ORIGIN, answer, api, get};
 
@@ -33,7 +36,7 @@ impl Dated {
     }
 
     fn layer(&self) -> AuthLayer {
-        AuthLayer::builder(self.clone()).origin(ORIGIN).clock(Clock::Tokio).build().unwrap()
+        AuthLayer::builder(self.clone()).origin(ORIGIN).build().unwrap()
     }
 
     /// An API that answers 401 to a token after its end.
@@ -50,10 +53,10 @@ impl Dated {
 }
 
 impl TokenSource for Dated {
-    fn fetch<'a>(
-        &'a self,
-        _request: FetchRequest<'a>,
-    ) -> Pin<Box<dyn Future<Output = Result<AccessToken, AuthError>> + Send + 'a>> {
+    fn fetch(
+        &self,
+        _request: FetchRequest,
+    ) -> Pin<Box<dyn Future<Output = Result<AccessToken, AuthError>> + Send + '_>> {
         Box::pin(async {
             self.requests.fetch_add(1, SeqCst);
             sleep(self.latency).await;

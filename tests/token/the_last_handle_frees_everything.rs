@@ -9,7 +9,10 @@ use std::{
 
 use tokio::{runtime::Handle, task::yield_now, time::sleep};
 use tower::{Layer, ServiceExt};
-use tower_outbound_auth::{AccessToken, AuthError, AuthLayer, Clock, FetchRequest, TokenSource};
+use tower_outbound_auth::{
+    AuthError, AuthLayer,
+    token::{AccessToken, FetchRequest, TokenSource},
+};
 
 use crate::support::{Issuer, ORIGIN, api, get};
 
@@ -20,10 +23,10 @@ struct Watched {
 }
 
 impl TokenSource for Watched {
-    fn fetch<'a>(
-        &'a self,
-        request: FetchRequest<'a>,
-    ) -> Pin<Box<dyn Future<Output = Result<AccessToken, AuthError>> + Send + 'a>> {
+    fn fetch(
+        &self,
+        request: FetchRequest,
+    ) -> Pin<Box<dyn Future<Output = Result<AccessToken, AuthError>> + Send + '_>> {
         self.issuer.fetch(request)
     }
 }
@@ -32,7 +35,7 @@ fn watched(issuer: &Issuer) -> (Weak<()>, AuthLayer) {
     let alive = Arc::new(());
     let watch = Arc::downgrade(&alive);
     let source = Watched { issuer: issuer.clone(), _alive: alive };
-    (watch, AuthLayer::builder(source).origin(ORIGIN).clock(Clock::Tokio).build().unwrap())
+    (watch, AuthLayer::builder(source).origin(ORIGIN).build().unwrap())
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,7 +9,9 @@ use tokio::{
 };
 use tower::{Layer, ServiceExt};
 use tower_outbound_auth::{
-    AuthError, Credentials, ErrorKind, RefreshPolicy, SignRules, TimestampHmac, TokenHandle, TokenState,
+    AuthError, Credentials, ErrorKind,
+    signing::{SignRules, TimestampHmac},
+    token::{RefreshPolicy, TokenHandle, TokenState},
 };
 
 use crate::support::{Issuer, api, get};

@@ -183,7 +183,7 @@ fn a_connection_is_kept_for_a_day_at_most() {
 
 #[test]
 fn of_several_errors_the_first_is_reported() {
-    let builder = Transport::builder().root_certificates("").proxy("").identity("", "");
+    let builder = HttpsClient::builder().root_certificates("").proxy("").identity("", "");
     assert!(format!("{builder:?}").contains("mistake: Some("));
     refused(builder, "`root_certificates`: no certificate", &[]);
 }

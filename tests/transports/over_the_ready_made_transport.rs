@@ -7,9 +7,10 @@ use http::Version;
 use http_body_util::Full;
 use tower::Layer;
 use tower_outbound_auth::{
-    AuthError, AuthLayer, BoxError, Credentials, ErrorKind, FetchRequest, TokenSource,
+    AuthError, AuthLayer, BoxError, Credentials, ErrorKind,
     client::{HttpsClient, HttpsClientBuilder},
     oauth::ClientCredentialsGrant,
+    token::{FetchRequest, TokenSource},
 };
 
 use crate::{
@@ -25,7 +26,7 @@ async fn one_transport_carries_tokens_and_requests_in_the_version_that_alpn_agre
     for (offered, version) in [(H2_AND_H1, Version::HTTP_2), (&H2_AND_H1[1..], Version::HTTP_11)] {
         let (server, authority) = (Server::new(), Authority::new()?);
         let origin = authority.listen(server.clone(), offered, None).await?;
-        let transport = trusting(&authority).idle_timeout(A_MINUTE).build()?;
+        let transport = trusting(&authority).pool_idle_timeout(A_MINUTE).build()?;
         let client = authenticated(&origin, &transport)?.layer(transport);
         is_authenticated::<_, Full<Bytes>, _>(client, &origin, &server, version).await?;
         assert!(server.connections() <= 2, "{} connections, though they are kept", server.connections());
@@ -136,7 +137,7 @@ pub(crate) fn trusting(authority: &Authority) -> HttpsClientBuilder {
 }
 
 /// A layer that authenticates there, over this transport.
-pub(crate) fn authenticated(origin: &str, transport: &Transport) -> Result<AuthLayer, AuthError> {
+pub(crate) fn authenticated(origin: &str, transport: &HttpsClient) -> Result<AuthLayer, AuthError> {
     AuthLayer::builder(source(origin, transport)?).origin(origin).build()
 }
 

@@ -9,7 +9,9 @@ use tokio_stream::StreamExt;
 use tonic::{Code, Request, Status, Streaming, body::Body, client::Grpc, transport::Channel};
 use tower::{Layer, Service, ServiceBuilder, util::BoxCloneSyncService};
 use tower_outbound_auth::{
-    AuthError, AuthLayer, AuthLayerBuilder, BoxError, ErrorKind, NoReplay, Rejection, ReplayBody,
+    AuthError, AuthLayer, AuthLayerBuilder, BoxError, ErrorKind,
+    rejection::Rejection,
+    replay::{NoReplay, ReplayBody},
 };
 
 use crate::{
@@ -131,7 +133,7 @@ async fn r12_a_status_in_the_trailers_of_a_begun_stream_is_for_the_caller_to_rep
     let end = begun.message().await.err().map(|status| status.code());
     assert_eq!((end, echo.issuer.requests()), (Some(Code::Unauthenticated), 1));
 
-    layer.handle().reject(&token);
+    layer.handle().invalidate(&token);
     let mut next = late(&client).await?;
     assert_eq!(next.message().await?.as_deref(), Some(&b"begun"[..]));
     assert_eq!((next.message().await?, echo.issuer.requests()), (None, 2));

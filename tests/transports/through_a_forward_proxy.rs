@@ -6,7 +6,12 @@ use bytes::Bytes;
 use http::Version;
 use http_body_util::Full;
 use tower::Layer;
-use tower_outbound_auth::{Credentials, FetchRequest, TokenSource, client::HttpsClient, oauth::ClientCredentialsGrant};
+use tower_outbound_auth::{
+    Credentials,
+    client::HttpsClient,
+    oauth::ClientCredentialsGrant,
+    token::{FetchRequest, TokenSource},
+};
 
 use crate::{
     authenticated::{A_MINUTE, TestResult, is_authenticated},
@@ -118,7 +123,7 @@ async fn a_proxy_that_makes_no_tunnel_is_named_with_the_reason() -> TestResult {
         assert!(!proxy.asked().is_empty());
     }
     let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
-    let transport = Transport::builder().proxy(&format!("http://{closed}")).build()?;
+    let transport = HttpsClient::builder().proxy(&format!("http://{closed}")).build()?;
     let error = refused("https://login.bank.example", &transport).await?;
     assert!(error.to_string().contains(&format!("through the proxy at http://{closed}")), "{error}");
     Ok(())

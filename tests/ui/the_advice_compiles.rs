@@ -11,7 +11,10 @@ use http::{Request, Response};
 use http_body_util::{BodyExt, Full, combinators::BoxBody};
 use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_outbound_auth::{
-    AuthLayer, BoxError, Credentials, EmptyBody, NoReplay, SignRules, TimestampHmac, oauth::ClientCredentialsGrant,
+    AuthLayer, BoxError, Credentials,
+    oauth::ClientCredentialsGrant,
+    replay::{EmptyBody, NoReplay},
+    signing::{SignRules, TimestampHmac},
 };
 
 use crate::support::{Issuer, ORIGIN};

@@ -15,7 +15,12 @@ use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use tokio::time::{Instant, sleep};
 use tower::{Layer, Service, ServiceExt, service_fn, util::BoxCloneService};
-use tower_outbound_auth::{BoxError, Credentials, SignRules, TimestampHmac, TokenHandle, paynet::RejectionLayer};
+use tower_outbound_auth::{
+    BoxError, Credentials,
+    paynet::RejectionLayer,
+    signing::{SignRules, TimestampHmac},
+    token::TokenHandle,
+};
 
 use super::layers::Spans;
 use crate::support::{Body, Issuer, ORIGIN, Seen};

@@ -7,11 +7,7 @@ use http::{Request, Version};
 use http_body_util::{BodyExt, Full};
 use tokio::time::timeout;
 use tower::{Layer, ServiceExt};
-use tower_outbound_auth::{
-    Auth, AuthError, AuthLayer, BoxError, Credentials, NotReplayed, RefreshPolicy, TokenHandle,
-    client::{HttpsClient, HttpsClientBuilder},
-    oauth::ClientCredentialsGrant,
-};
+use tower_outbound_auth::{Auth, AuthError, AuthLayer, BoxError, Credentials, client::{HttpsClient, HttpsClientBuilder}, oauth::ClientCredentialsGrant, rejection::NotReplayed, token::{RefreshPolicy, TokenHandle}};
 
 #[derive(Clone)]
 pub(crate) struct User {
@@ -31,7 +27,7 @@ pub(crate) struct Answer {
 
 impl User {
     /// Connections are kept, as an API's are. After a failed fetch there is a long rest.
-    pub(crate) fn new(transport: TransportBuilder, origin: &str) -> Result<Self, AuthError> {
+    pub(crate) fn new(transport: HttpsClientBuilder, origin: &str) -> Result<Self, AuthError> {
         Self::with(transport, origin, origin)
     }
 
@@ -39,7 +35,7 @@ impl User {
         let transport = transport.pool_idle_timeout(Duration::from_secs(60)).build()?;
         let source = ClientCredentialsGrant::builder(&format!("{tokens}/token"), Credentials::new("client", SECRET));
         let rest = Duration::from_secs(600);
-        let policy = RefreshPolicy::default().cool_down(rest, rest);
+        let policy = RefreshPolicy::default().failure_backoff(rest, rest);
         let source = source.transport(transport.clone()).build()?;
         let layer = AuthLayer::builder(source).origin(origin).refresh(policy).build()?;
         Ok(Self { handle: layer.handle(), client: layer.layer(transport), origin: origin.to_owned() })

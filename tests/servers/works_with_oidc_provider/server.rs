@@ -12,11 +12,7 @@ use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use serde::{Deserialize, de::DeserializeOwned};
 use tower::{Layer, Service, ServiceExt};
-use tower_outbound_auth::{
-    AccessToken, Auth, AuthError, AuthLayer, BoxError, Credentials, ErrorKind, FetchRequest, TokenHandle, TokenSource,
-    client::{HttpsClient, HttpsClientBuilder},
-    oauth::{ClientCredentialsGrant, ClientCredentialsGrantBuilder},
-};
+use tower_outbound_auth::{Auth, AuthError, AuthLayer, BoxError, Credentials, ErrorKind, client::{HttpsClient, HttpsClientBuilder}, oauth::{ClientCredentialsGrant, ClientCredentialsGrantBuilder}, token::{AccessToken, FetchRequest, TokenHandle, TokenSource}};
 
 #[derive(Deserialize)]
 pub(crate) struct Server {

@@ -9,11 +9,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use tower::{Layer, ServiceBuilder, ServiceExt, util::BoxCloneSyncService};
-use tower_outbound_auth::{
-    Auth, AuthLayer, BoxError, Clock, Credentials, RefreshPolicy, Rejection,
-    oauth::{ClientAuth, ClientCredentialsGrant, ClientCredentialsGrantBuilder},
-    paynet,
-};
+use tower_outbound_auth::{Auth, AuthLayer, BoxError, Credentials, paynet, oauth::{ClientAuth, ClientCredentialsGrant, ClientCredentialsGrantBuilder}, rejection::Rejection, token::RefreshPolicy};
 
 use super::{reads_bodies::read_json, server::Server};
 
@@ -43,8 +39,7 @@ impl User {
             Credentials::new(id, secret.to_owned()),
         );
         let auth = AuthLayer::builder(setting.source(source).build().unwrap())
-            .origin(&format!("http://{}", server.address))
-            .clock(Clock::Tokio);
+            .origin(&format!("http://{}", server.address));
         let policy = RefreshPolicy::default();
         let auth = match setting {
             Setting::ClientAuth(_) => auth.refresh(policy.attempts(1)),

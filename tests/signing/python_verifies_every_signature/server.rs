@@ -19,8 +19,9 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 use tower::{ServiceBuilder, ServiceExt};
 use tower_outbound_auth::{
-    Auth, AuthError, BoxError, Credentials, TokenHandle,
+    Auth, AuthError, BoxError, Credentials,
     paynet::{self, Environment, RejectionLayer, Rejections, X_FIID},
+    token::TokenHandle,
 };
 
 /// `tests/vendor/server.py`; it ends with this.

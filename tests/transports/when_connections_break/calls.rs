@@ -3,7 +3,7 @@
 use std::{thread, time::Duration};
 
 use tokio::runtime::{Builder, Runtime};
-use tower_outbound_auth::{BoxError, TokenState, client::HttpsClient};
+use tower_outbound_auth::{BoxError, client::HttpsClient, token::TokenState};
 
 use super::{
     TestResult, check, each,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use tower_outbound_auth::{AuthLayer, BoxError, NotReplayed, RefreshPolicy, client::HttpsClient};
+use tower_outbound_auth::{AuthLayer, BoxError, client::HttpsClient, rejection::NotReplayed, token::RefreshPolicy};
 
 use super::{
     TestResult,
@@ -77,7 +77,7 @@ async fn r6_a_401_whose_token_exchange_is_cut_off_at_any_byte_is_the_callers() -
             let source = source(&tokens, Framing::Length).build()?;
             let policy = RefreshPolicy::default().attempts(1);
             let layer = AuthLayer::builder(source).origin(&proxy.origin()).refresh(policy).build()?;
-            let refused = Answer { status: StatusCode::UNAUTHORIZED, not_replayed: Some(NotReplayed::RefreshFailed) };
+            let refused = Answer { status: StatusCode::UNAUTHORIZED, not_replayed: Some(NotReplayed::FetchFailed) };
             let answer = User::of(&proxy, &api, &layer).call(server::NEVER).await?;
             check(answer == refused, answer)?;
             check(proxy.count("Bearer ttt") == 1 && tokens.connections() == 2, tokens.connections())
@@ -87,7 +87,7 @@ async fn r6_a_401_whose_token_exchange_is_cut_off_at_any_byte_is_the_callers() -
 }
 
 /// How many bytes of the request and of the answer the first half of a replayed call takes.
-async fn refused_exchange(transport: &Transport) -> Result<[usize; 2], BoxError> {
+async fn refused_exchange(transport: &HttpsClient) -> Result<[usize; 2], BoxError> {
     let [request, answer] = first_exchange(transport, REVOKED).await?;
     // Both tokens are of one length, and the answer to the second is a 200, with another reason.
     let longer = "401 Unauthorized".len() - "200 OK".len();

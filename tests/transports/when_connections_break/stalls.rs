@@ -5,8 +5,11 @@ use std::{net::SocketAddr, time::Duration};
 use http::StatusCode;
 use tokio::{net::TcpListener, time::timeout};
 use tower_outbound_auth::{
-    AuthError, AuthLayer, AuthLayerBuilder, Credentials, ErrorKind, FetchRequest, NotReplayed, RefreshPolicy,
-    TokenSource, client::HttpsClient, oauth::ClientCredentialsGrant,
+    AuthError, AuthLayer, AuthLayerBuilder, Credentials, ErrorKind,
+    client::HttpsClient,
+    oauth::ClientCredentialsGrant,
+    rejection::NotReplayed,
+    token::{FetchRequest, RefreshPolicy, TokenSource},
 };
 
 use super::{
@@ -120,7 +123,7 @@ async fn s7_a_call_waits_for_a_held_up_token_no_longer_than_it_may() -> TestResu
         let layer =
             patient(source(&tokens, Framing::Length).build()?).origin(&api.origin()).max_wait(A_WHILE).build()?;
         let answer = User::of(&api, &transport, &layer).call(server::NEVER).await?;
-        let refused = Answer { status: StatusCode::UNAUTHORIZED, not_replayed: Some(NotReplayed::RefreshFailed) };
+        let refused = Answer { status: StatusCode::UNAUTHORIZED, not_replayed: Some(NotReplayed::FetchFailed) };
         check(answer == refused && api.connections() == 1, answer)
     })
     .await
@@ -161,9 +164,9 @@ async fn check_bound(address: SocketAddr) -> TestResult {
 }
 
 /// A fetch of this layer may take as long as it likes.
-fn patient(source: ClientCredentials) -> AuthLayerBuilder {
+fn patient(source: ClientCredentialsGrant) -> AuthLayerBuilder {
     let rest = Duration::from_secs(600);
-    AuthLayer::builder(source).any_origin().refresh(RefreshPolicy::default().cool_down(rest, rest))
+    AuthLayer::builder(source).any_origin().refresh(RefreshPolicy::default().failure_backoff(rest, rest))
 }
 
 fn faults() -> impl Iterator<Item = Fault> {

@@ -13,8 +13,10 @@ use http::Request;
 use http_body_util::{BodyExt, Full};
 use tower::{Layer, ServiceExt};
 use tower_outbound_auth::{
-    Auth, AuthError, BoxError, Credentials, ErrorKind, FetchRequest, TokenSource, client::HttpsClient,
+    Auth, AuthError, BoxError, Credentials, ErrorKind,
+    client::HttpsClient,
     oauth::ClientCredentialsGrant,
+    token::{FetchRequest, TokenSource},
 };
 
 use super::{

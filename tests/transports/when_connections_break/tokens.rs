@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use tower_outbound_auth::{AuthLayer, ErrorKind, FetchRequest, RefreshPolicy, TokenSource};
+use tower_outbound_auth::{
+    AuthLayer, ErrorKind,
+    token::{FetchRequest, RefreshPolicy, TokenSource},
+};
 
 use super::{
     TestResult, check, each,
@@ -56,7 +59,7 @@ async fn t9_a_fetch_that_is_cut_off_each_time_ends_with_its_third_try() -> TestR
     each(faults, |(framing, fault)| async move {
         let proxy = Proxy::before(server, &[Some(fault); 9]).await?;
         let rest = Duration::from_secs(600);
-        let policy = RefreshPolicy::default().cool_down(rest, rest);
+        let policy = RefreshPolicy::default().failure_backoff(rest, rest);
         let layer = AuthLayer::builder(source(&proxy, framing).build()?).any_origin().refresh(policy).build()?;
         for _ in 0..2 {
             let error = layer.handle().token().await.err().ok_or("a token all the same")?;

@@ -8,9 +8,11 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy;
 use tower::{Layer, ServiceExt};
 use tower_outbound_auth::{
-    Auth, AuthError, AuthLayer, BoxError, Credentials, NotReplayed, TokenHandle, TokenState,
+    Auth, AuthError, AuthLayer, BoxError, Credentials,
     client::HttpsClient,
     oauth::{ClientCredentialsGrant, ClientCredentialsGrantBuilder},
+    rejection::NotReplayed,
+    token::{TokenHandle, TokenState},
 };
 
 use super::{

@@ -4,7 +4,7 @@
 use http::{Request, Response};
 use hyper::body::Incoming;
 use tower::{Layer, Service, service_fn};
-use tower_outbound_auth::{AuthLayer, BoxError, EmptyBody};
+use tower_outbound_auth::{AuthLayer, BoxError, replay::EmptyBody};
 
 fn client<S: Service<Request<Incoming>>>(_service: S) {}
 

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use tower_outbound_auth::{AccessToken, AuthError, AuthLayer, FetchRequest};
+use tower_outbound_auth::{AuthError, AuthLayer, token::{AccessToken, FetchRequest}};
 
 fn layer() -> Result<AuthLayer, AuthError> {
-    let source = |_: FetchRequest<'_>| AccessToken::new("made-by-hand", Some(Duration::from_secs(600)));
+    let source = |_: FetchRequest| AccessToken::new("made-by-hand", Some(Duration::from_secs(600)));
     AuthLayer::builder(source).origin("https://api.example.com").build()
 }
 

@@ -1,7 +1,7 @@
 //! says: `Credentials` makes no signatures
 //! says: `TimestampHmac::sha256(credentials)` signs as PayNet wants it
 
-use tower_outbound_auth::{AuthError, AuthLayer, Credentials, SignRules, oauth::ClientCredentialsGrant};
+use tower_outbound_auth::{AuthError, AuthLayer, Credentials, oauth::ClientCredentialsGrant, signing::SignRules};
 
 fn layer(source: ClientCredentialsGrant, credentials: Credentials) -> Result<AuthLayer, AuthError> {
     AuthLayer::builder(source).origin("https://api.example.com").sign(SignRules::all(), credentials).build()
