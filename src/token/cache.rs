@@ -1,5 +1,7 @@
 //! The current token and the fetch under way: a state machine without I/O.
 
+mod state;
+
 use std::{
     mem,
     sync::{Arc, PoisonError, atomic::Ordering::Relaxed},
@@ -8,6 +10,8 @@ use std::{
 
 use http::HeaderValue;
 
+pub(super) use self::state::Record;
+use self::state::{Standing, State};
 use crate::{
     error::AuthError,
     rejection::NotReplayed,
@@ -16,7 +20,7 @@ use crate::{
         AccessToken,
         budget::{Budget, SentWith},
         cached::CachedToken,
-        policy::{Life, MIN_FETCH_INTERVAL},
+        policy::Life,
         sync::{AtomicBool, Guard, Mutex, MutexGuard, Swap},
         waiters::{Flight, Trigger, Waiter},
     },
@@ -82,65 +86,12 @@ pub(crate) struct TokenCache {
     fetch_limit: Duration,
 }
 
-#[derive(Debug)]
-struct State {
-    flight: Option<Arc<Flight>>,
-    /// The newest token, in use or not.
-    newest: Option<Arc<CachedToken>>,
-    standing: Standing,
-    /// Of the newest token, without an acceptance between them.
-    rejections_in_a_row: u32,
-    budget: Budget,
-    /// Whether a warning was given since the budget was last full.
-    has_warned: bool,
-    backoff: Option<Backoff>,
-    failures_in_a_row: u32,
-    record: Record,
-}
-
-/// What becomes of the newest token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
-    InUse,
-    /// Rejected twice in a row. It comes back into use if the fetch of its successor fails.
-    Retired,
-    /// By the user, for good.
-    Invalidated,
-}
-
-#[derive(Debug)]
-struct Backoff {
-    until: Instant,
-    generation: u64,
-    error: AuthError,
-}
-
-/// What is counted for `TokenStatus`.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Record {
-    pub(super) issued: u64,
-    pub(super) failures: u64,
-    /// `None` if the last fetch brought a token.
-    pub(super) last_error: Option<AuthError>,
-}
-
 impl TokenCache {
     pub(super) fn new((burst, refill): (u32, Duration), fetch_limit: Duration) -> Self {
-        let state = State {
-            flight: None,
-            newest: None,
-            standing: Standing::InUse,
-            rejections_in_a_row: 0,
-            budget: Budget::new(burst, refill),
-            has_warned: false,
-            backoff: None,
-            failures_in_a_row: 0,
-            record: Record::default(),
-        };
         Self {
             current: Swap::default(),
             awaits_acceptance: AtomicBool::new(false),
-            state: Mutex::new(state),
+            state: Mutex::new(State::new(Budget::new(burst, refill))),
             fetch_limit,
         }
     }
@@ -165,7 +116,7 @@ impl TokenCache {
         if let Some(flight) = &state.flight {
             return Answer::Joined(Waiter::new(Arc::clone(flight)));
         }
-        if !forced && let Some(backoff) = state.backoff(asker) {
+        if !forced && let Some(backoff) = state.backoff(asker.now.instant, asker.generation) {
             return Answer::BackingOff(backoff.error_at(asker.now.instant));
         }
         if !asker.can_fetch {
@@ -191,7 +142,7 @@ impl TokenCache {
     /// A response rejected the token of its request; `replayable` says whether that can be sent again.
     pub(crate) fn rejected(&self, sent: SentWith, replayable: bool, asker: Asker) -> AfterRejection {
         let mut state = self.state();
-        let is_newest = state.newest.as_ref().is_some_and(|newest| newest.has_value_of_version(sent.version));
+        let is_newest = state.is_newest(sent.version);
         if is_newest {
             state.rejections_in_a_row = state.rejections_in_a_row.saturating_add(1);
             self.awaits_acceptance.store(true, Relaxed);
@@ -211,7 +162,7 @@ impl TokenCache {
             let replay = usable.is_some() && is_first;
             if replay { AfterRejection::ReplayNow } else { AfterRejection::Return(reason) }
         };
-        if !asker.can_fetch || state.backoff(asker).is_some() {
+        if !asker.can_fetch || state.backoff(asker.now.instant, asker.generation).is_some() {
             return not_now(NotReplayed::FetchFailed);
         }
         // Where no token is usable, any request would begin a fetch.
@@ -238,7 +189,7 @@ impl TokenCache {
     #[cold]
     fn note_acceptance(&self, sent: SentWith, now: Instant) {
         let mut state = self.state();
-        if state.newest.as_ref().is_some_and(|newest| newest.has_value_of_version(sent.version)) {
+        if state.is_newest(sent.version) {
             state.rejections_in_a_row = 0;
         }
         state.budget.accepted(sent, now);
@@ -248,7 +199,7 @@ impl TokenCache {
     /// A replayed request was rejected too, or there was nothing new to replay it with.
     pub(crate) fn replay_rejected(&self, version: u32, now: Instant) {
         let mut state = self.state();
-        if state.newest.as_ref().is_some_and(|newest| newest.has_value_of_version(version)) {
+        if state.is_newest(version) {
             state.rejections_in_a_row = state.rejections_in_a_row.saturating_add(1);
             self.awaits_acceptance.store(true, Relaxed);
         }
@@ -339,12 +290,7 @@ impl TokenCache {
     ) -> Arc<CachedToken> {
         let added = Arc::new(CachedToken::new(token, header, life, state.newest.as_deref(), generation));
         self.current.store(Some(Arc::clone(&added)));
-        state.budget.fetched(added.version);
-        state.newest = Some(Arc::clone(&added));
-        state.standing = Standing::InUse;
-        state.rejections_in_a_row = 0;
-        state.failures_in_a_row = 0;
-        state.record.issued = added.version.into();
+        state.add(Arc::clone(&added));
         added
     }
 
@@ -365,48 +311,5 @@ impl TokenCache {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    /// The backoff, while it lasts. A rotation of the secret ends it: the failure was the old secret's.
-    fn backoff(&self, asker: Asker) -> Option<&Backoff> {
-        let lasts = |backoff: &&Backoff| asker.now.instant < backoff.until && asker.generation <= backoff.generation;
-        self.backoff.as_ref().filter(lasts)
-    }
-
-    /// Notes a failed fetch; the error as those who waited get it. Without a backoff the next fetch may begin at once, but
-    /// for an early one.
-    fn fail(&mut self, error: AuthError, backoff: Option<Duration>, generation: u64, now: Moment) -> AuthError {
-        self.budget.fetch_failed(now.instant);
-        self.record.failures = self.record.failures.saturating_add(1);
-        self.record.last_error = Some(error.clone());
-        if let Some(newest) = &self.newest {
-            let until = newest.age(now).saturating_add(backoff.unwrap_or(MIN_FETCH_INTERVAL));
-            newest.postpone_refresh(until, generation);
-        }
-        let Some(wait) = backoff else {
-            return error;
-        };
-        self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
-        let backoff = Backoff { until: after(now.instant, wait), generation, error };
-        let told = backoff.error_at(now.instant);
-        self.backoff = Some(backoff);
-        told
-    }
-
-    fn awaits_acceptance(&self) -> bool {
-        self.rejections_in_a_row > 0 || self.budget.awaits_acceptance()
-    }
-}
-
-impl Backoff {
-    fn left(&self, now: Instant) -> Duration {
-        self.until.saturating_duration_since(now)
-    }
-
-    /// The error, telling how long the backoff still lasts.
-    fn error_at(&self, now: Instant) -> AuthError {
-        self.error.clone().with_retry_after(Some(self.left(now)))
     }
 }
