@@ -52,12 +52,14 @@ impl Budget {
     /// Takes a unit to renew this token, if there is one.
     pub(super) fn take(&mut self, old_version: u32, replayable: bool, now: Instant) -> bool {
         self.settle(now);
+        // A token that is to be renewed before any request was accepted with it has lost the unit that it cost. Where the
+        // burst is 1, no other could ever be regained.
+        self.out.retain(|renewal| renewal.new_version != Some(old_version) || renewal.first_accepted.is_some());
+        self.regain(now);
         if self.bank < 1.0 {
             return false;
         }
         self.bank -= 1.0;
-        // A token that is renewed before any request was accepted with it has lost the unit that it cost.
-        self.out.retain(|renewal| renewal.new_version != Some(old_version) || renewal.first_accepted.is_some());
         self.out.push(Renewal {
             old_version,
             began: now,
@@ -183,7 +185,9 @@ mod tests {
         /// Renews this token, by a fetch that takes no time.
         fn renew(&mut self, version: u32, seconds: f64) -> bool {
             let may = self.take(version, seconds);
-            self.budget.fetched(version + 1);
+            if may {
+                self.budget.fetched(version + 1);
+            }
             may
         }
 
@@ -295,6 +299,14 @@ mod tests {
         scene.accept(3, true, 0.2, 0.3);
         let left = scene.left(1.4);
         assert!((3.0..3.2).contains(&left), "{left}");
+    }
+
+    #[test]
+    fn r5_with_a_burst_of_one_an_api_that_rejects_everything_is_tried_again_after_each_refill() {
+        let mut scene = Scene { budget: Budget::new(1, Duration::from_secs(10)), ..Scene::new() };
+        assert!(scene.renew(1, 0.0));
+        assert_eq!([5.0, 14.9, 15.1].map(|now| scene.renew(2, now)), [false, false, true]);
+        assert_eq!([16.0, 25.9, 26.1].map(|now| scene.renew(3, now)), [false, false, true]);
     }
 
     #[test]
