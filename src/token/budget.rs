@@ -72,8 +72,10 @@ impl Budget {
         true
     }
 
-    /// The fetch under way has brought this token.
+    /// The fetch under way, whatever began it, has brought this token. A renewal whose token no request was accepted with
+    /// by now has lost its unit: nothing more would ever be heard of it.
     pub(super) fn fetched(&mut self, new_version: u32) {
+        self.out.retain(|renewal| renewal.new_version.is_none() || renewal.first_accepted.is_some());
         if let Some(renewal) = self.out.iter_mut().find(|renewal| renewal.new_version.is_none()) {
             renewal.new_version = Some(new_version);
         }
@@ -299,6 +301,18 @@ mod tests {
         scene.accept(3, true, 0.2, 0.3);
         let left = scene.left(1.4);
         assert!((3.0..3.2).contains(&left), "{left}");
+    }
+
+    #[test]
+    fn r5_a_token_that_nobody_used_until_its_successor_was_there_has_lost_its_unit_and_no_more() {
+        let mut scene = Scene::new();
+        for day in 0..10_u16 {
+            let version = u32::from(day) * 2 + 1;
+            assert!(scene.renew(version, f64::from(day) * 86_400.0), "day {day}");
+            // It expires unused, and a request that finds none fetches the next.
+            scene.budget.fetched(version + 2);
+        }
+        assert!((scene.left(1e6) - 4.0).abs() < 1e-9);
     }
 
     #[test]
