@@ -1,6 +1,6 @@
 //! The renewal budget: how many token fetches rejected requests may cause (guarantee R5).
 
-use std::time::Duration;
+use std::{mem, time::Duration};
 
 use crate::time::Instant;
 
@@ -12,6 +12,8 @@ pub(super) struct Budget {
     bank: f64,
     counted_at: Option<Instant>,
     out: Vec<Renewal>,
+    /// Whether a warning was given since a unit was last taken while nothing was spent.
+    has_warned: bool,
 }
 
 /// A fetch that a rejection caused, and what is known of its use. It holds one unit.
@@ -46,12 +48,13 @@ pub(crate) struct SentWith {
 
 impl Budget {
     pub(super) fn new(burst: u32, refill: Duration) -> Self {
-        Self { burst, refill, bank: f64::from(burst), counted_at: None, out: Vec::new() }
+        Self { burst, refill, bank: f64::from(burst), counted_at: None, out: Vec::new(), has_warned: false }
     }
 
     /// Takes a unit to renew this token, if there is one.
     pub(super) fn take(&mut self, old_version: u32, replayable: bool, now: Instant) -> bool {
         self.settle(now);
+        let is_full = self.out.is_empty() && self.bank >= f64::from(self.burst);
         // A token that is to be renewed before any request was accepted with it has lost the unit that it cost. Where the
         // burst is 1, no other could ever be regained.
         self.out.retain(|renewal| renewal.new_version != Some(old_version) || renewal.first_accepted.is_some());
@@ -60,6 +63,7 @@ impl Budget {
             return false;
         }
         self.bank -= 1.0;
+        self.has_warned &= !is_full;
         self.out.push(Renewal {
             old_version,
             began: now,
@@ -117,10 +121,9 @@ impl Budget {
         self.out.iter().any(|renewal| !renewal.contradicted || renewal.first_accepted.is_none())
     }
 
-    /// Whether nothing is spent.
-    pub(super) fn is_full(&mut self, now: Instant) -> bool {
-        self.settle(now);
-        self.out.is_empty() && self.bank >= f64::from(self.burst)
+    /// Whether a warning is due that it is used up: once, and once more each time that it is used up after it was full.
+    pub(super) fn warns(&mut self) -> bool {
+        !mem::replace(&mut self.has_warned, true)
     }
 
     /// Judges the renewals whose time has come, each as of that time, and regains units.
@@ -231,7 +234,6 @@ mod tests {
         let now = scene.at(1_000.0);
         scene.budget.fetch_failed(now);
         assert!((scene.left(1_000.0) - 4.0).abs() < 1e-9);
-        assert!(scene.budget.is_full(now));
     }
 
     #[test]
@@ -313,6 +315,28 @@ mod tests {
             scene.budget.fetched(version + 2);
         }
         assert!((scene.left(1e6) - 4.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn r5_a_warning_is_given_once_and_again_after_the_budget_was_full() {
+        let mut scene = Scene::new();
+        let mut use_up = |from: u32, start: f64| {
+            assert_eq!([0, 1, 2, 3, 4].map(|n| scene.renew(from + n, start)), [true, true, true, true, false]);
+            let first = scene.budget.warns();
+            assert!(scene.renew(from + 4, start + 10.1), "one is regained");
+            let second = scene.budget.warns();
+            scene.accept(from + 5, true, start + 10.2, start + 10.2);
+            [first, second]
+        };
+        assert_eq!(use_up(1, 0.0), [true, false]);
+        assert_eq!(use_up(6, 100.0), [true, false]);
+    }
+
+    #[test]
+    fn r5_a_budget_of_nothing_warns_once() {
+        let mut scene = Scene { budget: Budget::new(0, Duration::from_secs(10)), ..Scene::new() };
+        assert!(!scene.renew(1, 0.0) && scene.budget.warns());
+        assert!(!scene.renew(1, 100.0) && !scene.budget.warns());
     }
 
     #[test]

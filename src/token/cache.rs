@@ -3,7 +3,6 @@
 mod state;
 
 use std::{
-    mem,
     sync::{Arc, PoisonError, atomic::Ordering::Relaxed},
     time::Duration,
 };
@@ -215,13 +214,9 @@ impl TokenCache {
         }
     }
 
-    /// Whether a warning is due that tokens are rejected as fast as they are renewed: once, until the budget is full again.
-    pub(crate) fn warns_of_throttling(&self, now: Instant) -> bool {
-        let mut state = self.state();
-        if state.budget.is_full(now) {
-            state.has_warned = false;
-        }
-        !mem::replace(&mut state.has_warned, true)
+    /// Whether a warning is due that tokens are rejected as fast as they are renewed.
+    pub(crate) fn warns_of_throttling(&self) -> bool {
+        self.state().budget.warns()
     }
 
     /// Ends the fetch: publishes its token, or begins a backoff; then wakes everyone who waited.

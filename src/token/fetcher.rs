@@ -103,7 +103,7 @@ impl Fetcher {
                 Renewal::Wait(waiter)
             }
             AfterRejection::Return(reason) => {
-                if reason == NotReplayed::Throttled && self.cache.warns_of_throttling(time::instant()) {
+                if reason == NotReplayed::Throttled && self.cache.warns_of_throttling() {
                     telemetry::throttled(self.name);
                 }
                 Renewal::Return(reason)

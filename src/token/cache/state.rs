@@ -17,8 +17,6 @@ pub(super) struct State {
     /// Of the newest token, without an acceptance between them.
     pub(super) rejections_in_a_row: u32,
     pub(super) budget: Budget,
-    /// Whether a warning was given since the budget was last full.
-    pub(super) has_warned: bool,
     pub(super) backoff: Option<Backoff>,
     pub(super) failures_in_a_row: u32,
     pub(super) record: Record,
@@ -58,7 +56,6 @@ impl State {
             standing: Standing::InUse,
             rejections_in_a_row: 0,
             budget,
-            has_warned: false,
             backoff: None,
             failures_in_a_row: 0,
             record: Record::default(),
