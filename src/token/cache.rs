@@ -8,6 +8,7 @@ use std::{
 };
 
 use http::HeaderValue;
+use tokio::runtime::Id;
 
 pub(super) use self::state::Record;
 use self::state::{Standing, State};
@@ -30,8 +31,8 @@ use crate::{
 pub(crate) struct Asker {
     pub(crate) now: Moment,
     pub(crate) generation: u64,
-    /// Whether there is a runtime to run a fetch in.
-    pub(crate) can_fetch: bool,
+    /// The runtime to run a fetch in, if there is one.
+    pub(crate) runtime: Option<Id>,
 }
 
 /// What a caller gets who wants a token.
@@ -118,7 +119,7 @@ impl TokenCache {
         if !forced && let Some(backoff) = state.backoff(asker.now.instant, asker.generation) {
             return Answer::BackingOff(backoff.error_at(asker.now.instant));
         }
-        if !asker.can_fetch {
+        if asker.runtime.is_none() {
             return Answer::NoRuntime;
         }
         let is_gone = state.standing != Standing::InUse;
@@ -131,7 +132,7 @@ impl TokenCache {
         let mut state = self.state();
         let current = self.current.load_full()?;
         let due = current.needs_refresh(current.age(asker.now), asker.generation);
-        if !due || !asker.can_fetch || state.flight.is_some() {
+        if !due || asker.runtime.is_none() || state.flight.is_some() {
             return None;
         }
         let trigger = if current.is_outdated(asker.generation) { Trigger::Rotated } else { trigger };
@@ -161,7 +162,7 @@ impl TokenCache {
             let replay = usable.is_some() && is_first;
             if replay { AfterRejection::ReplayNow } else { AfterRejection::Return(reason) }
         };
-        if !asker.can_fetch || state.backoff(asker.now.instant, asker.generation).is_some() {
+        if asker.runtime.is_none() || state.backoff(asker.now.instant, asker.generation).is_some() {
             return not_now(NotReplayed::FetchFailed);
         }
         // Where no token is usable, any request would begin a fetch.
@@ -270,7 +271,7 @@ impl TokenCache {
         }
         let rejected = state.newest.as_ref().filter(|_| is_rejected).map(|newest| newest.token.clone());
         let overdue = after(asker.now.instant, self.fetch_limit);
-        let flight = Arc::new(Flight::new(trigger, asker.generation, rejected, overdue));
+        let flight = Arc::new(Flight::new(trigger, asker.generation, rejected, overdue, asker.runtime));
         state.flight = Some(Arc::clone(&flight));
         flight
     }

@@ -143,7 +143,8 @@ impl Fetcher {
     }
 
     fn asker(&self) -> Asker {
-        Asker { now: Moment::now(), generation: self.generation(), can_fetch: Handle::try_current().is_ok() }
+        let runtime = Handle::try_current().ok().map(|runtime| runtime.id());
+        Asker { now: Moment::now(), generation: self.generation(), runtime }
     }
 
     /// Runs the fetch as a task of its own, which no caller can cancel.
@@ -154,7 +155,6 @@ impl Fetcher {
         let span = FetchSpan::new(self.name, guard.flight.trigger.name());
         guard.span = span.clone();
         if let Ok(runtime) = Handle::try_current() {
-            guard.flight.set_runtime(&runtime);
             sync::spawn(&runtime, span.around(guard.run()));
         }
     }

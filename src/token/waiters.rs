@@ -2,7 +2,7 @@
 
 use std::{
     fmt, mem,
-    sync::{Arc, OnceLock, PoisonError},
+    sync::{Arc, PoisonError},
     task::{Context, Poll, Waker},
 };
 
@@ -57,7 +57,8 @@ pub(crate) struct Flight {
     pub(crate) rejected: Option<AccessToken>,
     /// Past its deadline: if it has not ended by then, its runtime has stopped.
     pub(super) overdue: Instant,
-    runtime: OnceLock<Id>,
+    /// The runtime that it runs in.
+    runtime: Option<Id>,
     state: Mutex<State>,
 }
 
@@ -67,18 +68,20 @@ enum State {
 }
 
 impl Flight {
-    pub(super) fn new(trigger: Trigger, generation: u64, rejected: Option<AccessToken>, overdue: Instant) -> Self {
+    pub(super) fn new(
+        trigger: Trigger,
+        generation: u64,
+        rejected: Option<AccessToken>,
+        overdue: Instant,
+        runtime: Option<Id>,
+    ) -> Self {
         let state = Mutex::new(State::Pending(Slab::new()));
-        Self { trigger, generation, rejected, overdue, runtime: OnceLock::new(), state }
-    }
-
-    pub(super) fn set_runtime(&self, runtime: &Handle) {
-        self.runtime.get_or_init(|| runtime.id());
+        Self { trigger, generation, rejected, overdue, runtime, state }
     }
 
     /// Whether its runtime is not the one that asks, which therefore cannot know whether it is still driven.
     pub(super) fn runs_in_another_runtime(&self) -> bool {
-        Handle::try_current().is_ok_and(|here| self.runtime.get().is_some_and(|runtime| *runtime != here.id()))
+        Handle::try_current().is_ok_and(|here| self.runtime.is_some_and(|runtime| runtime != here.id()))
     }
 
     /// Ends the wait of everyone. The first outcome counts.
