@@ -109,22 +109,22 @@ impl TokenCache {
     /// A usable token, or a place among those who wait for one.
     pub(crate) fn ask(&self, trigger: Trigger, asker: Asker) -> Answer {
         let mut state = self.state();
-        let forced = trigger == Trigger::Forced;
-        if !forced && let Some(token) = self.usable(asker.now) {
+        if let Some(token) = self.usable(asker.now).filter(|token| trigger.takes(token)) {
             return Answer::Usable(token);
         }
         if let Some(flight) = &state.flight {
-            return Answer::Joined(Waiter::new(Arc::clone(flight)));
+            return Answer::Joined(Waiter::new(Arc::clone(flight), trigger));
         }
-        if !forced && let Some(backoff) = state.backoff(asker.now.instant, asker.generation) {
+        if trigger != Trigger::Forced
+            && let Some(backoff) = state.backoff(asker.now.instant, asker.generation)
+        {
             return Answer::BackingOff(backoff.error_at(asker.now.instant));
         }
         if asker.runtime.is_none() {
             return Answer::NoRuntime;
         }
-        let is_gone = state.standing != Standing::InUse;
-        let flight = self.begin(&mut state, trigger, forced || is_gone, asker);
-        Answer::Begun(Waiter::new(Arc::clone(&flight)), flight)
+        let flight = self.begin(&mut state, trigger, asker);
+        Answer::Begun(Waiter::new(Arc::clone(&flight), trigger), flight)
     }
 
     /// A fetch for the caller to run, if the successor of the current token is due and nobody fetches it yet.
@@ -136,7 +136,7 @@ impl TokenCache {
             return None;
         }
         let trigger = if current.is_outdated(asker.generation) { Trigger::Rotated } else { trigger };
-        Some(self.begin(&mut state, trigger, false, asker))
+        Some(self.begin(&mut state, trigger, asker))
     }
 
     /// A response rejected the token of its request; `replayable` says whether that can be sent again.
@@ -147,6 +147,7 @@ impl TokenCache {
             state.rejections_in_a_row = state.rejections_in_a_row.saturating_add(1);
             self.awaits_acceptance.store(true, Relaxed);
         }
+        let trigger = Trigger::Rejected { version: sent.version };
         let usable = self.usable(asker.now);
         if usable.is_some() && !is_newest {
             return AfterRejection::ReplayNow;
@@ -156,7 +157,7 @@ impl TokenCache {
             if is_newest && !is_first {
                 self.retire(&mut state);
             }
-            return AfterRejection::Wait(Waiter::new(flight));
+            return AfterRejection::Wait(Waiter::new(flight, trigger));
         }
         let not_now = |reason| {
             let replay = usable.is_some() && is_first;
@@ -174,8 +175,8 @@ impl TokenCache {
         if is_newest && !is_first {
             self.retire(&mut state);
         }
-        let flight = self.begin(&mut state, Trigger::Rejected, true, asker);
-        AfterRejection::Begun(Waiter::new(Arc::clone(&flight)), flight)
+        let flight = self.begin(&mut state, trigger, asker);
+        AfterRejection::Begun(Waiter::new(Arc::clone(&flight), trigger), flight)
     }
 
     /// A response accepted the token of its request.
@@ -264,12 +265,14 @@ impl TokenCache {
         state.flight.is_none().then(|| due.max(backoff))
     }
 
-    fn begin(&self, state: &mut State, trigger: Trigger, is_rejected: bool, asker: Asker) -> Arc<Flight> {
+    fn begin(&self, state: &mut State, trigger: Trigger, asker: Asker) -> Arc<Flight> {
         if let Some(current) = self.current.load_full() {
             let overdue_age = current.age(asker.now).saturating_add(self.fetch_limit);
             current.refresh_started(asker.generation, overdue_age);
         }
-        let rejected = state.newest.as_ref().filter(|_| is_rejected).map(|newest| newest.token.clone());
+        let is_unwanted =
+            matches!(trigger, Trigger::Rejected { .. } | Trigger::Forced) || state.standing != Standing::InUse;
+        let rejected = state.newest.as_ref().filter(|_| is_unwanted).map(|newest| newest.token.clone());
         let overdue = after(asker.now.instant, self.fetch_limit);
         let flight = Arc::new(Flight::new(trigger, asker.generation, rejected, overdue, asker.runtime));
         state.flight = Some(Arc::clone(&flight));

@@ -27,8 +27,8 @@ pub(crate) enum Trigger {
     Stale,
     /// A request that found a token from before a rotation of the secret, and went on with it.
     Rotated,
-    /// A response that rejected the token.
-    Rejected,
+    /// A response that rejected the token of this version.
+    Rejected { version: u32 },
     /// `TokenHandle::refresh`.
     Forced,
     /// `TokenHandle::keep_warm`.
@@ -41,9 +41,18 @@ impl Trigger {
             Self::Missing => "missing",
             Self::Stale => "stale",
             Self::Rotated => "rotated",
-            Self::Rejected => "rejected",
+            Self::Rejected { .. } => "rejected",
             Self::Forced => "forced",
             Self::KeepWarm => "keep_warm",
+        }
+    }
+
+    /// Whether this usable token will do.
+    pub(super) fn takes(self, token: &CachedToken) -> bool {
+        match self {
+            Self::Forced => false,
+            Self::Rejected { version } => !token.has_value_of_version(version),
+            Self::Missing | Self::Stale | Self::Rotated | Self::KeepWarm => true,
         }
     }
 }
@@ -114,12 +123,18 @@ impl fmt::Debug for Flight {
 #[derive(Debug)]
 pub(crate) struct Waiter {
     flight: Arc<Flight>,
+    /// What it waits for, which may not be what the fetch was started by.
+    trigger: Trigger,
     place: Option<usize>,
 }
 
 impl Waiter {
-    pub(crate) fn new(flight: Arc<Flight>) -> Self {
-        Self { flight, place: None }
+    pub(super) fn new(flight: Arc<Flight>, trigger: Trigger) -> Self {
+        Self { flight, trigger, place: None }
+    }
+
+    pub(super) fn trigger(&self) -> Trigger {
+        self.trigger
     }
 
     pub(super) fn flight(&self) -> &Arc<Flight> {
