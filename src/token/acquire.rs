@@ -183,10 +183,10 @@ mod tests {
                 if let Some(pause) = time::sleep(takes) {
                     pause.await;
                 }
-                match fails {
-                    true => Err(AuthError::new(ErrorKind::Unavailable, "down")),
-                    false => AccessToken::new(number.to_string(), Some(100 * SECOND)),
+                if fails {
+                    return Err(AuthError::new(ErrorKind::Unavailable, "down"));
                 }
+                AccessToken::new(number.to_string(), Some(100 * SECOND))
             })
         }
     }
@@ -220,7 +220,12 @@ mod tests {
         SentWith { version, at: time::instant(), is_replay: false }
     }
 
-    /// The token of this version was rejected.
+    /// For a request whose token, of this version, was rejected in this runtime.
+    fn rejected_in(runtime: &Runtime, fetcher: &Arc<Fetcher>, version: u32) -> AcquireToken {
+        let _entered = runtime.enter();
+        rejected(fetcher, version)
+    }
+
     fn rejected(fetcher: &Arc<Fetcher>, version: u32) -> AcquireToken {
         match fetcher.rejected(sent_with(version), true) {
             Renewal::Wait(waiter) => AcquireToken::successor(fetcher, waiter, None),
@@ -315,9 +320,9 @@ mod tests {
         let (_, fetcher) = fetcher([(Duration::ZERO, false), (SECOND, false)]);
         let (here, there) = (runtime(), runtime());
         here.block_on(AcquireToken::any(&fetcher, None)).unwrap();
-        assert!(nudge(&there, &mut there.block_on(async { rejected(&fetcher, 1) })).is_pending());
+        assert!(nudge(&there, &mut rejected_in(&there, &fetcher, 1)).is_pending());
         fetcher.cache.accepted(sent_with(1));
-        let mut waiting = here.block_on(async { rejected(&fetcher, 1) });
+        let mut waiting = rejected_in(&here, &fetcher, 1);
         assert!(nudge(&here, &mut waiting).is_pending());
         drop(there);
         assert_eq!(text(here.block_on(waiting)), Ok("3".to_owned()));

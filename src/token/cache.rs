@@ -1,6 +1,10 @@
 //! The current token and the fetch under way: a state machine without I/O.
 
+#[cfg(all(test, auth_model))]
+mod model;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use std::{
     sync::{Arc, PoisonError, atomic::Ordering::Relaxed},
@@ -8,14 +12,14 @@ use std::{
 };
 
 use http::HeaderValue;
-use tokio::runtime::Id;
 
+pub(crate) use self::state::Asker;
 pub(super) use self::state::Record;
 use self::state::{Standing, State};
 use crate::{
     error::AuthError,
     rejection::NotReplayed,
-    time::{Instant, Moment, after},
+    time::{Instant, Moment},
     token::{
         AccessToken,
         budget::{Budget, SentWith},
@@ -25,15 +29,6 @@ use crate::{
         waiters::{Flight, Trigger, Waiter},
     },
 };
-
-/// Who asks: what the cache has to know about the moment.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Asker {
-    pub(crate) now: Moment,
-    pub(crate) generation: u64,
-    /// The runtime to run a fetch in, if there is one.
-    pub(crate) runtime: Option<Id>,
-}
 
 /// What a caller gets who wants a token.
 pub(crate) enum Answer {
@@ -116,14 +111,14 @@ impl TokenCache {
             return Answer::Joined(Waiter::new(Arc::clone(flight), trigger));
         }
         if trigger != Trigger::Forced
-            && let Some(backoff) = state.backoff(asker.now.instant, asker.generation)
+            && let Some(backoff) = state.backoff(asker)
         {
             return Answer::BackingOff(backoff.error_at(asker.now.instant));
         }
         if asker.runtime.is_none() {
             return Answer::NoRuntime;
         }
-        let flight = self.begin(&mut state, trigger, asker);
+        let flight = state.begin(trigger, asker, self.fetch_limit);
         Answer::Begun(Waiter::new(Arc::clone(&flight), trigger), flight)
     }
 
@@ -136,7 +131,7 @@ impl TokenCache {
             return None;
         }
         let trigger = if current.is_outdated(asker.generation) { Trigger::Rotated } else { trigger };
-        Some(self.begin(&mut state, trigger, asker))
+        Some(state.begin(trigger, asker, self.fetch_limit))
     }
 
     /// A response rejected the token of its request; `replayable` says whether that can be sent again.
@@ -163,7 +158,7 @@ impl TokenCache {
             let replay = usable.is_some() && is_first;
             if replay { AfterRejection::ReplayNow } else { AfterRejection::Return(reason) }
         };
-        if asker.runtime.is_none() || state.backoff(asker.now.instant, asker.generation).is_some() {
+        if asker.runtime.is_none() || state.backoff(asker).is_some() {
             return not_now(NotReplayed::FetchFailed);
         }
         // Where no token is usable, any request would begin a fetch.
@@ -175,7 +170,7 @@ impl TokenCache {
         if is_newest && !is_first {
             self.retire(&mut state);
         }
-        let flight = self.begin(&mut state, trigger, asker);
+        let flight = state.begin(trigger, asker, self.fetch_limit);
         AfterRejection::Begun(Waiter::new(Arc::clone(&flight), trigger), flight)
     }
 
@@ -263,20 +258,6 @@ impl TokenCache {
         let due = self.current.load_full().map_or(Duration::ZERO, |token| token.due_in(now));
         let backoff = state.backoff.as_ref().map_or(Duration::ZERO, |backoff| backoff.left(now.instant));
         state.flight.is_none().then(|| due.max(backoff))
-    }
-
-    fn begin(&self, state: &mut State, trigger: Trigger, asker: Asker) -> Arc<Flight> {
-        if let Some(current) = self.current.load_full() {
-            let overdue_age = current.age(asker.now).saturating_add(self.fetch_limit);
-            current.refresh_started(asker.generation, overdue_age);
-        }
-        let is_unwanted =
-            matches!(trigger, Trigger::Rejected { .. } | Trigger::Forced) || state.standing != Standing::InUse;
-        let rejected = state.newest.as_ref().filter(|_| is_unwanted).map(|newest| newest.token.clone());
-        let overdue = after(asker.now.instant, self.fetch_limit);
-        let flight = Arc::new(Flight::new(trigger, asker.generation, rejected, overdue, asker.runtime));
-        state.flight = Some(Arc::clone(&flight));
-        flight
     }
 
     fn add(

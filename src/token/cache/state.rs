@@ -2,11 +2,27 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::runtime::Id;
+
 use crate::{
     error::AuthError,
     time::{Instant, Moment, after},
-    token::{budget::Budget, cached::CachedToken, policy::MIN_FETCH_INTERVAL, waiters::Flight},
+    token::{
+        budget::Budget,
+        cached::CachedToken,
+        policy::MIN_FETCH_INTERVAL,
+        waiters::{Flight, Trigger},
+    },
 };
+
+/// Who asks: what the cache has to know about the moment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asker {
+    pub(crate) now: Moment,
+    pub(crate) generation: u64,
+    /// The runtime to run a fetch in, if there is one.
+    pub(crate) runtime: Option<Id>,
+}
 
 #[derive(Debug)]
 pub(super) struct State {
@@ -68,8 +84,23 @@ impl State {
     }
 
     /// The backoff, while it lasts. A rotation of the secret ends it: the failure was the old secret's.
-    pub(super) fn backoff(&self, now: Instant, generation: u64) -> Option<&Backoff> {
-        self.backoff.as_ref().filter(|backoff| now < backoff.until && generation <= backoff.generation)
+    pub(super) fn backoff(&self, asker: Asker) -> Option<&Backoff> {
+        let lasts = |backoff: &&Backoff| asker.now.instant < backoff.until && asker.generation <= backoff.generation;
+        self.backoff.as_ref().filter(lasts)
+    }
+
+    pub(super) fn begin(&mut self, trigger: Trigger, asker: Asker, limit: Duration) -> Arc<Flight> {
+        // Out of use too, as it may come back.
+        if let Some(newest) = &self.newest {
+            newest.refresh_started(asker.generation, newest.age(asker.now).saturating_add(limit));
+        }
+        let is_unwanted =
+            matches!(trigger, Trigger::Rejected { .. } | Trigger::Forced) || self.standing != Standing::InUse;
+        let rejected = self.newest.as_ref().filter(|_| is_unwanted).map(|newest| newest.token.clone());
+        let overdue = after(asker.now.instant, limit);
+        let flight = Arc::new(Flight::new(trigger, asker.generation, rejected, overdue, asker.runtime));
+        self.flight = Some(Arc::clone(&flight));
+        flight
     }
 
     /// Notes the newest token. It is in use, and nothing is known against it.
