@@ -85,12 +85,13 @@ impl Budget {
         }
     }
 
-    /// The fetch under way has failed: its unit comes back.
-    pub(super) fn fetch_failed(&mut self, now: Instant) {
+    /// The fetch under way has brought no token. If it failed, its unit comes back. If its runtime ended it is lost, or a
+    /// runtime for each call would renew without limit.
+    pub(super) fn fetch_ended(&mut self, has_failed: bool, now: Instant) {
         self.settle(now);
         if let Some(position) = self.out.iter().position(|renewal| renewal.new_version.is_none()) {
             self.out.remove(position);
-            self.bank += 1.0;
+            self.bank += f64::from(u8::from(has_failed));
         }
     }
 
@@ -232,7 +233,7 @@ mod tests {
         scene.take(1, 0.0);
         assert!((scene.left(1_000.0) - 3.0).abs() < 1e-9, "its fetch is under way for long");
         let now = scene.at(1_000.0);
-        scene.budget.fetch_failed(now);
+        scene.budget.fetch_ended(true, now);
         assert!((scene.left(1_000.0) - 4.0).abs() < 1e-9);
     }
 

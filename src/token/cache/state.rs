@@ -122,7 +122,7 @@ impl State {
         generation: u64,
         now: Moment,
     ) -> AuthError {
-        self.budget.fetch_failed(now.instant);
+        self.budget.fetch_ended(backoff.is_some(), now.instant);
         self.record.failures = self.record.failures.saturating_add(1);
         self.record.last_error = Some(error.clone());
         if let Some(newest) = &self.newest {

@@ -112,6 +112,27 @@ fn r5_an_api_that_rejects_everything_causes_ten_fetches_in_a_minute_and_six_in_e
 }
 
 #[test]
+fn r5_a_runtime_for_each_call_does_not_renew_without_limit() {
+    let scene = Scene::with_a_token();
+    let mut begun = 0;
+    for hundredth in 0..6_000 {
+        let seconds = f64::from(hundredth) / 100.0;
+        // A call that finds no token waits for its fetch; one that is rejected cannot be replayed, and its runtime ends.
+        if let Answer::Begun(_, flight) = scene.ask(Trigger::Missing, seconds) {
+            begun += 1;
+            scene.bring(&flight, &hundredth.to_string(), seconds);
+        }
+        let version = scene.cache.usable(scene.at(seconds)).unwrap().version;
+        let rejected = scene.cache.rejected(scene.sent(version, seconds), false, scene.asker(seconds));
+        if let AfterRejection::Begun(_, flight) = rejected {
+            begun += 1;
+            scene.abort(&flight, seconds);
+        }
+    }
+    assert!(begun <= 20, "{begun}");
+}
+
+#[test]
 fn s1_an_acceptance_takes_the_lock_only_while_a_renewal_is_judged() {
     let scene = Scene::with_a_token();
     let awaits = || scene.cache.awaits_acceptance.load(Relaxed);
