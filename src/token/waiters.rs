@@ -173,3 +173,156 @@ impl Drop for Waiter {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::atomic::{AtomicUsize, Ordering::Relaxed},
+        task::Wake,
+    };
+
+    use super::*;
+    use crate::error::ErrorKind;
+
+    fn flight() -> Arc<Flight> {
+        Arc::new(Flight::new(Trigger::Missing, 0, None, crate::time::instant(), None))
+    }
+
+    fn waiter(flight: &Arc<Flight>) -> Waiter {
+        Waiter::new(Arc::clone(flight), Trigger::Missing)
+    }
+
+    fn fail(flight: &Flight, kind: ErrorKind) {
+        flight.complete(Err(AuthError::new(kind, "no token")));
+    }
+
+    fn poll(waiter: &mut Waiter, waker: &Arc<impl Wake + Send + Sync + 'static>) -> Option<ErrorKind> {
+        match waiter.poll(&mut Context::from_waker(&Waker::from(Arc::clone(waker)))) {
+            Poll::Pending => None,
+            Poll::Ready(Err(error)) => Some(error.kind()),
+            Poll::Ready(Ok(_)) => panic!("there is no token"),
+        }
+    }
+
+    /// Counts how often it is woken.
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Relaxed);
+        }
+    }
+
+    fn woken<const N: usize>(counts: [&Arc<Count>; N]) -> [usize; N] {
+        counts.map(|count| count.0.load(Relaxed))
+    }
+
+    #[test]
+    fn t3_everyone_who_waits_is_woken_once_and_gets_the_outcome() {
+        let flight = flight();
+        let (mut first, mut second) = (waiter(&flight), waiter(&flight));
+        let counts = [Arc::<Count>::default(), Arc::default()];
+        assert_eq!((poll(&mut first, &counts[0]), poll(&mut second, &counts[1])), (None, None));
+        fail(&flight, ErrorKind::Denied);
+        assert_eq!(woken([&counts[0], &counts[1]]), [1, 1]);
+        for waiter in [&mut first, &mut second] {
+            assert_eq!(poll(waiter, &counts[0]), Some(ErrorKind::Denied));
+            assert_eq!(poll(waiter, &counts[0]), Some(ErrorKind::Denied), "as often as asked");
+        }
+    }
+
+    #[test]
+    fn t3_a_caller_who_looks_only_after_the_end_is_not_forgotten() {
+        let flight = flight();
+        let mut late = waiter(&flight);
+        fail(&flight, ErrorKind::Denied);
+        assert_eq!(poll(&mut late, &Arc::<Count>::default()), Some(ErrorKind::Denied));
+        assert_eq!(poll(&mut waiter(&flight), &Arc::<Count>::default()), Some(ErrorKind::Denied));
+    }
+
+    #[test]
+    fn t2_the_first_outcome_counts() {
+        let flight = flight();
+        fail(&flight, ErrorKind::Aborted);
+        fail(&flight, ErrorKind::Denied);
+        assert_eq!(poll(&mut waiter(&flight), &Arc::<Count>::default()), Some(ErrorKind::Aborted));
+    }
+
+    #[test]
+    fn s8_a_caller_who_gives_up_leaves_no_waker_behind_and_takes_no_place_of_another() {
+        let flight = flight();
+        let (mut given_up, mut staying) = (waiter(&flight), waiter(&flight));
+        let counts = [Arc::<Count>::default(), Arc::default()];
+        assert_eq!((poll(&mut given_up, &counts[0]), poll(&mut staying, &counts[1])), (None, None));
+        assert_eq!(poll(&mut given_up, &counts[0]), None);
+        assert_eq!(Arc::strong_count(&counts[0]), 2, "it has one place, however often it looks");
+        drop((given_up, waiter(&flight)));
+        assert_eq!(Arc::strong_count(&counts[0]), 1);
+        fail(&flight, ErrorKind::Denied);
+        assert_eq!(woken([&counts[0], &counts[1]]), [0, 1]);
+    }
+
+    #[test]
+    fn s8_a_caller_who_is_polled_from_another_task_is_woken_there() {
+        let flight = flight();
+        let mut moved = waiter(&flight);
+        let counts = [Arc::<Count>::default(), Arc::default()];
+        assert_eq!((poll(&mut moved, &counts[0]), poll(&mut moved, &counts[1])), (None, None));
+        fail(&flight, ErrorKind::Denied);
+        assert_eq!(woken([&counts[0], &counts[1]]), [0, 1]);
+    }
+
+    /// Counts how often it is woken or dropped while the fetch cannot be looked at, and how often while it can.
+    struct Probe {
+        flight: Arc<Flight>,
+        can: Arc<[AtomicUsize; 2]>,
+    }
+
+    impl Probe {
+        fn new(flight: &Arc<Flight>) -> (Arc<Self>, Arc<[AtomicUsize; 2]>) {
+            let can = Arc::<[AtomicUsize; 2]>::default();
+            (Arc::new(Self { flight: Arc::clone(flight), can: Arc::clone(&can) }), can)
+        }
+
+        fn note(&self) {
+            let can = self.flight.state.try_lock().is_ok();
+            self.can[usize::from(can)].fetch_add(1, Relaxed);
+        }
+    }
+
+    impl Wake for Probe {
+        fn wake(self: Arc<Self>) {
+            self.note();
+        }
+    }
+
+    impl Drop for Probe {
+        fn drop(&mut self) {
+            self.note();
+        }
+    }
+
+    #[test]
+    fn t3_no_waker_is_woken_or_dropped_under_the_lock() {
+        let counts = |can: &[AtomicUsize; 2]| [can[0].load(Relaxed), can[1].load(Relaxed)];
+        let flight = flight();
+        let mut waiter = waiter(&flight);
+        let (replaced, by_another) = Probe::new(&flight);
+        poll(&mut waiter, &replaced);
+        drop(replaced);
+        let (left, by_its_place) = Probe::new(&flight);
+        poll(&mut waiter, &left);
+        drop(left);
+        assert_eq!(counts(&by_another), [0, 1], "when another takes its place");
+        drop(waiter);
+        assert_eq!(counts(&by_its_place), [0, 1], "with its place");
+
+        let mut waiter = Waiter::new(Arc::clone(&flight), Trigger::Missing);
+        let (woken, at_the_end) = Probe::new(&flight);
+        poll(&mut waiter, &woken);
+        drop(woken);
+        fail(&flight, ErrorKind::Denied);
+        assert_eq!(counts(&at_the_end), [0, 2], "woken, and dropped");
+    }
+}
