@@ -5,7 +5,7 @@ use std::{mem, time::Duration};
 use crate::time::Instant;
 
 /// Units in the bank, and those that are out until their renewal is judged; never more than `burst` together.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Budget {
     burst: u32,
     refill: Duration,
@@ -17,7 +17,7 @@ pub(super) struct Budget {
 }
 
 /// A fetch that a rejection caused, and what is known of its use. It holds one unit.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Renewal {
     old_version: u32,
     began: Instant,

@@ -1,5 +1,8 @@
 //! Runs one token fetch at a time: attempts, publish, wake.
 
+#[cfg(all(test, auth_model))]
+mod model;
+
 use std::{fmt, sync::Arc, thread, time::Duration};
 
 use tokio::{runtime::Handle, sync::Notify};
