@@ -43,7 +43,7 @@ impl AcquireToken {
 
     /// For a request whose token was rejected, and that waits for its successor.
     pub(crate) fn successor(fetcher: &Arc<Fetcher>, waiter: Waiter, max_wait: Option<Duration>) -> Self {
-        Self::new(fetcher, Trigger::Rejected, Some(waiter), max_wait)
+        Self::new(fetcher, waiter.trigger(), Some(waiter), max_wait)
     }
 
     /// For [`TokenHandle::refresh`](crate::token::TokenHandle::refresh).
@@ -141,4 +141,230 @@ impl Future for AcquireToken {
             }
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        collections::VecDeque,
+        future::poll_fn,
+        sync::{
+            Mutex,
+            atomic::{AtomicU32, Ordering::Relaxed},
+        },
+    };
+
+    use tokio::{
+        runtime::{Builder, Runtime},
+        task::yield_now,
+    };
+
+    use super::*;
+    use crate::token::{AccessToken, FetchRequest, RefreshPolicy, Renewal, SentWith, TokenSource};
+
+    /// How long a fetch takes, and whether it then fails.
+    type Step = (Duration, bool);
+
+    /// Issues the tokens "1", "2", "3" ..; what is scripted comes first.
+    #[derive(Default)]
+    struct Source {
+        script: Mutex<VecDeque<Step>>,
+        requests: AtomicU32,
+    }
+
+    impl TokenSource for Arc<Source> {
+        fn fetch(
+            &self,
+            _request: FetchRequest,
+        ) -> Pin<Box<dyn Future<Output = Result<AccessToken, AuthError>> + Send + '_>> {
+            let number = self.requests.fetch_add(1, Relaxed) + 1;
+            let (takes, fails) = self.script.lock().unwrap().pop_front().unwrap_or_default();
+            Box::pin(async move {
+                if let Some(pause) = time::sleep(takes) {
+                    pause.await;
+                }
+                if fails {
+                    return Err(AuthError::new(ErrorKind::Unavailable, "down"));
+                }
+                AccessToken::new(number.to_string(), Some(100 * SECOND))
+            })
+        }
+    }
+
+    fn fetcher(script: impl IntoIterator<Item = Step>) -> (Arc<Source>, Arc<Fetcher>) {
+        let source = Arc::new(Source::default());
+        source.script.lock().unwrap().extend(script);
+        let policy = RefreshPolicy::default().attempts(1);
+        (Arc::clone(&source), Arc::new(Fetcher::new(Box::new(source), policy, None, "")))
+    }
+
+    fn runtime() -> Runtime {
+        Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
+    }
+
+    /// Polls once within the runtime, then lets its other tasks begin.
+    fn nudge(runtime: &Runtime, acquire: &mut AcquireToken) -> Poll<Result<Arc<CachedToken>, AuthError>> {
+        runtime.block_on(async {
+            let polled = poll_fn(|cx| Poll::Ready(Pin::new(&mut *acquire).poll(cx))).await;
+            yield_now().await;
+            polled
+        })
+    }
+
+    fn text(acquired: Result<Arc<CachedToken>, AuthError>) -> Result<String, ErrorKind> {
+        acquired.map(|token| token.token.expose_secret().to_owned()).map_err(|error| error.kind())
+    }
+
+    /// A request that was sent with this token.
+    fn sent_with(version: u32) -> SentWith {
+        SentWith { version, at: time::instant(), is_replay: false }
+    }
+
+    /// For a request whose token, of this version, was rejected in this runtime.
+    fn rejected_in(runtime: &Runtime, fetcher: &Arc<Fetcher>, version: u32) -> AcquireToken {
+        let _entered = runtime.enter();
+        rejected(fetcher, version)
+    }
+
+    fn rejected(fetcher: &Arc<Fetcher>, version: u32) -> AcquireToken {
+        match fetcher.rejected(sent_with(version), true) {
+            Renewal::Wait(waiter) => AcquireToken::successor(fetcher, waiter, None),
+            _ => panic!("nothing to wait for"),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn s7_a_caller_gives_up_after_its_wait_and_the_fetch_goes_on() {
+        let (source, fetcher) = fetcher([(5 * SECOND, false)]);
+        let begin = time::instant();
+        let acquire = AcquireToken::any(&fetcher, Some(2 * SECOND));
+        assert_eq!(text(acquire.await), Err(ErrorKind::Timeout));
+        assert_eq!(begin.elapsed(), 2 * SECOND);
+        assert_eq!(text(AcquireToken::any(&fetcher, None).await), Ok("1".to_owned()));
+        assert_eq!((begin.elapsed(), source.requests.load(Relaxed)), (5 * SECOND, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn s7_what_is_left_of_the_wait_is_known_after_the_fetch() {
+        let (_, fetcher) = fetcher([(5 * SECOND, false)]);
+        for (max_wait, left) in [(Some(7 * SECOND), Some(2 * SECOND)), (None, None), (Some(Duration::MAX), None)] {
+            let mut acquire = AcquireToken::any(&fetcher, max_wait);
+            assert_eq!(text(poll_fn(|cx| Pin::new(&mut acquire).poll(cx)).await), Ok("1".to_owned()));
+            assert_eq!(acquire.time_left(), left);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn s8_a_caller_who_never_looks_begins_nothing() {
+        let (source, fetcher) = fetcher([]);
+        drop(AcquireToken::any(&fetcher, None));
+        yield_now().await;
+        assert_eq!(source.requests.load(Relaxed), 0);
+    }
+
+    #[test]
+    fn t2_a_caller_elsewhere_starts_over_when_the_fetch_is_overdue() {
+        let (source, fetcher) = fetcher([(SECOND, false)]);
+        let (here, there) = (runtime(), runtime());
+        assert!(nudge(&there, &mut AcquireToken::any(&fetcher, None)).is_pending());
+        here.block_on(async {
+            let begin = time::instant();
+            assert_eq!(text(AcquireToken::any(&fetcher, None).await), Ok("2".to_owned()), "nobody drives the first");
+            let waited = begin.elapsed();
+            assert!((31 * SECOND..32 * SECOND).contains(&waited), "{waited:?}");
+        });
+        assert_eq!((source.requests.load(Relaxed), fetcher.cache.failures_in_a_row()), (2, 0));
+        there.block_on(async { time::sleep(2 * SECOND).unwrap().await });
+        assert_eq!(fetcher.cache.current().as_ref().unwrap().token.expose_secret(), "2", "the first comes too late");
+    }
+
+    #[test]
+    fn s7_a_caller_elsewhere_gives_up_before_the_fetch_is_overdue() {
+        let (_, fetcher) = fetcher([(SECOND, false)]);
+        let (here, there) = (runtime(), runtime());
+        assert!(nudge(&there, &mut AcquireToken::any(&fetcher, None)).is_pending());
+        let acquired = here.block_on(async { AcquireToken::any(&fetcher, Some(3 * SECOND)).await });
+        assert_eq!(text(acquired), Err(ErrorKind::Timeout));
+    }
+
+    #[test]
+    fn t2_a_caller_elsewhere_starts_over_when_the_runtime_ends_but_only_once() {
+        let (source, fetcher) = fetcher([(SECOND, false); 2]);
+        let (here, there, third) = (runtime(), runtime(), runtime());
+        assert!(nudge(&there, &mut AcquireToken::any(&fetcher, None)).is_pending());
+        let [mut waiting, mut other] = [(); 2].map(|()| AcquireToken::any(&fetcher, None));
+        assert!(nudge(&here, &mut waiting).is_pending() && nudge(&here, &mut other).is_pending());
+        drop(there);
+        assert!(nudge(&third, &mut AcquireToken::any(&fetcher, None)).is_pending());
+        assert!(nudge(&here, &mut waiting).is_pending(), "it joins the next");
+        assert_eq!(source.requests.load(Relaxed), 2);
+        drop(third);
+        assert_eq!(text(here.block_on(waiting)), Err(ErrorKind::Aborted));
+        assert_eq!(text(here.block_on(other)), Ok("3".to_owned()), "it had not yet looked");
+    }
+
+    #[test]
+    fn t2_a_caller_without_a_runtime_hears_that_the_fetch_was_aborted() {
+        let (_, fetcher) = fetcher([(SECOND, false)]);
+        let there = runtime();
+        let mut waiting = AcquireToken::any(&fetcher, None);
+        assert!(nudge(&there, &mut waiting).is_pending());
+        drop(there);
+        let polled = Pin::new(&mut waiting).poll(&mut Context::from_waker(std::task::Waker::noop()));
+        let Poll::Ready(acquired) = polled else { panic!("still waiting") };
+        assert_eq!(text(acquired), Err(ErrorKind::Aborted));
+    }
+
+    #[test]
+    fn t2_a_rejected_request_elsewhere_starts_over_and_does_not_take_the_rejected_token() {
+        let (_, fetcher) = fetcher([(Duration::ZERO, false), (SECOND, false)]);
+        let (here, there) = (runtime(), runtime());
+        here.block_on(AcquireToken::any(&fetcher, None)).unwrap();
+        assert!(nudge(&there, &mut rejected_in(&there, &fetcher, 1)).is_pending());
+        fetcher.cache.accepted(sent_with(1));
+        let mut waiting = rejected_in(&here, &fetcher, 1);
+        assert!(nudge(&here, &mut waiting).is_pending());
+        drop(there);
+        assert_eq!(text(here.block_on(waiting)), Ok("3".to_owned()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn r5_who_waits_for_the_successor_of_a_retired_token_goes_on_with_it_if_the_fetch_fails() {
+        let (_, fetcher) = fetcher([(Duration::ZERO, false), (SECOND, true)]);
+        AcquireToken::any(&fetcher, None).await.unwrap();
+        let [first, second] = [(); 2].map(|()| rejected(&fetcher, 1));
+        assert!(fetcher.cache.current().is_none(), "retired");
+        let mut new = AcquireToken::any(&fetcher, None);
+        let new = poll_fn(|cx| Pin::new(&mut new).poll(cx));
+        assert_eq!(text(new.await), Ok("1".to_owned()));
+        for rejected in [first, second] {
+            assert_eq!(text(rejected.await), Err(ErrorKind::Unavailable), "r6");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn t4_a_forced_refresh_that_fails_says_so_though_the_token_stays_in_use() {
+        let (_, fetcher) = fetcher([(Duration::ZERO, false), (SECOND, true)]);
+        AcquireToken::any(&fetcher, None).await.unwrap();
+        assert_eq!(text(AcquireToken::forced(&fetcher).await), Err(ErrorKind::Unavailable));
+        assert_eq!(text(AcquireToken::any(&fetcher, None).await), Ok("1".to_owned()));
+        assert_eq!(text(AcquireToken::forced(&fetcher).await), Ok("3".to_owned()), "t8: whatever the backoff");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn r12_a_token_that_was_invalidated_before_its_waiter_looked_is_not_handed_out() {
+        let (source, fetcher) = fetcher([]);
+        let mut waiting = AcquireToken::any(&fetcher, None);
+        let polled = poll_fn(|cx| Poll::Ready(Pin::new(&mut waiting).poll(cx))).await;
+        assert!(polled.is_pending());
+        while fetcher.cache.current().is_none() {
+            yield_now().await;
+        }
+        let brought = fetcher.cache.current().clone().unwrap();
+        fetcher.invalidate(&brought.token);
+        assert_eq!(text(waiting.await), Ok("2".to_owned()));
+        assert_eq!(source.requests.load(Relaxed), 2);
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
 }

@@ -1,21 +1,23 @@
 //! The renewal budget: how many token fetches rejected requests may cause (guarantee R5).
 
-use std::time::Duration;
+use std::{mem, time::Duration};
 
 use crate::time::Instant;
 
 /// Units in the bank, and those that are out until their renewal is judged; never more than `burst` together.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Budget {
     burst: u32,
     refill: Duration,
     bank: f64,
     counted_at: Option<Instant>,
     out: Vec<Renewal>,
+    /// Whether a warning was given since a unit was last taken while nothing was spent.
+    has_warned: bool,
 }
 
 /// A fetch that a rejection caused, and what is known of its use. It holds one unit.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Renewal {
     old_version: u32,
     began: Instant,
@@ -46,18 +48,22 @@ pub(crate) struct SentWith {
 
 impl Budget {
     pub(super) fn new(burst: u32, refill: Duration) -> Self {
-        Self { burst, refill, bank: f64::from(burst), counted_at: None, out: Vec::new() }
+        Self { burst, refill, bank: f64::from(burst), counted_at: None, out: Vec::new(), has_warned: false }
     }
 
     /// Takes a unit to renew this token, if there is one.
     pub(super) fn take(&mut self, old_version: u32, replayable: bool, now: Instant) -> bool {
         self.settle(now);
+        let is_full = self.out.is_empty() && self.bank >= f64::from(self.burst);
+        // A token that is to be renewed before any request was accepted with it has lost the unit that it cost. Where the
+        // burst is 1, no other could ever be regained.
+        self.out.retain(|renewal| renewal.new_version != Some(old_version) || renewal.first_accepted.is_some());
+        self.regain(now);
         if self.bank < 1.0 {
             return false;
         }
         self.bank -= 1.0;
-        // A token that is renewed before any request was accepted with it has lost the unit that it cost.
-        self.out.retain(|renewal| renewal.new_version != Some(old_version) || renewal.first_accepted.is_some());
+        self.has_warned &= !is_full;
         self.out.push(Renewal {
             old_version,
             began: now,
@@ -70,19 +76,22 @@ impl Budget {
         true
     }
 
-    /// The fetch under way has brought this token.
+    /// The fetch under way, whatever began it, has brought this token. A renewal whose token no request was accepted with
+    /// by now has lost its unit: nothing more would ever be heard of it.
     pub(super) fn fetched(&mut self, new_version: u32) {
+        self.out.retain(|renewal| renewal.new_version.is_none() || renewal.first_accepted.is_some());
         if let Some(renewal) = self.out.iter_mut().find(|renewal| renewal.new_version.is_none()) {
             renewal.new_version = Some(new_version);
         }
     }
 
-    /// The fetch under way has failed: its unit comes back.
-    pub(super) fn fetch_failed(&mut self, now: Instant) {
+    /// The fetch under way has brought no token. If it failed, its unit comes back. If its runtime ended it is lost, or a
+    /// runtime for each call would renew without limit.
+    pub(super) fn fetch_ended(&mut self, has_failed: bool, now: Instant) {
         self.settle(now);
         if let Some(position) = self.out.iter().position(|renewal| renewal.new_version.is_none()) {
             self.out.remove(position);
-            self.bank += 1.0;
+            self.bank += f64::from(u8::from(has_failed));
         }
     }
 
@@ -113,10 +122,9 @@ impl Budget {
         self.out.iter().any(|renewal| !renewal.contradicted || renewal.first_accepted.is_none())
     }
 
-    /// Whether nothing is spent.
-    pub(super) fn is_full(&mut self, now: Instant) -> bool {
-        self.settle(now);
-        self.out.is_empty() && self.bank >= f64::from(self.burst)
+    /// Whether a warning is due that it is used up: once, and once more each time that it is used up after it was full.
+    pub(super) fn warns(&mut self) -> bool {
+        !mem::replace(&mut self.has_warned, true)
     }
 
     /// Judges the renewals whose time has come, each as of that time, and regains units.
@@ -183,7 +191,9 @@ mod tests {
         /// Renews this token, by a fetch that takes no time.
         fn renew(&mut self, version: u32, seconds: f64) -> bool {
             let may = self.take(version, seconds);
-            self.budget.fetched(version + 1);
+            if may {
+                self.budget.fetched(version + 1);
+            }
             may
         }
 
@@ -223,9 +233,8 @@ mod tests {
         scene.take(1, 0.0);
         assert!((scene.left(1_000.0) - 3.0).abs() < 1e-9, "its fetch is under way for long");
         let now = scene.at(1_000.0);
-        scene.budget.fetch_failed(now);
+        scene.budget.fetch_ended(true, now);
         assert!((scene.left(1_000.0) - 4.0).abs() < 1e-9);
-        assert!(scene.budget.is_full(now));
     }
 
     #[test]
@@ -295,6 +304,48 @@ mod tests {
         scene.accept(3, true, 0.2, 0.3);
         let left = scene.left(1.4);
         assert!((3.0..3.2).contains(&left), "{left}");
+    }
+
+    #[test]
+    fn r5_a_token_that_nobody_used_until_its_successor_was_there_has_lost_its_unit_and_no_more() {
+        let mut scene = Scene::new();
+        for day in 0..10_u16 {
+            let version = u32::from(day) * 2 + 1;
+            assert!(scene.renew(version, f64::from(day) * 86_400.0), "day {day}");
+            // It expires unused, and a request that finds none fetches the next.
+            scene.budget.fetched(version + 2);
+        }
+        assert!((scene.left(1e6) - 4.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn r5_a_warning_is_given_once_and_again_after_the_budget_was_full() {
+        let mut scene = Scene::new();
+        let mut use_up = |from: u32, start: f64| {
+            assert_eq!([0, 1, 2, 3, 4].map(|n| scene.renew(from + n, start)), [true, true, true, true, false]);
+            let first = scene.budget.warns();
+            assert!(scene.renew(from + 4, start + 10.1), "one is regained");
+            let second = scene.budget.warns();
+            scene.accept(from + 5, true, start + 10.2, start + 10.2);
+            [first, second]
+        };
+        assert_eq!(use_up(1, 0.0), [true, false]);
+        assert_eq!(use_up(6, 100.0), [true, false]);
+    }
+
+    #[test]
+    fn r5_a_budget_of_nothing_warns_once() {
+        let mut scene = Scene { budget: Budget::new(0, Duration::from_secs(10)), ..Scene::new() };
+        assert!(!scene.renew(1, 0.0) && scene.budget.warns());
+        assert!(!scene.renew(1, 100.0) && !scene.budget.warns());
+    }
+
+    #[test]
+    fn r5_with_a_burst_of_one_an_api_that_rejects_everything_is_tried_again_after_each_refill() {
+        let mut scene = Scene { budget: Budget::new(1, Duration::from_secs(10)), ..Scene::new() };
+        assert!(scene.renew(1, 0.0));
+        assert_eq!([5.0, 14.9, 15.1].map(|now| scene.renew(2, now)), [false, false, true]);
+        assert_eq!([16.0, 25.9, 26.1].map(|now| scene.renew(3, now)), [false, false, true]);
     }
 
     #[test]

@@ -1,35 +1,34 @@
 //! The current token and the fetch under way: a state machine without I/O.
 
+#[cfg(all(test, auth_model))]
+mod model;
+mod state;
+#[cfg(test)]
+mod tests;
+
 use std::{
-    mem,
     sync::{Arc, PoisonError, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
 use http::HeaderValue;
 
+pub(crate) use self::state::Asker;
+pub(super) use self::state::Record;
+use self::state::{Standing, State};
 use crate::{
     error::AuthError,
     rejection::NotReplayed,
-    time::{Instant, Moment, RequestTime, after, nanos},
+    time::{Instant, Moment, RequestTime, nanos},
     token::{
         AccessToken,
         budget::{Budget, SentWith},
         cached::CachedToken,
-        policy::{Life, MIN_FETCH_INTERVAL},
+        policy::Life,
         sync::{AtomicBool, Guard, Mutex, MutexGuard, Swap},
         waiters::{Flight, Trigger, Waiter},
     },
 };
-
-/// Who asks: what the cache has to know about the moment.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Asker {
-    pub(crate) now: Moment,
-    pub(crate) generation: u64,
-    /// Whether there is a runtime to run a fetch in.
-    pub(crate) can_fetch: bool,
-}
 
 /// What a caller gets who wants a token.
 pub(crate) enum Answer {
@@ -83,65 +82,12 @@ pub(crate) struct TokenCache {
     fetch_limit: Duration,
 }
 
-#[derive(Debug)]
-struct State {
-    flight: Option<Arc<Flight>>,
-    /// The newest token, in use or not.
-    newest: Option<Arc<CachedToken>>,
-    standing: Standing,
-    /// Of the newest token, without an acceptance between them.
-    rejections_in_a_row: u32,
-    budget: Budget,
-    /// Whether a warning was given since the budget was last full.
-    has_warned: bool,
-    backoff: Option<Backoff>,
-    failures_in_a_row: u32,
-    record: Record,
-}
-
-/// What becomes of the newest token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
-    InUse,
-    /// Rejected twice in a row. It comes back into use if the fetch of its successor fails.
-    Retired,
-    /// By the user, for good.
-    Invalidated,
-}
-
-#[derive(Debug)]
-struct Backoff {
-    until: Instant,
-    generation: u64,
-    error: AuthError,
-}
-
-/// What is counted for `TokenStatus`.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Record {
-    pub(super) issued: u64,
-    pub(super) failures: u64,
-    /// `None` if the last fetch brought a token.
-    pub(super) last_error: Option<AuthError>,
-}
-
 impl TokenCache {
     pub(super) fn new((burst, refill): (u32, Duration), fetch_limit: Duration) -> Self {
-        let state = State {
-            flight: None,
-            newest: None,
-            standing: Standing::InUse,
-            rejections_in_a_row: 0,
-            budget: Budget::new(burst, refill),
-            has_warned: false,
-            backoff: None,
-            failures_in_a_row: 0,
-            record: Record::default(),
-        };
         Self {
             current: Swap::default(),
             awaits_acceptance: AtomicBool::new(false),
-            state: Mutex::new(state),
+            state: Mutex::new(State::new(Budget::new(burst, refill))),
             fetch_limit,
         }
     }
@@ -159,22 +105,22 @@ impl TokenCache {
     /// A usable token, or a place among those who wait for one.
     pub(crate) fn ask(&self, trigger: Trigger, asker: Asker) -> Answer {
         let mut state = self.state();
-        let forced = trigger == Trigger::Forced;
-        if !forced && let Some(token) = self.usable(asker.now) {
+        if let Some(token) = self.usable(asker.now).filter(|token| trigger.takes(token)) {
             return Answer::Usable(token);
         }
         if let Some(flight) = &state.flight {
-            return Answer::Joined(Waiter::new(Arc::clone(flight)));
+            return Answer::Joined(Waiter::new(Arc::clone(flight), trigger));
         }
-        if !forced && let Some(backoff) = state.backoff(asker) {
+        if trigger != Trigger::Forced
+            && let Some(backoff) = state.backoff(asker)
+        {
             return Answer::BackingOff(backoff.error_at(asker.now.instant));
         }
-        if !asker.can_fetch {
+        if asker.runtime.is_none() {
             return Answer::NoRuntime;
         }
-        let is_gone = state.standing != Standing::InUse;
-        let flight = self.begin(&mut state, trigger, forced || is_gone, asker);
-        Answer::Begun(Waiter::new(Arc::clone(&flight)), flight)
+        let flight = state.begin(trigger, asker, self.fetch_limit);
+        Answer::Begun(Waiter::new(Arc::clone(&flight), trigger), flight)
     }
 
     /// A fetch for the caller to run, if the successor of the current token is due and nobody fetches it yet.
@@ -182,21 +128,22 @@ impl TokenCache {
         let mut state = self.state();
         let current = self.current.load_full()?;
         let due = current.needs_refresh(nanos(current.age(asker.now)), asker.generation);
-        if !due || !asker.can_fetch || state.flight.is_some() {
+        if !due || asker.runtime.is_none() || state.flight.is_some() {
             return None;
         }
         let trigger = if current.is_outdated(asker.generation) { Trigger::Rotated } else { trigger };
-        Some(self.begin(&mut state, trigger, false, asker))
+        Some(state.begin(trigger, asker, self.fetch_limit))
     }
 
     /// A response rejected the token of its request; `replayable` says whether that can be sent again.
     pub(crate) fn rejected(&self, sent: SentWith, replayable: bool, asker: Asker) -> AfterRejection {
         let mut state = self.state();
-        let is_newest = state.newest.as_ref().is_some_and(|newest| newest.has_value_of_version(sent.version));
+        let is_newest = state.is_newest(sent.version);
         if is_newest {
             state.rejections_in_a_row = state.rejections_in_a_row.saturating_add(1);
             self.awaits_acceptance.store(true, Relaxed);
         }
+        let trigger = Trigger::Rejected { version: sent.version };
         let usable = self.usable(asker.now);
         if usable.is_some() && !is_newest {
             return AfterRejection::ReplayNow;
@@ -206,13 +153,13 @@ impl TokenCache {
             if is_newest && !is_first {
                 self.retire(&mut state);
             }
-            return AfterRejection::Wait(Waiter::new(flight));
+            return AfterRejection::Wait(Waiter::new(flight, trigger));
         }
         let not_now = |reason| {
             let replay = usable.is_some() && is_first;
             if replay { AfterRejection::ReplayNow } else { AfterRejection::Return(reason) }
         };
-        if !asker.can_fetch || state.backoff(asker).is_some() {
+        if asker.runtime.is_none() || state.backoff(asker).is_some() {
             return not_now(NotReplayed::FetchFailed);
         }
         // Where no token is usable, any request would begin a fetch.
@@ -224,8 +171,8 @@ impl TokenCache {
         if is_newest && !is_first {
             self.retire(&mut state);
         }
-        let flight = self.begin(&mut state, Trigger::Rejected, true, asker);
-        AfterRejection::Begun(Waiter::new(Arc::clone(&flight)), flight)
+        let flight = state.begin(trigger, asker, self.fetch_limit);
+        AfterRejection::Begun(Waiter::new(Arc::clone(&flight), trigger), flight)
     }
 
     /// A response accepted the token of its request.
@@ -239,7 +186,7 @@ impl TokenCache {
     #[cold]
     fn note_acceptance(&self, sent: SentWith, now: Instant) {
         let mut state = self.state();
-        if state.newest.as_ref().is_some_and(|newest| newest.has_value_of_version(sent.version)) {
+        if state.is_newest(sent.version) {
             state.rejections_in_a_row = 0;
         }
         state.budget.accepted(sent, now);
@@ -249,7 +196,7 @@ impl TokenCache {
     /// A replayed request was rejected too, or there was nothing new to replay it with.
     pub(crate) fn replay_rejected(&self, version: u32, now: Instant) {
         let mut state = self.state();
-        if state.newest.as_ref().is_some_and(|newest| newest.has_value_of_version(version)) {
+        if state.is_newest(version) {
             state.rejections_in_a_row = state.rejections_in_a_row.saturating_add(1);
             self.awaits_acceptance.store(true, Relaxed);
         }
@@ -265,13 +212,9 @@ impl TokenCache {
         }
     }
 
-    /// Whether a warning is due that tokens are rejected as fast as they are renewed: once, until the budget is full again.
-    pub(crate) fn warns_of_throttling(&self, now: Instant) -> bool {
-        let mut state = self.state();
-        if state.budget.is_full(now) {
-            state.has_warned = false;
-        }
-        !mem::replace(&mut state.has_warned, true)
+    /// Whether a warning is due that tokens are rejected as fast as they are renewed.
+    pub(crate) fn warns_of_throttling(&self) -> bool {
+        self.state().budget.warns()
     }
 
     /// Ends the fetch: publishes its token, or begins a backoff; then wakes everyone who waited.
@@ -322,27 +265,10 @@ impl TokenCache {
         state.flight.is_none().then(|| due.max(backoff))
     }
 
-    fn begin(&self, state: &mut State, trigger: Trigger, is_rejected: bool, asker: Asker) -> Arc<Flight> {
-        if let Some(current) = self.current.load_full() {
-            let overdue_age = current.age(asker.now).saturating_add(self.fetch_limit);
-            current.refresh_started(asker.generation, overdue_age);
-        }
-        let rejected = state.newest.as_ref().filter(|_| is_rejected).map(|newest| newest.token.clone());
-        let overdue = after(asker.now.instant, self.fetch_limit);
-        let flight = Arc::new(Flight::new(trigger, asker.generation, rejected, overdue));
-        state.flight = Some(Arc::clone(&flight));
-        flight
-    }
-
     fn add(&self, state: &mut State, token: CachedToken) -> Arc<CachedToken> {
         let added = Arc::new(token);
         self.current.store(Some(Arc::clone(&added)));
-        state.budget.fetched(added.version);
-        state.newest = Some(Arc::clone(&added));
-        state.standing = Standing::InUse;
-        state.rejections_in_a_row = 0;
-        state.failures_in_a_row = 0;
-        state.record.issued = added.version.into();
+        state.add(Arc::clone(&added));
         added
     }
 
@@ -363,48 +289,5 @@ impl TokenCache {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    /// The backoff, while it lasts. A rotation of the secret ends it: the failure was the old secret's.
-    fn backoff(&self, asker: Asker) -> Option<&Backoff> {
-        let lasts = |backoff: &&Backoff| asker.now.instant < backoff.until && asker.generation <= backoff.generation;
-        self.backoff.as_ref().filter(lasts)
-    }
-
-    /// Notes a failed fetch; the error as those who waited get it. Without a backoff the next fetch may begin at once, but
-    /// for an early one.
-    fn fail(&mut self, error: AuthError, backoff: Option<Duration>, generation: u64, now: Moment) -> AuthError {
-        self.budget.fetch_failed(now.instant);
-        self.record.failures = self.record.failures.saturating_add(1);
-        self.record.last_error = Some(error.clone());
-        if let Some(newest) = &self.newest {
-            let until = newest.age(now).saturating_add(backoff.unwrap_or(MIN_FETCH_INTERVAL));
-            newest.postpone_refresh(until, generation);
-        }
-        let Some(wait) = backoff else {
-            return error;
-        };
-        self.failures_in_a_row = self.failures_in_a_row.saturating_add(1);
-        let backoff = Backoff { until: after(now.instant, wait), generation, error };
-        let told = backoff.error_at(now.instant);
-        self.backoff = Some(backoff);
-        told
-    }
-
-    fn awaits_acceptance(&self) -> bool {
-        self.rejections_in_a_row > 0 || self.budget.awaits_acceptance()
-    }
-}
-
-impl Backoff {
-    fn left(&self, now: Instant) -> Duration {
-        self.until.saturating_duration_since(now)
-    }
-
-    /// The error, telling how long the backoff still lasts.
-    fn error_at(&self, now: Instant) -> AuthError {
-        self.error.clone().with_retry_after(Some(self.left(now)))
     }
 }

@@ -1,5 +1,8 @@
 //! Runs one token fetch at a time: attempts, publish, wake.
 
+#[cfg(all(test, auth_model))]
+mod model;
+
 use std::{fmt, sync::Arc, thread, time::Duration};
 
 use tokio::{runtime::Handle, sync::Notify};
@@ -105,7 +108,7 @@ impl Fetcher {
                 Renewal::Wait(waiter)
             }
             AfterRejection::Return(reason) => {
-                if reason == NotReplayed::Throttled && self.cache.warns_of_throttling(time::instant()) {
+                if reason == NotReplayed::Throttled && self.cache.warns_of_throttling() {
                     telemetry::throttled(self.name);
                 }
                 Renewal::Return(reason)
@@ -145,7 +148,8 @@ impl Fetcher {
     }
 
     fn asker(&self) -> Asker {
-        Asker { now: Moment::now(), generation: self.generation(), can_fetch: Handle::try_current().is_ok() }
+        let runtime = Handle::try_current().ok().map(|runtime| runtime.id());
+        Asker { now: Moment::now(), generation: self.generation(), runtime }
     }
 
     /// Runs the fetch as a task of its own, which no caller can cancel.
@@ -156,7 +160,6 @@ impl Fetcher {
         let span = FetchSpan::new(self.name, guard.flight.trigger.name());
         guard.span = span.clone();
         if let Ok(runtime) = Handle::try_current() {
-            guard.flight.set_runtime(&runtime);
             sync::spawn(&runtime, span.around(guard.run()));
         }
     }
