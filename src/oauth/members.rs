@@ -103,8 +103,8 @@ mod tests {
         for character in (0..=0x0010_ffff).step_by(97).filter_map(char::from_u32) {
             let text = format!("a{character}\"\\{character}");
             let plain = serde_json::to_string(&text).unwrap();
-            let units: String = text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
-            for json in [plain, format!("\"{units}\"")] {
+            let units: Vec<_> = text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
+            for json in [plain, format!("\"{}\"", units.concat())] {
                 assert_eq!(string(&json).as_deref(), Some(&text), "{json}");
             }
         }
