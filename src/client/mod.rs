@@ -95,7 +95,7 @@ struct Inner {
 }
 
 impl HttpsClient {
-    /// Creates a client that trusts Mozilla's roots, sends no certificate and uses no proxy.
+    /// Creates a client with Mozilla's roots, no certificate and no proxy.
     ///
     /// Needs no runtime.
     ///

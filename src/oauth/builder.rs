@@ -85,9 +85,9 @@ impl ClientCredentialsGrantBuilder {
         self
     }
 
-    /// Requests a scope (RFC 6749, section 3.3). Repeatable: all are sent in one `scope`, joined by a space.
+    /// Requests a scope (RFC 6749, section 3.3).
     ///
-    /// Default: none, and the server decides. [`AccessToken::scope`](crate::AccessToken::scope) returns what was granted.
+    /// Repeatable: all are sent in one `scope`, joined by a space. Default: none, and the server decides. [`AccessToken::scope`](crate::AccessToken::scope) returns what was granted.
     ///
     /// # Example
     ///
@@ -105,9 +105,9 @@ impl ClientCredentialsGrantBuilder {
         self
     }
 
-    /// Sends `audience`, with which some servers (Auth0, Okta) have the client name the API.
+    /// Sends `audience`, the name of the API that the token is for.
     ///
-    /// Default: not sent. A second call replaces the first.
+    /// Some servers ask for it, such as Auth0. Default: not sent. A second call replaces the first.
     ///
     /// # Example
     ///
@@ -124,9 +124,9 @@ impl ClientCredentialsGrantBuilder {
         self
     }
 
-    /// Sends `resource` (RFC 8707): the URI of an API that the token is for. Repeatable.
+    /// Sends `resource`, the URI of an API that the token is for (RFC 8707).
     ///
-    /// Default: not sent.
+    /// Repeatable: each is sent as a parameter. Default: not sent.
     ///
     /// # Example
     ///
@@ -143,9 +143,9 @@ impl ClientCredentialsGrantBuilder {
         self
     }
 
-    /// Sends another parameter that the server asks for. Repeatable, once for each name.
+    /// Sends another parameter that the server asks for.
     ///
-    /// Default: none. The value is wiped when the grant is dropped, and no error or trace event shows it, since it may be a
+    /// Repeatable, once for each name. Default: none. The value is wiped when the grant is dropped, and no error or trace event shows it, since it may be a
     /// credential. For scope, audience and resource use the methods of that name.
     ///
     /// # Example
@@ -163,9 +163,9 @@ impl ClientCredentialsGrantBuilder {
         self
     }
 
-    /// Sends this header with each token request. A second value for the same header replaces the first.
+    /// Sends this header with each token request.
     ///
-    /// It also replaces what is sent by default: `Accept: application/json`, `Accept-Encoding: identity` and `User-Agent:
+    /// A second value for the same header replaces the first. It also replaces what is sent by default: `Accept: application/json`, `Accept-Encoding: identity` and `User-Agent:
     /// tower-outbound-auth/<version>`. The value is marked sensitive. `Content-Type`, `Content-Length`, `Host`,
     /// `Transfer-Encoding` and `Connection` are not yours to set, nor is `Authorization` where [`ClientAuth`] uses it.
     ///
@@ -249,9 +249,9 @@ impl ClientCredentialsGrantBuilder {
         self
     }
 
-    /// Sets the time limit of one HTTP exchange, from connecting to the end of the response.
+    /// Sets the time limit of one HTTP exchange.
     ///
-    /// Default: 10 s, so that three attempts fit into the 30 s of a fetch. Zero lets no request to a server succeed; above the
+    /// It runs from connecting to the end of the response. Default: 10 s, so that three attempts fit into the 30 s of a fetch. Zero lets no request to a server succeed; above the
     /// [deadline](crate::RefreshPolicy::deadline) of a fetch it has no effect. Lower it if your server either answers fast or
     /// not at all.
     ///
@@ -276,6 +276,17 @@ impl ClientCredentialsGrantBuilder {
     ///
     /// Default: refused, because everyone on the way can read the secret and the token. `http` to this machine needs no
     /// permission.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use tower_outbound_auth::{Credentials, oauth::ClientCredentialsGrant};
+    /// # fn grant(credentials: Credentials) {
+    /// let grant = ClientCredentialsGrant::builder("http://login.cluster.internal/token", credentials)
+    ///     .allow_insecure_http()
+    ///     .build();
+    /// # }
+    /// ```
     pub fn allow_insecure_http(mut self) -> Self {
         self.insecure_http = true;
         self
@@ -300,13 +311,14 @@ impl ClientCredentialsGrantBuilder {
     /// # Example
     ///
     /// ```no_run
+    /// # #[cfg(feature = "client")] {
     /// # use tower_outbound_auth::{BoxError, Credentials};
     /// use tower_outbound_auth::{client::HttpsClient, oauth::ClientCredentialsGrant};
     ///
     /// # fn grant(credentials: Credentials) -> Result<(), BoxError> {
     /// let https = HttpsClient::builder().root_certificates(std::fs::read("/etc/bank/ca.pem")?).build()?;
     /// let grant = ClientCredentialsGrant::builder("https://login.bank.example/token", credentials).transport(https).build()?;
-    /// # Ok(()) }
+    /// # Ok(()) } }
     /// ```
     pub fn transport<S, B>(mut self, service: S) -> Self
     where
