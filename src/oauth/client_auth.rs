@@ -16,8 +16,8 @@ pub enum ClientAuth {
     Body,
     /// `Authorization: Basic` with id and secret form-encoded first.
     ///
-    /// That is how the RFC has it, known as `client_secret_basic`. Some servers do not decode them. Where that matters, the error of a refusal [names the other
-    /// methods](crate::guide::servers).
+    /// That is how the RFC has it, known as `client_secret_basic`. Some servers do not decode them. Where that matters,
+    /// the error of a refusal [names the other methods](crate::guide::servers).
     Basic,
     /// `Authorization: Basic` with id and secret as they are.
     ///
@@ -25,8 +25,9 @@ pub enum ClientAuth {
     BasicUnencoded,
     /// The client's certificate and no secret (RFC 8705, section 2).
     ///
-    /// That is `tls_client_auth` and `self_signed_tls_client_auth`. The id is sent, so [`Credentials::without_secret`] will do. The certificate belongs to the transport:
-    /// see [`HttpsClientBuilder::identity`](crate::client::HttpsClientBuilder::identity).
+    /// That is `tls_client_auth` and `self_signed_tls_client_auth`. The id is sent, so [`Credentials::without_secret`]
+    /// will do. The certificate belongs to the transport: see
+    /// [`HttpsClientBuilder::identity`](crate::client::HttpsClientBuilder::identity).
     Certificate,
 }
 
