@@ -47,10 +47,10 @@ pub(super) struct Summary {
 impl HttpsClientBuilder {
     /// Trusts the certification authorities in this PEM text, instead of Mozilla's.
     ///
-    /// Repeatable: all of them are trusted. Parts of the text that are no certificate are ignored. Default: Mozilla's roots.
-    /// They are replaced, not extended, because with them any of some hundred public authorities could vouch for the server
-    /// that receives your client secret; add them with [`mozilla_roots`](Self::mozilla_roots) if the client also calls public
-    /// servers.
+    /// Repeatable: all of them are trusted. Parts of the text that are no certificate are ignored. Default: Mozilla's
+    /// roots. They are replaced, not extended, because with them any of some hundred public authorities could vouch for
+    /// the server that receives your client secret; add them with [`mozilla_roots`](Self::mozilla_roots) if the client
+    /// also calls public servers.
     ///
     /// # Example
     ///
@@ -69,10 +69,20 @@ impl HttpsClientBuilder {
         self
     }
 
-    /// Trusts Mozilla's roots beside those of [`root_certificates`](Self::root_certificates).
+    /// Trusts Mozilla's roots as well.
     ///
-    /// Default: they are trusted only where no others are set. They are compiled in, so every machine trusts the same ones,
-    /// and new ones come with an update of this crate's dependencies.
+    /// Call it beside [`root_certificates`](Self::root_certificates). Default: they are trusted only where no others
+    /// are set. They are compiled in, so every machine trusts the same ones, and new ones come with an update of this
+    /// crate's dependencies.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use tower_outbound_auth::client::HttpsClient;
+    ///
+    /// let client = HttpsClient::builder().mozilla_roots().build()?;
+    /// # Ok::<(), tower_outbound_auth::AuthError>(())
+    /// ```
     pub fn mozilla_roots(mut self) -> Self {
         self.mozilla_roots = true;
         self
@@ -80,10 +90,10 @@ impl HttpsClientBuilder {
 
     /// Trusts the system's certificate store, instead of Mozilla's roots.
     ///
-    /// Use it where an administrator installs your company's authorities on each machine. [`build`](Self::build) reads the
-    /// store, once: on Linux and BSD the usual files, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name; on macOS and
-    /// Windows the store of the system. Certificates in it that cannot be read are ignored. Default: not trusted, because
-    /// containers often have no such store.
+    /// Use it where an administrator installs your company's authorities on each machine. [`build`](Self::build) reads
+    /// the store, once: on Linux and BSD the usual files, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name; on
+    /// macOS and Windows the store of the system. Certificates in it that cannot be read are ignored. Default: not
+    /// trusted, because containers often have no such store.
     ///
     /// # Example
     ///
@@ -99,14 +109,15 @@ impl HttpsClientBuilder {
         self
     }
 
-    /// Sends this certificate to servers that ask for one (mutual TLS). A second call replaces the first.
+    /// Sends this certificate to servers that ask for one (mutual TLS).
     ///
-    /// Both arguments are PEM text, and may be the same text: the client's own certificate followed by those that lead to its
-    /// authority, and the private key in PKCS #8, PKCS #1 or SEC 1, not encrypted. RSA from 2048 bits, ECDSA on P-256 or
-    /// P-384, and Ed25519 are supported. The certificate is never sent to a proxy. Default: none.
+    /// A second call replaces the first. Both arguments are PEM text, and may be the same text: the client's own
+    /// certificate followed by those that lead to its authority, and the private key in PKCS #8, PKCS #1 or SEC 1, not
+    /// encrypted. RSA from 2048 bits, ECDSA on P-256 or P-384, and Ed25519 are supported. The certificate is never sent
+    /// to a proxy. Default: none.
     ///
-    /// The decoded key is wiped after use. Not wiped are your text, the PEM reader's copy of it, and the one key that ring
-    /// signs with, which all clones share.
+    /// The decoded key is wiped after use. Not wiped are your text, the PEM reader's copy of it, and the one key that
+    /// ring signs with, which all clones share.
     ///
     /// # Example
     ///
@@ -128,12 +139,12 @@ impl HttpsClientBuilder {
         self
     }
 
-    /// Connects through this forward proxy: `http://host[:port]` or `https://host[:port]`.
+    /// Connects through this forward proxy.
     ///
-    /// Each connection is a tunnel (`CONNECT`, RFC 9110, section 9.3.6): TLS ends at the server, and the proxy learns the
-    /// server's name only. This machine (`localhost`, 127.0.0.0/8 and `[::1]`) is always connected directly. A proxy with
-    /// `https` is verified with the same roots as servers are. A second call replaces the first. Default: no proxy, and the
-    /// environment is not read.
+    /// The URL is `http://host[:port]` or `https://host[:port]`. Each connection is a tunnel (`CONNECT`, RFC 9110,
+    /// section 9.3.6): TLS ends at the server, and the proxy learns the server's name only. This machine (`localhost`,
+    /// 127.0.0.0/8 and `[::1]`) is always connected directly. A proxy with `https` is verified with the same roots as
+    /// servers are. A second call replaces the first. Default: no proxy, and the environment is not read.
     ///
     /// # Example
     ///
@@ -142,7 +153,6 @@ impl HttpsClientBuilder {
     ///
     /// let client = HttpsClient::builder()
     ///     .proxy("http://proxy.example.com:3128")
-    ///     .proxy_credentials("reports", "s3cret")
     ///     .no_proxy(".corp.example.com, 10.0.0.0/8")
     ///     .build()?;
     /// # Ok::<(), tower_outbound_auth::AuthError>(())
@@ -157,18 +167,31 @@ impl HttpsClientBuilder {
 
     /// Sends `Proxy-Authorization: Basic` (RFC 7617) to the proxy, and to nothing else.
     ///
-    /// It replaces what the URL in an environment variable holds. A second call replaces the first. Note that a proxy with
-    /// `http` receives it in the clear. Default: none.
+    /// It replaces what the URL in an environment variable holds. A second call replaces the first. Note that a proxy
+    /// with `http` receives it in the clear. Default: none.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use tower_outbound_auth::client::HttpsClient;
+    ///
+    /// let client = HttpsClient::builder()
+    ///     .proxy("https://proxy.example.com:8443")
+    ///     .proxy_credentials("reports", "s3cret")
+    ///     .build()?;
+    /// # Ok::<(), tower_outbound_auth::AuthError>(())
+    /// ```
     pub fn proxy_credentials(mut self, user: impl Into<String>, password: impl Into<SecretString>) -> Self {
         self.proxy_credentials = Some((user.into(), password.into()));
         self
     }
 
-    /// Connects directly to the hosts in this list, which has the form of `NO_PROXY`. Repeatable: lists add up.
+    /// Connects directly to the hosts in this list, which is read like `NO_PROXY`.
     ///
-    /// Entries are separated by commas or blanks. `example.com`, `.example.com` and `*.example.com` all mean that domain and
-    /// everything below it, `10.0.0.1` and `10.0.0.0/8` an address and a network, `*` all hosts. A port (`example.com:8443`)
-    /// limits a host or an address to that port. Names are not resolved. Default: none.
+    /// Repeatable: lists add up. Entries are separated by commas or blanks. `example.com`, `.example.com` and
+    /// `*.example.com` all mean that domain and everything below it, `10.0.0.1` and `10.0.0.0/8` an address and a
+    /// network, `*` all hosts. A port (`example.com:8443`) limits a host or an address to that port. Names are not
+    /// resolved. Default: none.
     ///
     /// # Example
     ///
@@ -188,17 +211,18 @@ impl HttpsClientBuilder {
         self
     }
 
-    /// Connects through the proxy that the environment names, now: `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`.
+    /// Connects through the proxy that the environment names.
     ///
-    /// They are read as curl reads them. `HTTPS_PROXY` is for `https` requests and goes before `ALL_PROXY`, which is for plain
-    /// `http` too. A lower-case name goes before the same one in capitals, and an empty variable counts as not set. A proxy
-    /// URL may lack its scheme, which is then `http`, and may hold user name and password; SOCKS is not supported. `NO_PROXY`
-    /// adds to [`no_proxy`](Self::no_proxy), and what in it names no host is ignored. A variable that is set replaces the
-    /// proxy of [`proxy`](Self::proxy). Default: the environment is not read.
+    /// Reads `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` at once, as curl does. `HTTPS_PROXY` is for `https` requests and
+    /// goes before `ALL_PROXY`, which is for plain `http` too. A lower-case name goes before the same one in capitals,
+    /// and an empty variable counts as not set. A proxy URL may lack its scheme, which is then `http`, and may hold
+    /// user name and password; SOCKS is not supported. `NO_PROXY` adds to [`no_proxy`](Self::no_proxy), and what in it
+    /// names no host is ignored. A variable that is set replaces the proxy of [`proxy`](Self::proxy). Default: the
+    /// environment is not read.
     ///
     /// # Example
     ///
-    /// ```
+    /// ```no_run
     /// use tower_outbound_auth::client::HttpsClient;
     ///
     /// let client = HttpsClient::builder().proxy_from_env().build()?;
@@ -213,8 +237,17 @@ impl HttpsClientBuilder {
 
     /// Speaks HTTP/1.1 only.
     ///
-    /// Default: HTTP/2 where the server selects it during the TLS handshake (ALPN), else HTTP/1.1. Use it for a server or a
-    /// load balancer whose HTTP/2 misbehaves.
+    /// Default: HTTP/2 where the server selects it during the TLS handshake (ALPN), else HTTP/1.1. Use it for a server
+    /// or a load balancer whose HTTP/2 misbehaves.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use tower_outbound_auth::client::HttpsClient;
+    ///
+    /// let client = HttpsClient::builder().http1_only().build()?;
+    /// # Ok::<(), tower_outbound_auth::AuthError>(())
+    /// ```
     pub fn http1_only(mut self) -> Self {
         self.http1_only = true;
         self
@@ -222,9 +255,9 @@ impl HttpsClientBuilder {
 
     /// Sets how long an idle connection is kept for the next request.
     ///
-    /// Default: 90 s, as in hyper. Zero keeps no idle connection; more than a day counts as a day. Choose a little less than
-    /// the idle timeout of the server, or of the load balancer before it: a request that is sent while the other side closes
-    /// the connection fails. Token requests are not affected, since a grant keeps no idle connections.
+    /// Default: 90 s, as in hyper. Zero keeps no idle connection; more than a day counts as a day. Choose a little less
+    /// than the idle timeout of the server, or of the load balancer before it: a request that is sent while the other
+    /// side closes the connection fails. Token requests are not affected, since a grant keeps no idle connections.
     ///
     /// # Example
     ///
@@ -245,9 +278,10 @@ impl HttpsClientBuilder {
     ///
     /// # Errors
     ///
-    /// [`Config`](crate::ErrorKind::Config), with what to change: PEM text without a certificate or key, or with one that
-    /// cannot be read; a key that does not belong to the certificate; a proxy URL or a `no_proxy` entry that cannot be read;
-    /// proxy credentials that cannot be sent, or without a proxy; an empty system store. It never holds a key or a password.
+    /// [`Config`](crate::ErrorKind::Config), with what to change: PEM text without a certificate or key, or with one
+    /// that cannot be read; a key that does not belong to the certificate; a proxy URL or a `no_proxy` entry that
+    /// cannot be read; proxy credentials that cannot be sent, or without a proxy; an empty system store. It never holds
+    /// a key or a password.
     pub fn build(mut self) -> Result<HttpsClient, AuthError> {
         if let Some(mistake) = self.mistake.take() {
             return Err(mistake);

@@ -1,8 +1,8 @@
 //! HTTPS client over hyper-util and rustls, for token requests and for the API.
 //!
-//! [`ClientCredentialsGrant`](crate::oauth::ClientCredentialsGrant) has one of these already, with Mozilla's roots and without
-//! a proxy. Build an [`HttpsClient`] yourself for a private certification authority, mutual TLS or a proxy, or to call the API
-//! without choosing another HTTP client.
+//! [`ClientCredentialsGrant`](crate::oauth::ClientCredentialsGrant) has one of these already, with Mozilla's roots and
+//! without a proxy. Build an [`HttpsClient`] yourself for a private certification authority, mutual TLS or a proxy, or
+//! to call the API without choosing another HTTP client.
 
 mod builder;
 mod connector;
@@ -42,12 +42,13 @@ use crate::error::{AuthError, BoxError};
 
 /// HTTPS client that speaks HTTP/1.1 and HTTP/2.
 ///
-/// Give it to [`ClientCredentialsGrantBuilder::transport`](crate::oauth::ClientCredentialsGrantBuilder::transport), to an
-/// [`AuthLayer`](crate::AuthLayer), or to both. It accepts any body of [`Bytes`]. It does not follow redirects, retry, time
-/// requests out or decompress; Tower layers do. Plain `http` URLs work too: it is the grant and the layer that refuse them.
+/// Give it to [`ClientCredentialsGrantBuilder::transport`](crate::oauth::ClientCredentialsGrantBuilder::transport), to
+/// an [`AuthLayer`](crate::AuthLayer), or to both. It accepts any body of [`Bytes`]. It does not follow redirects,
+/// retry, time requests out or decompress; Tower layers do. Plain `http` URLs work too: it is the grant and the layer
+/// that refuse them.
 ///
-/// Clones share their connections. A grant uses the settings of the client it is given, but opens connections of its own and
-/// keeps none of them idle.
+/// Clones share their connections. A grant uses the settings of the client it is given, but opens connections of its
+/// own and keeps none of them idle.
 ///
 /// # Example
 ///
@@ -95,7 +96,7 @@ struct Inner {
 }
 
 impl HttpsClient {
-    /// Creates a client that trusts Mozilla's roots, sends no certificate and uses no proxy.
+    /// Creates a client with Mozilla's roots, no certificate and no proxy.
     ///
     /// Needs no runtime.
     ///
@@ -133,8 +134,8 @@ impl HttpsClient {
 
     /// Returns a client with the same settings that shares no connection with this one and keeps none idle.
     ///
-    /// For token requests: there is one in a token's lifetime, and it must not wait for a connection that is busy with the
-    /// body of a rejected response (guarantee R9).
+    /// For token requests: there is one in a token's lifetime, and it must not wait for a connection that is busy with
+    /// the body of a rejected response (guarantee R9).
     pub(crate) fn without_pool(&self) -> Self {
         Self::new_with(self.inner.connector.clone(), Duration::ZERO, self.inner.summary.clone())
     }

@@ -85,9 +85,10 @@ impl ClientCredentialsGrantBuilder {
         self
     }
 
-    /// Requests a scope (RFC 6749, section 3.3). Repeatable: all are sent in one `scope`, joined by a space.
+    /// Requests a scope (RFC 6749, section 3.3).
     ///
-    /// Default: none, and the server decides. [`AccessToken::scope`](crate::AccessToken::scope) returns what was granted.
+    /// Repeatable: all are sent in one `scope`, joined by a space. Default: none, and the server decides.
+    /// [`AccessToken::scope`](crate::AccessToken::scope) returns what was granted.
     ///
     /// # Example
     ///
@@ -105,9 +106,9 @@ impl ClientCredentialsGrantBuilder {
         self
     }
 
-    /// Sends `audience`, with which some servers (Auth0, Okta) have the client name the API.
+    /// Sends `audience`, the name of the API that the token is for.
     ///
-    /// Default: not sent. A second call replaces the first.
+    /// Some servers ask for it, such as Auth0. Default: not sent. A second call replaces the first.
     ///
     /// # Example
     ///
@@ -124,9 +125,9 @@ impl ClientCredentialsGrantBuilder {
         self
     }
 
-    /// Sends `resource` (RFC 8707): the URI of an API that the token is for. Repeatable.
+    /// Sends `resource`, the URI of an API that the token is for (RFC 8707).
     ///
-    /// Default: not sent.
+    /// Repeatable: each is sent as a parameter. Default: not sent.
     ///
     /// # Example
     ///
@@ -143,10 +144,11 @@ impl ClientCredentialsGrantBuilder {
         self
     }
 
-    /// Sends another parameter that the server asks for. Repeatable, once for each name.
+    /// Sends another parameter that the server asks for.
     ///
-    /// Default: none. The value is wiped when the grant is dropped, and no error or trace event shows it, since it may be a
-    /// credential. For scope, audience and resource use the methods of that name.
+    /// Repeatable, once for each name. Default: none. The value is wiped when the grant is dropped, and no error or
+    /// trace event shows it, since it may be a credential. For scope, audience and resource use the methods of that
+    /// name.
     ///
     /// # Example
     ///
@@ -163,11 +165,12 @@ impl ClientCredentialsGrantBuilder {
         self
     }
 
-    /// Sends this header with each token request. A second value for the same header replaces the first.
+    /// Sends this header with each token request.
     ///
-    /// It also replaces what is sent by default: `Accept: application/json`, `Accept-Encoding: identity` and `User-Agent:
-    /// tower-outbound-auth/<version>`. The value is marked sensitive. `Content-Type`, `Content-Length`, `Host`,
-    /// `Transfer-Encoding` and `Connection` are not yours to set, nor is `Authorization` where [`ClientAuth`] uses it.
+    /// A second value for the same header replaces the first. It also replaces what is sent by default: `Accept:
+    /// application/json`, `Accept-Encoding: identity` and `User-Agent: tower-outbound-auth/<version>`. The value is
+    /// marked sensitive. `Content-Type`, `Content-Length`, `Host`, `Transfer-Encoding` and `Connection` are not yours
+    /// to set, nor is `Authorization` where [`ClientAuth`] uses it.
     ///
     /// # Example
     ///
@@ -190,8 +193,8 @@ impl ClientCredentialsGrantBuilder {
 
     /// Sets the value of `grant_type`.
     ///
-    /// Default: `client_credentials`. For servers that have a name of their own for the same grant; parameters that such a
-    /// grant needs are set with [`param`](Self::param).
+    /// Default: `client_credentials`. For servers that have a name of their own for the same grant; parameters that
+    /// such a grant needs are set with [`param`](Self::param).
     ///
     /// # Example
     ///
@@ -229,10 +232,10 @@ impl ClientCredentialsGrantBuilder {
 
     /// Accepts tokens of this type besides `Bearer`, in any case. Repeatable.
     ///
-    /// Default: `Bearer`, and no type at all. Use it for servers with another name for bearer tokens, such as `BearerToken`.
-    /// The layer sends the token as it sends all others: see
-    /// [`AuthLayerBuilder`](crate::AuthLayerBuilder). Tokens that are used in another way, such as `DPoP` or `mac`, will not
-    /// work.
+    /// Default: `Bearer`, and no type at all. Use it for servers with another name for bearer tokens, such as
+    /// `BearerToken`. The layer sends the token as it sends all others: see
+    /// [`AuthLayerBuilder`](crate::AuthLayerBuilder). Tokens that are used in another way, such as `DPoP` or `mac`,
+    /// will not work.
     ///
     /// # Example
     ///
@@ -249,11 +252,11 @@ impl ClientCredentialsGrantBuilder {
         self
     }
 
-    /// Sets the time limit of one HTTP exchange, from connecting to the end of the response.
+    /// Sets the time limit of one HTTP exchange.
     ///
-    /// Default: 10 s, so that three attempts fit into the 30 s of a fetch. Zero lets no request to a server succeed; above the
-    /// [deadline](crate::RefreshPolicy::deadline) of a fetch it has no effect. Lower it if your server either answers fast or
-    /// not at all.
+    /// It runs from connecting to the end of the response. Default: 10 s, so that three attempts fit into the 30 s of a
+    /// fetch. Zero lets no request to a server succeed; above the [deadline](crate::RefreshPolicy::deadline) of a fetch
+    /// it has no effect. Lower it if your server either answers fast or not at all.
     ///
     /// # Example
     ///
@@ -276,6 +279,17 @@ impl ClientCredentialsGrantBuilder {
     ///
     /// Default: refused, because everyone on the way can read the secret and the token. `http` to this machine needs no
     /// permission.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// # use tower_outbound_auth::{Credentials, oauth::ClientCredentialsGrant};
+    /// # fn grant(credentials: Credentials) {
+    /// let grant = ClientCredentialsGrant::builder("http://login.cluster.internal/token", credentials)
+    ///     .allow_insecure_http()
+    ///     .build();
+    /// # }
+    /// ```
     pub fn allow_insecure_http(mut self) -> Self {
         self.insecure_http = true;
         self
@@ -285,28 +299,29 @@ impl ClientCredentialsGrantBuilder {
     ///
     /// Default: an `HttpsClient` (feature `client`) that trusts Mozilla's roots and uses no proxy. Build one with other
     /// settings for a private certification authority, mutual TLS or a proxy, or pass any other Tower client, such as a
-    /// `service_fn` in a test. Layers around the client work as usual, but it must neither follow redirects nor be wrapped in
-    /// the `AuthLayer` that this grant is for: the token request would wait for itself.
+    /// `service_fn` in a test. Layers around the client work as usual, but it must neither follow redirects nor be
+    /// wrapped in the `AuthLayer` that this grant is for: the token request would wait for itself.
     ///
     /// # Connections
     ///
     /// A token request must not share connections with the requests to the API. When a token is rejected, the rejected
-    /// responses are read to their end while the new token is fetched; over one HTTP/2 connection, or from a pool with a
-    /// limit, the token request could wait for the very responses that wait for it. An `HttpsClient` given here therefore
-    /// opens connections of its own, with the same settings, and keeps none idle: there is one token request in the lifetime
-    /// of a token, and an idle connection would not survive that long. Any other client, and one in layers, is used as it is;
-    /// give it a pool of its own.
+    /// responses are read to their end while the new token is fetched; over one HTTP/2 connection, or from a pool with
+    /// a limit, the token request could wait for the very responses that wait for it. An `HttpsClient` given here
+    /// therefore opens connections of its own, with the same settings, and keeps none idle: there is one token request
+    /// in the lifetime of a token, and an idle connection would not survive that long. Any other client, and one in
+    /// layers, is used as it is; give it a pool of its own.
     ///
     /// # Example
     ///
     /// ```no_run
+    /// # #[cfg(feature = "client")] {
     /// # use tower_outbound_auth::{BoxError, Credentials};
     /// use tower_outbound_auth::{client::HttpsClient, oauth::ClientCredentialsGrant};
     ///
     /// # fn grant(credentials: Credentials) -> Result<(), BoxError> {
     /// let https = HttpsClient::builder().root_certificates(std::fs::read("/etc/bank/ca.pem")?).build()?;
     /// let grant = ClientCredentialsGrant::builder("https://login.bank.example/token", credentials).transport(https).build()?;
-    /// # Ok(()) }
+    /// # Ok(()) } }
     /// ```
     pub fn transport<S, B>(mut self, service: S) -> Self
     where
@@ -326,8 +341,8 @@ impl ClientCredentialsGrantBuilder {
     /// # Errors
     ///
     /// [`Config`](crate::ErrorKind::Config), with what to change: a token URL that cannot be read or is plain `http`;
-    /// credentials that the method of [`client_auth`](Self::client_auth) cannot send; a parameter that is set twice or belongs
-    /// to the grant; a header that is not yours to set; no transport, without the feature `client` or with
+    /// credentials that the method of [`client_auth`](Self::client_auth) cannot send; a parameter that is set twice or
+    /// belongs to the grant; a header that is not yours to set; no transport, without the feature `client` or with
     /// [`ClientAuth::Certificate`].
     pub fn build(self) -> Result<ClientCredentialsGrant, AuthError> {
         let (token_url, origin) = self.check_url()?;

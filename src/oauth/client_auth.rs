@@ -16,17 +16,20 @@ pub enum ClientAuth {
     /// The default, because almost every server accepts it.
     #[default]
     Body,
-    /// `Authorization: Basic` with id and secret form-encoded first, as the RFC says: `client_secret_basic`.
+    /// `Authorization: Basic` with id and secret form-encoded first.
     ///
-    /// Some servers do not decode them. Where that matters, the error of a refusal [names the other
-    /// methods](crate::guide::servers).
+    /// That is how the RFC has it, known as `client_secret_basic`. Some servers do not decode them. Where that matters,
+    /// the error of a refusal [names the other methods](crate::guide::servers).
     Basic,
-    /// `Authorization: Basic` with id and secret as they are, for servers that do not decode them.
-    BasicUnencoded,
-    /// The client's certificate: `tls_client_auth` and `self_signed_tls_client_auth` (RFC 8705, section 2).
+    /// `Authorization: Basic` with id and secret as they are.
     ///
-    /// The id is sent and no secret, so [`Credentials::without_secret`] will do. The certificate belongs to the transport:
-    /// see [`HttpsClientBuilder::identity`](crate::client::HttpsClientBuilder::identity).
+    /// For servers that do not decode them. A client id with a colon cannot be sent in this way.
+    BasicUnencoded,
+    /// The client's certificate and no secret (RFC 8705, section 2).
+    ///
+    /// That is `tls_client_auth` and `self_signed_tls_client_auth`. The id is sent, so [`Credentials::without_secret`]
+    /// will do. The certificate belongs to the transport: see
+    /// [`HttpsClientBuilder::identity`](crate::client::HttpsClientBuilder::identity).
     Certificate,
 }
 

@@ -41,7 +41,8 @@ fn of_server_certificate(error: &CertificateError) -> Option<&'static str> {
     }
 }
 
-/// What the server says of the client's certificate comes after the handshake, as an alert. HTTP/2 passes on its text only.
+/// What the server says of the client's certificate comes after the handshake, as an alert. HTTP/2 passes on its text
+/// only.
 fn of_client_certificate(text: &str) -> Option<&'static str> {
     let is = |alert: &AlertDescription| text == TlsError::AlertReceived(*alert).to_string();
     if is(&AlertDescription::CertificateRequired) {

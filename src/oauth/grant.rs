@@ -32,12 +32,12 @@ use crate::{
 
 /// OAuth 2.0 client-credentials grant (RFC 6749, section 4.4) as a [`TokenSource`].
 ///
-/// Each token is one `POST` to the token endpoint over `https`, or over `http` to this machine. Redirects are not followed.
-/// Clones share all settings.
+/// Each token is one `POST` to the token endpoint over `https`, or over `http` to this machine. Redirects are not
+/// followed. Clones share all settings.
 ///
-/// The token response may say more than the RFC has it say: [`AccessToken::response_field`] returns the rest. Members that
-/// are missing, of another type, or twice there never cost the token, only a useless `access_token` or a foreign `token_type`
-/// does.
+/// The token response may say more than the RFC has it say: [`AccessToken::response_field`] returns the rest. Members
+/// that are missing, of another type, or twice there never cost the token, only a useless `access_token` or a foreign
+/// `token_type` does.
 ///
 /// # Example
 ///

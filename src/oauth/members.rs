@@ -36,7 +36,8 @@ pub(super) fn scalar(json: &str) -> Option<Zeroizing<String>> {
     if is_number { Some(Zeroizing::new(json.to_owned())) } else { string(json) }
 }
 
-/// The text of a JSON string, in memory that is wiped. Serde would put a text with escapes together in a buffer that is not.
+/// The text of a JSON string, in memory that is wiped. Serde would put a text with escapes together in a buffer that is
+/// not.
 fn string(json: &str) -> Option<Zeroizing<String>> {
     let mut rest = json.strip_prefix('"')?.strip_suffix('"')?;
     // Never longer than with its escapes.
@@ -56,8 +57,8 @@ fn string(json: &str) -> Option<Zeroizing<String>> {
     Some(text)
 }
 
-/// Makes a body that is not UTF-8 readable, such as one with a message in Latin-1: each byte too many becomes a DEL, which no
-/// token and no message may have.
+/// Makes a body that is not UTF-8 readable, such as one with a message in Latin-1: each byte too many becomes a DEL,
+/// which no token and no message may have.
 pub(super) fn repair(body: &mut [u8]) {
     let mut start = 0;
     while let Err(error) = str::from_utf8(body.get(start..).unwrap_or_default()) {
@@ -103,8 +104,8 @@ mod tests {
         for character in (0..=0x0010_ffff).step_by(97).filter_map(char::from_u32) {
             let text = format!("a{character}\"\\{character}");
             let plain = serde_json::to_string(&text).unwrap();
-            let units: String = text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
-            for json in [plain, format!("\"{units}\"")] {
+            let units: Vec<_> = text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
+            for json in [plain, format!("\"{}\"", units.concat())] {
                 assert_eq!(string(&json).as_deref(), Some(&text), "{json}");
             }
         }

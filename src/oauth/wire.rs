@@ -7,6 +7,7 @@ use http::{
     header::{CONTENT_ENCODING, LOCATION},
 };
 use secrecy::SecretString;
+use serde_json::Value;
 
 use super::{
     echo::EchoFilter,
@@ -169,10 +170,15 @@ fn is_busy(status: StatusCode) -> bool {
 
 /// Whether there is an error: some servers always send the member, and an empty one where all is well.
 fn has_error(members: &Members<'_>) -> bool {
-    members.json("error").is_some_and(|json| {
-        let inside = json.trim_matches(|c: char| c.is_whitespace() || "\"{}[]".contains(c));
-        !["", "null", "false", "0"].contains(&inside)
-    })
+    let is_empty = |value| match value {
+        Value::Null => true,
+        Value::Bool(value) => !value,
+        Value::Number(value) => value.as_i64() == Some(0),
+        Value::String(value) => value.trim().is_empty(),
+        Value::Array(value) => value.is_empty(),
+        Value::Object(value) => value.is_empty(),
+    };
+    members.json("error").is_some_and(|json| !serde_json::from_str(json).is_ok_and(is_empty))
 }
 
 fn is_code(text: &str) -> bool {

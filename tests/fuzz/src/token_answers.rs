@@ -4,7 +4,9 @@ use std::{error::Error, fmt::Write, future::ready};
 
 use http::{Request, Response, StatusCode};
 use http_body::{Body, SizeHint};
-use tower_outbound_auth::{AccessToken, AuthError, BoxError, Credentials, FetchRequest, TokenSource, oauth::ClientCredentialsGrant};
+use tower_outbound_auth::{
+    AccessToken, AuthError, BoxError, Credentials, FetchRequest, TokenSource, oauth::ClientCredentialsGrant,
+};
 
 use crate::{
     body::{self, Scripted, Step, Tally},
@@ -36,7 +38,11 @@ pub fn run(data: &[u8]) {
             let error = result.err().unwrap_or_else(|| panic!("{kind:?}, but for the crate a token: {text}"));
             let code = code.filter(|code| !code.contains(SECRET));
             assert_eq!((error.kind(), error.oauth_error()), (kind, code.as_deref()), "{text}");
+            assert!(!error.to_string().contains(PLANTED), "told: {error}");
             let told = code.map_or(told.clone(), |code| told.replace(&code, ""));
+            // For the accessor and `Debug` alone.
+            let told =
+                error.oauth_error_description().map_or(told.clone(), |description| told.replace(description, ""));
             assert!(!told.contains(PLANTED) && !told.contains(SECRET), "told: {told}");
         }
     }

@@ -1,9 +1,8 @@
 //! A second opinion on the answer to a token request: behaviour O3, O5, T7 and T9, written as plainly as can be.
 
-use std::{fmt, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 use tower_outbound_auth::ErrorKind::{self, Denied, Malformed, Timeout, Unavailable};
 
 use crate::body::Step;
@@ -25,7 +24,14 @@ pub(crate) fn of(status: u16, steps: &[Step]) -> Opinion {
 }
 
 pub(crate) const LONGEST_BODY: usize = 64 * 1024;
-const OF_SUCCESS: [&str; 5] = ["access_token", "token_type", "expires_in", "scope", "error"];
+const OF_RFC: [&str; 6] = [
+    "invalid_request",
+    "invalid_client",
+    "invalid_grant",
+    "unauthorized_client",
+    "unsupported_grant_type",
+    "invalid_scope",
+];
 const LONGEST_TOKEN: usize = 16 * 1024;
 const TEN_YEARS: f64 = 10.0 * 365.0 * 24.0 * 3600.0;
 
@@ -54,40 +60,59 @@ fn received(steps: &[Step]) -> Received {
 }
 
 fn of_body(status: u16, body: Option<&[u8]>) -> Opinion {
-    if (200..300).contains(&status) {
-        let fields = body.and_then(|body| Named(&OF_SUCCESS).read(body));
-        return fields.and_then(|fields| of_success(&fields)).unwrap_or(failure(Malformed));
+    let fields = body.and_then(Fields::read);
+    let error = fields.as_ref().and_then(|fields| fields.value("error"));
+    let code = error.as_ref().and_then(Value::as_str).and_then(code);
+    let failure = |kind| Opinion::Failure { kind, code: code.clone() };
+    if !(200..300).contains(&status) {
+        return failure(kind(status, code.as_deref()));
     }
-    let kind = match status {
-        408 | 425 | 429 | 500..600 => Unavailable,
-        400..500 => Denied,
-        _ => Malformed,
+    let Some(fields) = fields else {
+        return failure(Malformed);
     };
-    let redirects = (300..400).contains(&status);
-    let fields = body.filter(|_| !redirects).and_then(|body| Named(&["error"]).read(body));
-    let code = fields.and_then(|fields| code(fields.only("error")?.as_str()?));
-    Opinion::Failure { kind, code }
+    if fields.has_error() {
+        return failure(kind(status, code.as_deref()));
+    }
+    of_success(&fields).unwrap_or(Opinion::Failure { kind: Malformed, code: None })
+}
+
+fn kind(status: u16, code: Option<&str>) -> ErrorKind {
+    match (status, code) {
+        (408 | 425 | 429 | 500..600, _) | (_, Some("temporarily_unavailable" | "server_error" | "slow_down")) => {
+            Unavailable
+        }
+        (200..300 | 400..500, Some(code)) if OF_RFC.contains(&code) => Denied,
+        (401, None) => Denied,
+        (200..300 | 400..500, _) => Unavailable,
+        _ => Malformed,
+    }
 }
 
 fn of_success(fields: &Fields) -> Option<Opinion> {
-    let secret = fields.text("access_token")?;
-    let token_type = fields.text("token_type")?;
-    let scope = fields.text("scope")?;
-    let error = fields.only("error")?;
-    let expires_in = fields.only("expires_in")?;
-    if !error.is_null() {
-        return Some(Opinion::Failure { kind: Denied, code: error.as_str().and_then(code) });
+    if let Some(json) = fields.json("token_type").filter(|json| *json != "null") {
+        let text: String = serde_json::from_str(json).ok()?;
+        if text.trim().to_lowercase() != "bearer" {
+            return None;
+        }
     }
-    if token_type.is_some_and(|kind| kind.to_lowercase() != "bearer") {
-        return None;
-    }
-    let secret = secret.filter(|secret| is_header_value(secret))?;
-    let lifetime = match expires_in {
-        Value::Null => None,
-        Value::Number(number) => Some(seconds(number.as_f64()?)?),
-        Value::String(text) => Some(seconds(text.trim().parse().ok()?)?),
-        _ => return None,
-    };
+    let secret: String = serde_json::from_str(fields.json("access_token")?).ok()?;
+    let secret = Some(secret).filter(|secret| is_header_value(secret))?;
+    let lifetime = fields.json("expires_in").and_then(|json| {
+        let text = if json.starts_with('"') { serde_json::from_str(json).ok()? } else { json.to_owned() };
+        let text = text.trim();
+        let seconds: f64 =
+            text.parse().ok().filter(|_| text.starts_with(|c: char| c == '+' || c == '.' || c.is_ascii_digit()))?;
+        let bounded = if text.contains(['n', 'N']) { None } else { Some(seconds.min(TEN_YEARS)) };
+        Some(Duration::from_secs_f64(bounded?)).filter(|lifetime| !lifetime.is_zero())
+    });
+    let scope = fields.value("scope").and_then(|scope| match scope {
+        Value::String(scope) => Some(scope),
+        Value::Array(scopes) => {
+            scopes.iter().map(Value::as_str).collect::<Option<Vec<_>>>().map(|scopes| scopes.join(" "))
+        }
+        _ => None,
+    });
+    let scope = scope.filter(|scope| secret.len() < 6 || !scope.contains(&secret));
     Some(Opinion::Token { secret, lifetime, scope })
 }
 
@@ -100,67 +125,39 @@ fn is_header_value(secret: &str) -> bool {
     (1..=LONGEST_TOKEN).contains(&secret.len()) && secret.bytes().all(fits)
 }
 
-fn seconds(seconds: f64) -> Option<Duration> {
-    let bounded = seconds.is_finite().then(|| seconds.clamp(0.0, TEN_YEARS));
-    bounded.map(Duration::from_secs_f64)
-}
-
-/// The `error` code of RFC 6749, section 5.2, if it is one.
+/// The `error` code, if it is one that is kept.
 fn code(text: &str) -> Option<String> {
-    let fits = |c: char| (' '..='~').contains(&c) && c != '"' && c != '\\';
-    ((1..=64).contains(&text.len()) && text.chars().all(fits)).then(|| text.to_owned())
+    let fits = |c: char| c.is_ascii_lowercase() || c == '_';
+    ((1..=32).contains(&text.len()) && text.chars().all(fits)).then(|| text.to_owned())
 }
 
-/// Fields of a JSON object, in order, twice if they are there twice.
-struct Fields(Vec<(String, Value)>);
+/// The members of a JSON object, as they stand there; of two with one name the last.
+struct Fields(HashMap<String, Box<RawValue>>);
 
 impl Fields {
-    /// The field's value, null if it is not there; none if it is there twice.
-    fn only(&self, name: &str) -> Option<&Value> {
-        let mut found = self.0.iter().filter(|(other, _)| other == name).map(|(_, value)| value);
-        let first = found.next().unwrap_or(&Value::Null);
-        found.next().is_none().then_some(first)
-    }
-
-    /// The field as text, if it is there; none if it is something else, or there twice.
-    #[expect(clippy::option_option, reason = "it may be good, absent or wrong")]
-    fn text(&self, name: &str) -> Option<Option<String>> {
-        match self.only(name)? {
-            Value::Null => Some(None),
-            Value::String(text) => Some(Some(text.clone())),
-            _ => None,
+    fn read(body: &[u8]) -> Option<Self> {
+        let mut text = String::new();
+        for chunk in body.utf8_chunks() {
+            text.push_str(chunk.valid());
+            text.extend(chunk.invalid().iter().map(|_| '\u{7f}'));
         }
-    }
-}
-
-/// Reads an object's fields of these names, and lets others pass.
-#[derive(Clone, Copy)]
-struct Named(&'static [&'static str]);
-
-impl Named {
-    fn read(self, body: &[u8]) -> Option<Fields> {
-        let mut json = serde_json::Deserializer::from_slice(body);
-        let fields = json.deserialize_map(self).ok()?;
-        json.end().is_ok().then_some(fields)
-    }
-}
-
-impl<'de> Visitor<'de> for Named {
-    type Value = Fields;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
+        serde_json::from_str(text.strip_prefix('\u{feff}').unwrap_or(&text)).ok().map(Self)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
-        let mut fields = Vec::new();
-        while let Some(name) = map.next_key::<String>()? {
-            if self.0.contains(&name.as_str()) {
-                fields.push((name, map.next_value()?));
-            } else {
-                map.next_value::<IgnoredAny>()?;
-            }
+    fn json(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(|json| json.get())
+    }
+
+    fn value(&self, name: &str) -> Option<Value> {
+        serde_json::from_str(self.json(name)?).ok()
+    }
+
+    fn has_error(&self) -> bool {
+        let empty = ["null", "false", "0", "-0", "{}", "[]"].map(|json| serde_json::from_str(json).ok());
+        match self.value("error") {
+            Some(Value::String(text)) => !text.trim().is_empty(),
+            value @ Some(_) => !empty.contains(&value),
+            None => self.json("error").is_some(),
         }
-        Ok(Fields(fields))
     }
 }
