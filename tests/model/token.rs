@@ -1,9 +1,8 @@
-//! T4 to T6 in plain words: how long a token is young, old, and of use. Times are in milliseconds.
+//! T4 to T6: for how long a token is fresh, stale, and of use. Times are in milliseconds.
 
-use crate::{model::Model, twist::Twist};
+use crate::{budget::Unit, model::Model, twist::Twist};
 
 /// A token that the layer obtained.
-#[expect(clippy::struct_excessive_bools, reason = "plain facts, each of them true or not")]
 #[derive(Clone, Debug)]
 pub(crate) struct Token {
     /// Its number at the token endpoint, which may give one out again.
@@ -12,17 +11,19 @@ pub(crate) struct Token {
     pub(crate) born: u64,
     pub(crate) came: u64,
     pub(crate) lifetime: Option<u64>,
-    /// The secret in use when its flight began.
+    /// The secret in use when its fetch began.
     pub(crate) generation: u64,
-    /// Somebody whose token was rejected waited for it.
-    pub(crate) renewal: bool,
-    /// A request was accepted with it.
-    pub(crate) accepted: bool,
-    /// A request that was sent again with it got neither a yes nor a no.
-    pub(crate) answered: bool,
-    /// It is known whether it healed.
-    pub(crate) judged: bool,
+    /// Not used, unless the fetch of its successor fails.
     pub(crate) retired: bool,
+    /// What its fetch took from the budget.
+    pub(crate) unit: Option<Unit>,
+    pub(crate) first_accepted: Option<u64>,
+    /// Whether the first replay with it was accepted.
+    pub(crate) first_replay: Option<bool>,
+    /// When a rejection of it caused a fetch.
+    pub(crate) renewed_at: Option<u64>,
+    /// A request that was sent after that was accepted with it.
+    pub(crate) contradicted: bool,
 }
 
 impl Token {
@@ -43,11 +44,17 @@ impl Model<'_> {
     pub(crate) fn usable_until(&self, token: &Token) -> u64 {
         let life = self.life(token);
         let margin = (life / 10).min(self.history.settings.expiry_margin);
-        token.came + if self.twist == Some(Twist::NoMargin) { life } else { life - margin }
+        let life = if self.twist == Some(Twist::NoMargin) { life } else { life - margin };
+        let least = if self.twist == Some(Twist::NoSecondOfUse) { 0 } else { SECOND };
+        token.came + life.max(least)
     }
 
-    pub(crate) fn aging_from(&self, token: &Token) -> u64 {
+    pub(crate) fn stale_from(&self, token: &Token) -> u64 {
         let age = (self.life(token) * self.history.settings.refresh_at).div_ceil(100);
-        (token.came + age).min(self.usable_until(token))
+        let least = if self.twist == Some(Twist::StaleWithinASecond) { 0 } else { SECOND };
+        (token.came + age.max(least)).min(self.usable_until(token))
     }
 }
+
+/// T6: whatever its lifetime, a token is used for so long.
+const SECOND: u64 = 1_000;

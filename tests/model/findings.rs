@@ -1,4 +1,4 @@
-//! Histories that the layer and the model once did not agree on, as short as they get.
+//! Histories on which the layer and the model once disagreed, as short as they get.
 
 use crate::{
     compare,
@@ -10,19 +10,19 @@ const BAD: What = What::Call { path: Path::Bad, latency: 3, dropped_after: None 
 
 /// Plays these steps, each so many milliseconds after the one before.
 #[expect(clippy::panic, reason = "it stands for an assertion")]
-fn agrees(sends_again: bool, seconds: u64, steps: &[(u64, What)]) {
+fn agrees(replays: bool, seconds: u64, steps: &[(u64, What)]) {
     let answer = Answer::Token { seconds: Some(seconds), same: false };
     let steps = steps.iter().map(|(after, what)| Step { after: *after, what: *what }).collect();
     let endpoint = Endpoint { latency: 32, answer };
-    let history = History { seed: 0, sends_again, max_wait: None, settings: DEFAULT, endpoint, steps };
+    let history = History { seed: 0, replays, max_wait: None, settings: DEFAULT, endpoint, steps };
     if let Err(why) = compare(&history, None) {
         panic!("{history}\n{why}");
     }
 }
 
-/// The renewal was the token before, and healed.
+/// The renewal was of the token before, and was of use.
 #[test]
-fn r5_a_revocation_soon_after_an_early_refresh_heals_at_once() {
+fn r5_a_revocation_soon_after_an_early_refresh_is_renewed_at_once() {
     let steps = [(0, CALL), (640, What::Revoke), (64, CALL), (8_000, CALL), (640, What::Revoke), (64, CALL)];
     agrees(true, 10, &steps);
 }
