@@ -13,7 +13,7 @@ pub(crate) struct Budget {
     counted: u64,
     /// Units taken and not settled yet.
     out: u64,
-    regains: bool,
+    twist: Option<Twist>,
 }
 
 /// A unit that the renewal which brought a token took.
@@ -27,9 +27,9 @@ pub(crate) struct Unit {
 }
 
 impl Budget {
-    pub(crate) fn new((burst, refill): (u32, u64), regains: bool) -> Self {
+    pub(crate) fn new((burst, refill): (u32, u64), twist: Option<Twist>) -> Self {
         let burst = u64::from(burst);
-        Self { burst, refill, parts: burst * refill, counted: 0, out: 0, regains }
+        Self { burst, refill, parts: burst * refill, counted: 0, out: 0, twist }
     }
 
     pub(crate) fn take(&mut self, now: u64) -> bool {
@@ -53,8 +53,9 @@ impl Budget {
     }
 
     fn regain(&mut self, now: u64) {
-        let regained = if self.regains { now - self.counted } else { 0 };
-        self.parts = (self.parts + regained).min((self.burst - self.out) * self.refill);
+        let regained = if self.twist == Some(Twist::NothingIsRegained) { 0 } else { now - self.counted };
+        let out = if self.twist == Some(Twist::UnitsOutDoNotCount) { 0 } else { self.out };
+        self.parts = (self.parts + regained).min((self.burst - out) * self.refill);
         self.counted = now;
     }
 }

@@ -108,7 +108,7 @@ impl<'a> Model<'a> {
             failures: 0,
             failures_in_a_row: 0,
             last_error: None,
-            budget: Budget::new(history.settings.budget, twist != Some(Twist::NothingIsRegained)),
+            budget: Budget::new(history.settings.budget, twist),
         };
         model.schedule();
         while model.stopped.is_none() && model.advance() {}

@@ -53,6 +53,8 @@ pub(crate) enum Twist {
     NoBudget,
     /// R5: lost units are lost for good.
     NothingIsRegained,
+    /// R5: units are regained beside those that are out.
+    UnitsOutDoNotCount,
     /// R5: a fetch that fails costs a unit.
     FailureCostsAUnit,
     /// R5: no renewal gives its unit back.
@@ -76,7 +78,7 @@ pub(crate) enum Twist {
 }
 
 impl Twist {
-    pub(crate) const ALL: [Self; 35] = [
+    pub(crate) const ALL: [Self; 36] = [
         Self::IgnoreMaxWait,
         Self::FetchDiesWithCaller,
         Self::NoEarlyRefresh,
@@ -102,6 +104,7 @@ impl Twist {
         Self::RetiredForGood,
         Self::NoBudget,
         Self::NothingIsRegained,
+        Self::UnitsOutDoNotCount,
         Self::FailureCostsAUnit,
         Self::NothingHelps,
         Self::GivenBackAtOnce,
