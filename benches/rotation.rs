@@ -30,8 +30,8 @@ use tokio::{
 };
 use tower::Layer;
 use tower_outbound_auth::{
-    AccessToken, Auth, AuthError, AuthLayer, BoxError, ClientCredentials, Credentials, FetchRequest, NoReplay,
-    TokenSource,
+    AccessToken, Auth, AuthError, AuthLayer, BoxError, Credentials, FetchRequest, NoReplay, TokenSource,
+    oauth::ClientCredentialsGrant,
 };
 
 /// Has another token at hand whenever its generation grows: the next request then sends for it, as it would for one that
@@ -128,7 +128,7 @@ async fn over_sockets(client: &Auth<Client>, uri: &Uri, half_way: impl FnOnce())
 async fn one_refresh() -> Result<Measured, BoxError> {
     let address = serve()?;
     let credentials = Credentials::new("id", "secret");
-    let source = ClientCredentials::builder(&format!("http://{address}/token"), credentials.clone())
+    let source = ClientCredentialsGrant::builder(&format!("http://{address}/token"), credentials.clone())
         .transport(client(false))
         .build()?;
     let layer = AuthLayer::builder(source).origin(&format!("http://{address}")).build()?;

@@ -38,7 +38,7 @@ use hyper_util::{
 };
 use tokio::net::TcpListener;
 use tower::{Layer, ServiceExt, service_fn};
-use tower_outbound_auth::{Auth, AuthError, AuthLayer, BoxError, ClientCredentials, Credentials};
+use tower_outbound_auth::{Auth, AuthError, AuthLayer, BoxError, Credentials, oauth::ClientCredentialsGrant};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -247,7 +247,8 @@ async fn start() -> Result<(Api, SocketAddr), BoxError> {
         async { Ok::<_, BoxError>(answer) }
     });
     let credentials = Credentials::new("proxy", "secret");
-    let source = ClientCredentials::builder("https://login.example.com/token", credentials).transport(login).build()?;
+    let source =
+        ClientCredentialsGrant::builder("https://login.example.com/token", credentials).transport(login).build()?;
     let auth = AuthLayer::builder(source).origin(&format!("http://{address}")).build()?;
     let upstream = Upstream { address, client: auth.layer(http()) };
     let proxy = serve(Router::new().fallback(pass_on).with_state(upstream)).await?;

@@ -27,8 +27,8 @@ use tokio::{task::JoinSet, time::Instant};
 use tower::{ServiceBuilder, ServiceExt};
 use tower_outbound_auth::{
     Auth, AuthError, AuthLayerBuilder, BoxError, RefreshPolicy,
-    paynet::{self, ReadRejections, RejectionLayer},
-    sandbox::{Fault, Sandbox, Stats, Trouble},
+    paynet::{self, RejectionLayer, Rejections},
+    sandbox::{Fault, FaultKind, Sandbox, Stats},
 };
 
 #[tokio::main]
@@ -75,7 +75,7 @@ struct User {
 }
 
 /// The stack that a service of one's own would have.
-type Client = Auth<ReadRejections<legacy::Client<HttpConnector, Full<Bytes>>>>;
+type Client = Auth<Rejections<legacy::Client<HttpConnector, Full<Bytes>>>>;
 
 impl User {
     fn of(sandbox: Sandbox, set: impl FnOnce(AuthLayerBuilder) -> AuthLayerBuilder) -> Result<Self, AuthError> {
@@ -133,7 +133,7 @@ impl User {
 /// All of them wait for one token request.
 async fn cold_start(user: &User) -> bool {
     // A slow answer, so that all of them find no token.
-    user.sandbox.inject(Fault::token(Trouble::Latency(Duration::from_millis(500))));
+    user.sandbox.inject(Fault::token(FaultKind::Latency(Duration::from_millis(500))));
     let failed = user.load(1_000, 1, None).await;
     let stats = user.sandbox.stats();
     line(
@@ -233,7 +233,7 @@ async fn outage() -> Result<bool, BoxError> {
     let sandbox = Sandbox::builder().token_lifetime(Duration::from_secs(60)).start().await?;
     let user = User::of(sandbox, |auth| auth.refresh(RefreshPolicy::default().refresh_at(0.01).jitter(0.0)))?;
     let failed_before = user.load(1, 1, None).await;
-    user.sandbox.inject(Fault::token(Trouble::Status(StatusCode::SERVICE_UNAVAILABLE)).times(1_000));
+    user.sandbox.inject(Fault::token(FaultKind::Status(StatusCode::SERVICE_UNAVAILABLE)).times(1_000));
     let failed = failed_before + load_for(Duration::from_secs(3), &user).await;
     let tried = user.sandbox.stats().token_requests - 1;
     Ok(line(

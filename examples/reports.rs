@@ -32,7 +32,7 @@ use tokio::io::AsyncWriteExt;
 use tower::{ServiceBuilder, ServiceExt};
 use tower_outbound_auth::{
     Auth, BoxError, Credentials,
-    paynet::{self, Environment, PeekedBody, ReadRejections, RejectionLayer},
+    paynet::{self, Environment, PeekedBody, RejectionLayer, Rejections},
     sandbox::Sandbox,
 };
 
@@ -95,7 +95,7 @@ impl Place {
     }
 }
 
-type Client = Auth<ReadRejections<legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>>>;
+type Client = Auth<Rejections<legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>>>;
 type Answer = Response<PeekedBody<hyper::body::Incoming>>;
 
 /// Orders the report; gives the URL of its file. Whoever has it can get the file, so it is not printed either.

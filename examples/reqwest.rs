@@ -29,7 +29,7 @@ use serde_json::{Value, json};
 use tower::{Service, ServiceBuilder, ServiceExt, layer::layer_fn, util::BoxCloneSyncService};
 use tower_outbound_auth::{
     Auth, AuthLayer, BoxError, TimestampHmac,
-    paynet::{self, ReadRejections, RejectionLayer},
+    paynet::{self, RejectionLayer, Rejections},
     sandbox::{Sandbox, Stats},
 };
 
@@ -46,7 +46,7 @@ async fn main() -> ExitCode {
 }
 
 type Translated = BoxCloneSyncService<Request<Full<Bytes>>, Response<reqwest::Body>, BoxError>;
-type Client = Auth<ReadRejections<Translated>>;
+type Client = Auth<Rejections<Translated>>;
 
 /// The adapter. `wrap` takes any body; if yours are `Bytes`, `String` or `Vec<u8>`, then `try_from(request)` will do.
 fn over(client: reqwest::Client) -> Translated {
@@ -67,10 +67,10 @@ fn logged_in(sandbox: &Sandbox, connector: &Count) -> Result<Client, BoxError> {
         .connector_layer(layer_fn(move |inner| Counted { inner, calls: connector.clone() }))
         .build()?;
     let (environment, credentials) = (sandbox.environment(), sandbox.credentials());
-    let source = paynet::source(&environment, credentials.clone()).transport(over(client.clone())).build()?;
+    let source = paynet::grant(&environment, credentials.clone()).transport(over(client.clone())).build()?;
     let auth = AuthLayer::builder(source)
         .origin(environment.api_origin())
-        .sign(paynet::rules(), TimestampHmac::sha256(credentials))
+        .sign(paynet::sign_rules(), TimestampHmac::sha256(credentials))
         .build()?;
     Ok(ServiceBuilder::new().layer(auth).layer(RejectionLayer).service(over(client)))
 }

@@ -38,7 +38,7 @@ use tower::{
 use tower_outbound_auth::{
     AuthError, AuthLayer, BoxError, Credentials, ErrorKind, RefreshPolicy,
     paynet::{self, RejectionLayer},
-    sandbox::{Fault, Sandbox, Trouble},
+    sandbox::{Fault, FaultKind, Sandbox},
 };
 
 #[tokio::main]
@@ -71,7 +71,7 @@ async fn timeout_outside() -> Result<bool, BoxError> {
     let sandbox = Sandbox::start().await?;
     let auth = auth(&sandbox)?;
     let client = TimeoutLayer::new(PATIENCE).layer(auth.layer(RejectionLayer.layer(http())));
-    sandbox.inject(Fault::token(Trouble::Latency(2 * PATIENCE)));
+    sandbox.inject(Fault::token(FaultKind::Latency(2 * PATIENCE)));
 
     let first = call(client.clone(), &sandbox).await;
     let timed_out = first.is_err_and(|error| error.is::<Elapsed>());
@@ -92,7 +92,7 @@ async fn timeout_outside() -> Result<bool, BoxError> {
 async fn timeout_inside() -> Result<bool, BoxError> {
     let sandbox = Sandbox::start().await?;
     let client = auth(&sandbox)?.layer(TimeoutLayer::new(PATIENCE).layer(RejectionLayer.layer(http())));
-    sandbox.inject(Fault::token(Trouble::Latency(2 * PATIENCE)));
+    sandbox.inject(Fault::token(FaultKind::Latency(2 * PATIENCE)));
     let answer = call(client, &sandbox).await?;
     Ok(line(
         "Timeout inside: waiting for a token does not count",
@@ -166,7 +166,7 @@ async fn retry_after() -> Result<bool, BoxError> {
     let once = RefreshPolicy::default().attempts(1);
     let auth = paynet::auth(&sandbox.environment(), sandbox.credentials())?.refresh(once).build()?;
     let client = RetryLayer::new(patient()).layer(auth.layer(RejectionLayer.layer(http())));
-    sandbox.inject(Fault::token(Trouble::RetryAfter(StatusCode::SERVICE_UNAVAILABLE, Duration::from_secs(2))));
+    sandbox.inject(Fault::token(FaultKind::RetryAfter(StatusCode::SERVICE_UNAVAILABLE, Duration::from_secs(2))));
     let answer = call(client, &sandbox).await?;
     Ok(line(
         "retry_after() is waited for before the next try",
@@ -190,7 +190,7 @@ fn http() -> legacy::Client<HttpConnector, Full<Bytes>> {
 /// A server that is busy at first, and takes no signature older than a second.
 async fn busy_and_strict() -> Result<Sandbox, BoxError> {
     let sandbox = Sandbox::builder().timestamp_window(Duration::from_secs(1)).start().await?;
-    sandbox.inject(Fault::api(Trouble::RetryAfter(StatusCode::SERVICE_UNAVAILABLE, PAUSE)));
+    sandbox.inject(Fault::api(FaultKind::RetryAfter(StatusCode::SERVICE_UNAVAILABLE, PAUSE)));
     Ok(sandbox)
 }
 

@@ -41,7 +41,9 @@ use tonic::{
     transport::Channel,
 };
 use tower::{ServiceBuilder, util::BoxCloneSyncService};
-use tower_outbound_auth::{AuthError, AuthLayer, BoxError, ClientCredentials, Credentials, Rejection, ReplayBody};
+use tower_outbound_auth::{
+    AuthError, AuthLayer, BoxError, Credentials, Rejection, ReplayBody, oauth::ClientCredentialsGrant,
+};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -62,7 +64,8 @@ fn auth(server: &Server) -> Result<AuthLayer, AuthError> {
     let server = server.clone();
     let login = tower::service_fn(move |_: http::Request<Full<Bytes>>| ready(Ok::<_, BoxError>(server.login())));
     let credentials = Credentials::new("client", "secret");
-    let source = ClientCredentials::builder("https://login.example.com/token", credentials).transport(login).build()?;
+    let source =
+        ClientCredentialsGrant::builder("https://login.example.com/token", credentials).transport(login).build()?;
     AuthLayer::builder(source).origin("https://api.example.com").reject_when(unauthenticated).build()
 }
 

@@ -1,4 +1,4 @@
-//! The client id and the client secret: shared by token source and signer, and rotatable in all of them at once.
+//! The client id and the client secret, shared by the token source and the signer.
 
 use std::{
     env, fmt,
@@ -13,10 +13,10 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::error::AuthError;
 
-/// A client id and its secret.
+/// Client id and client secret (RFC 6749, section 2.3.1).
 ///
-/// Clones share the secret: after [`rotate`](Self::rotate) each of them uses the new one, the token source as well as the
-/// signer. The secret is wiped from memory when its last user lets go of it, and `Debug` shows the client id only.
+/// Clones share the secret: after [`rotate`](Self::rotate), token source and signer both use the new one. The memory of a
+/// secret is wiped when its last user drops it. `Debug` shows the client id only.
 ///
 /// # Example
 ///
@@ -34,67 +34,132 @@ pub struct Credentials {
 
 struct Shared {
     client_id: String,
-    secret: ArcSwap<SecretString>,
+    secret: ArcSwap<Secret>,
+    /// The rotation of `secret`, for a check on every request.
     rotations: AtomicU64,
 }
 
+/// One value of the client secret.
+pub(crate) struct Secret {
+    text: SecretString,
+    rotation: u64,
+}
+
 impl Credentials {
-    /// Credentials from values at hand.
+    /// Creates credentials from an id and a secret.
     ///
-    /// Nothing is checked here. An id or a secret that cannot be sent (empty, or with a control character such as the
-    /// line end of a secret file) is a [`Config`](crate::ErrorKind::Config) error where a token source is built from it.
+    /// Neither is checked here. Building a token source fails with [`Config`](crate::ErrorKind::Config) if one of them is
+    /// empty or contains a control character, such as the line end of a secret file.
     pub fn new(client_id: impl Into<String>, client_secret: impl Into<SecretString>) -> Self {
         Self {
             shared: Arc::new(Shared {
                 client_id: client_id.into(),
-                secret: ArcSwap::from_pointee(client_secret.into()),
+                secret: ArcSwap::from_pointee(Secret { text: client_secret.into(), rotation: 0 }),
                 rotations: AtomicU64::new(0),
             }),
         }
     }
 
-    /// Credentials from two environment variables.
+    /// Creates credentials of a client that has no secret.
+    ///
+    /// For clients that authenticate with an assertion or with a TLS certificate. Building a token source that would send
+    /// a secret fails with [`Config`](crate::ErrorKind::Config).
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use tower_outbound_auth::Credentials;
+    ///
+    /// let credentials = Credentials::without_secret("client_123456789");
+    /// assert_eq!(credentials.client_id(), "client_123456789");
+    /// ```
+    pub fn without_secret(client_id: impl Into<String>) -> Self {
+        Self::new(client_id, SecretString::default())
+    }
+
+    /// Reads id and secret from two environment variables.
     ///
     /// # Errors
     ///
-    /// [`Config`](crate::ErrorKind::Config), naming the variable that is missing, empty or not Unicode; never a value.
+    /// [`Config`](crate::ErrorKind::Config) if a variable is not set, empty or not valid Unicode. The message names the
+    /// variable, never a value.
     pub fn from_env(id_var: &str, secret_var: &str) -> Result<Self, AuthError> {
         Ok(Self::new(variable(id_var)?, SecretString::from(variable(secret_var)?)))
     }
 
-    /// The client id, which is no secret (RFC 6749, section 2.2).
+    /// Returns the client id, which is not a secret (RFC 6749, section 2.2).
     pub fn client_id(&self) -> &str {
         &self.shared.client_id
     }
 
-    /// Replaces the secret, everywhere and without a restart.
+    /// Replaces the secret in all clones, without a restart.
     ///
-    /// Token source and signer use the new secret from their next use on. A token that was obtained with the old one
-    /// stays in use until the next request has started the fetching of its successor and that has ended.
+    /// The next request starts a fetch with the new secret. Until that fetch has succeeded, the old token stays in use,
+    /// and signatures that go with it are made with the old secret. Rotating to the current secret changes nothing.
     pub fn rotate(&self, client_secret: impl Into<SecretString>) {
-        self.shared.secret.store(Arc::new(client_secret.into()));
-        self.shared.rotations.fetch_add(1, Ordering::Release);
+        let text = client_secret.into();
+        self.shared.secret.rcu(|current| {
+            if current.text.expose_secret() == text.expose_secret() {
+                Arc::clone(current)
+            } else {
+                Arc::new(Secret { text: text.clone(), rotation: current.rotation + 1 })
+            }
+        });
+        // After the secret: whoever sees the new number also sees the new secret.
+        self.shared.rotations.fetch_max(self.secret().rotation, Ordering::Release);
     }
 
-    /// How often the secret was replaced. Read it before [`secret`](Self::secret): what is then remembered under it is
-    /// never older than it says.
+    /// How often the secret was replaced. Read before [`secret`](Self::secret), it is never newer than the secret.
     pub(crate) fn rotations(&self) -> u64 {
         self.shared.rotations.load(Ordering::Acquire)
     }
 
-    pub(crate) fn secret(&self) -> Arc<SecretString> {
+    /// The current secret; an empty text if there is none.
+    pub(crate) fn secret(&self) -> Arc<Secret> {
         self.shared.secret.load_full()
     }
 
-    /// Refuses what no authorization server can be meant to receive (RFC 6749, appendix A.1, but with any character
-    /// beyond ASCII allowed, which servers do hand out).
-    pub(crate) fn check_id(&self) -> Result<(), AuthError> {
-        check("id", self.client_id())
+    /// Whether both are clones of the same credentials.
+    pub(crate) fn is_clone_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
     }
 
-    /// The same for the secret (appendix A.2).
-    pub(crate) fn check_secret(&self) -> Result<(), AuthError> {
-        check("secret", self.secret().expose_secret())
+    /// Checks the id against RFC 6749, appendix A.1, but allows characters beyond ASCII, which some servers issue.
+    pub(crate) fn check_id(&self) -> Result<(), AuthError> {
+        match problem(self.client_id()) {
+            Some(problem) => Err(AuthError::config(format!("the client id {problem}"))),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Secret {
+    /// The number of this value among those that its credentials have had.
+    pub(crate) fn rotation(&self) -> u64 {
+        self.rotation
+    }
+
+    /// Checks the secret like the id (appendix A.2).
+    pub(crate) fn check(&self) -> Result<(), AuthError> {
+        match self.problem() {
+            Some(EMPTY) => Err(AuthError::config(
+                "no client secret: the client secret is empty; pass one to `Credentials::new`, or choose a `ClientAuth` \
+                 that sends none",
+            )),
+            Some(problem) => Err(AuthError::config(format!("the client secret {problem}"))),
+            None => Ok(()),
+        }
+    }
+
+    /// What makes this secret unfit to be sent or signed with.
+    pub(crate) fn problem(&self) -> Option<&'static str> {
+        problem(self.expose_secret())
+    }
+}
+
+impl ExposeSecret<str> for Secret {
+    fn expose_secret(&self) -> &str {
+        self.text.expose_secret()
     }
 }
 
@@ -104,16 +169,11 @@ impl fmt::Debug for Credentials {
     }
 }
 
-fn check(name: &str, value: &str) -> Result<(), AuthError> {
+fn problem(value: &str) -> Option<&'static str> {
     if value.is_empty() {
-        return Err(AuthError::config(format!("the client {name} is empty")));
+        return Some(EMPTY);
     }
-    if value.chars().any(char::is_control) {
-        return Err(AuthError::config(format!(
-            "the client {name} holds a control character; was it read from a file with its line end?"
-        )));
-    }
-    Ok(())
+    value.chars().any(char::is_control).then_some(CONTROL_CHARACTER)
 }
 
 fn variable(name: &str) -> Result<String, AuthError> {
@@ -126,3 +186,6 @@ fn variable(name: &str) -> Result<String, AuthError> {
         }
     }
 }
+
+const EMPTY: &str = "is empty";
+const CONTROL_CHARACTER: &str = "holds a control character; was it read from a file with its line end?";

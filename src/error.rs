@@ -39,6 +39,7 @@ struct Inner {
     source: Option<Arc<dyn Error + Send + Sync>>,
     retry_after: Option<Duration>,
     oauth_error: Option<Box<str>>,
+    description: Option<Box<str>>,
     help: Option<&'static str>,
 }
 
@@ -75,6 +76,7 @@ impl AuthError {
                 source: None,
                 retry_after: None,
                 oauth_error: None,
+                description: None,
                 help: None,
             }),
         }
@@ -106,6 +108,12 @@ impl AuthError {
     /// The `error` code of the authorization server (RFC 6749, section 5.2), such as `invalid_client`.
     pub fn oauth_error(&self) -> Option<&str> {
         self.inner.oauth_error.as_deref()
+    }
+
+    /// The `error_description` of the authorization server, if it consists of the characters that RFC 6749, section 5.2,
+    /// allows, of at most 512 of them, and repeats no credential.
+    pub fn oauth_error_description(&self) -> Option<&str> {
+        self.inner.description.as_deref()
     }
 
     /// Finds the `AuthError` in an error or in the causes behind it.
@@ -162,11 +170,12 @@ impl fmt::Display for AuthError {
 
 impl fmt::Debug for AuthError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { kind, message, source, retry_after, oauth_error, help } = &*self.inner;
+        let Inner { kind, message, source, retry_after, oauth_error, description, help } = &*self.inner;
         f.debug_struct("AuthError")
             .field("kind", kind)
             .field("message", message)
             .field("oauth_error", oauth_error)
+            .field("description", description)
             .field("help", help)
             .field("retry_after", retry_after)
             .field("source", source)

@@ -6,69 +6,62 @@ use http::{HeaderName, HeaderValue, response};
 use tower_layer::Layer;
 
 use crate::{
-    clock::{Clock, Timepiece},
+    authorize::Authorizer,
     error::AuthError,
     origin::Origin,
-    rejection::{Judge, Rejection},
+    rejection::{Classifier, Rejection},
     replay::CloneBody,
     service::Auth,
-    settings::{Settings, Shared},
-    sign_rules::SignRules,
-    signing::Signer,
-    stamp::{Overwrite, Stamp},
-    token::{RefreshPolicy, Refresher, TokenHandle, TokenSource},
+    settings::Settings,
+    signing::{SignRules, Signer},
+    token::{Fetcher, RefreshPolicy, TokenHandle, TokenSource},
 };
 
-/// Logs an HTTP client in: wraps its service, and puts a token on the requests that go to the right place.
+/// Layer that adds an access token to the requests for the configured origins.
 ///
-/// Clones, and all services made from them, share one token. Nothing runs until a request needs a token, and no runtime
-/// is needed before that.
+/// Clones, and all services made from them, share one token. Building a layer needs no runtime; nothing is fetched until a
+/// request needs a token.
 ///
 /// # Example
 ///
 /// ```
 /// use tower::ServiceBuilder;
-/// use tower_outbound_auth::{AuthError, AuthLayer, ClientCredentials, Credentials};
+/// use tower_outbound_auth::{AuthError, AuthLayer, Credentials, oauth::ClientCredentialsGrant};
 ///
 /// # #[cfg(feature = "client")]
 /// fn layer() -> Result<AuthLayer, AuthError> {
 ///     let credentials = Credentials::from_env("CLIENT_ID", "CLIENT_SECRET")?;
-///     let source = ClientCredentials::builder("https://login.example.com/oauth/token", credentials).build()?;
-///     AuthLayer::builder(source).origin("https://api.example.com").build()
+///     let grant = ClientCredentialsGrant::builder("https://login.example.com/oauth/token", credentials).build()?;
+///     AuthLayer::builder(grant).origin("https://api.example.com").build()
 /// }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct AuthLayer<R = CloneBody> /* a layer is no service: `auth.layer(client)` makes one */ {
-    settings: Arc<Shared>,
+    settings: Arc<Settings>,
     policy: R,
 }
 
 impl AuthLayer {
-    /// Starts a layer that gets its tokens from this source.
+    /// Starts building a layer that gets its tokens from this source.
     pub fn builder(source: impl TokenSource) -> AuthLayerBuilder {
         AuthLayerBuilder {
             source: Box::new(source),
             origins: Vec::new(),
-            stamp: Stamp::default(),
-            judge: Judge::default(),
+            scheme: BEARER.to_owned(),
+            authorizer: Authorizer::default(),
+            classifier: Classifier::default(),
             refresh: RefreshPolicy::default(),
             max_wait: None,
-            clock: Clock::default(),
+            name: "default",
+            policy: CloneBody,
         }
     }
 }
 
 impl<R> AuthLayer<R> {
-    /// The token of this layer, to be looked at, waited for, forced or rejected from beside it.
+    /// Returns a handle to inspect, await, refresh or invalidate the token.
     pub fn handle(&self) -> TokenHandle {
-        TokenHandle::new(&self.settings.refresher)
-    }
-
-    /// Changes how a rejected request is sent again, which takes a second body; see [`Replay`](crate::Replay).
-    ///
-    /// The default, [`CloneBody`], serves bodies that can be cloned, and streams in a [`ReplayBody`](crate::ReplayBody).
-    pub fn replay<R2>(self, policy: R2) -> AuthLayer<R2> {
-        AuthLayer { settings: self.settings, policy }
+        TokenHandle::new(&self.settings.fetcher)
     }
 }
 
@@ -80,123 +73,245 @@ impl<S, R: Clone> Layer<S> for AuthLayer<R> {
     }
 }
 
-/// Settings of an [`AuthLayer`] to be.
-#[must_use = "a builder does nothing until `build`"]
-pub struct AuthLayerBuilder /* no layer yet: `.build()?` makes it one */ {
-    source: Box<dyn TokenSource>,
-    origins: Vec<String>,
-    stamp: Stamp,
-    judge: Judge,
-    refresh: RefreshPolicy,
-    max_wait: Option<Duration>,
-    clock: Clock,
+impl<R> fmt::Debug for AuthLayer<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthLayer").field("settings", &self.settings).finish_non_exhaustive()
+    }
 }
 
-impl AuthLayerBuilder {
-    /// A server that may see the token: `https://host[:port]`, nothing after it. Repeatable; at least one is needed.
+/// Builder for [`AuthLayer`].
+///
+/// # Example
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_outbound_auth::{
+///     AuthError, AuthLayer,
+///     replay::NoReplay,
+///     token::{AccessToken, RefreshPolicy, source_fn},
+/// };
+///
+/// let source = source_fn(|_| async { AccessToken::new("made-by-hand", None) });
+/// let layer = AuthLayer::builder(source)
+///     .origin("https://api.example.com")
+///     .origin("https://files.example.com")
+///     .max_wait(Duration::from_secs(5))
+///     .refresh(RefreshPolicy::default().deadline(Duration::from_secs(10)))
+///     .replay(NoReplay)
+///     .build()?;
+/// # let _ = layer;
+/// # Ok::<(), AuthError>(())
+/// ```
+#[must_use = "a builder does nothing until `build`"]
+pub struct AuthLayerBuilder<R = CloneBody> /* no layer yet: `.build()?` makes it one */ {
+    source: Box<dyn TokenSource>,
+    origins: Vec<String>,
+    scheme: String,
+    authorizer: Authorizer,
+    classifier: Classifier,
+    refresh: RefreshPolicy,
+    max_wait: Option<Duration>,
+    name: &'static str,
+    policy: R,
+}
+
+impl<R> AuthLayerBuilder<R> {
+    /// Adds a server that may receive the token: `https://host[:port]`. Repeatable; at least one is needed.
     ///
-    /// Scheme, host and port of a request must all equal it. Any other request goes out untouched. A request whose URI
-    /// has no authority counts as in scope: its service is bound to one server already.
+    /// Scheme, host and port of a request must equal it; any other request passes untouched. `http` is allowed on a
+    /// loopback host.
     pub fn origin(mut self, origin: &str) -> Self {
         self.origins.push(origin.to_owned());
         self
     }
 
-    /// Lets every server see the token that a request names over `https`.
+    /// Lets every server that a request names receive the token, over `https`.
     ///
-    /// Dangerous: a URL from an answer, or from a user, then carries the token to wherever it points. For a client whose
-    /// requests all go to servers of one's own.
+    /// Use only if every request URL is under your control: a URL from a response or from a user carries the token to
+    /// wherever it points.
     pub fn any_origin(mut self) -> Self {
-        self.stamp.scope.any_origin = true;
+        self.authorizer.scope.any_origin = true;
         self
     }
 
-    /// Allows plain `http` beyond this machine. On loopback it always is.
+    /// Allows plain `http` beyond loopback hosts.
     ///
-    /// Whoever is on the way can then read the token and use it. The server's clock is not learnt from such answers.
+    /// Everyone on the network path can then read and use the token. The server's clock is not learnt from such responses.
     pub fn allow_insecure_http(mut self) -> Self {
-        self.stamp.scope.insecure_http = true;
+        self.authorizer.scope.insecure_http = true;
+        self
+    }
+
+    /// Allows requests whose URI has no host, as for a service that is bound to one server.
+    ///
+    /// Default: they fail with [`Config`](crate::ErrorKind::Config), since nothing tells where they go. Use only if the
+    /// inner service sends all requests to one of the configured origins. A `Host` header must name one, and the path must
+    /// not begin with two slashes.
+    pub fn allow_relative_uri(mut self) -> Self {
+        self.authorizer.scope.relative_uri = true;
         self
     }
 
     /// Signs the requests that the rules name. A second call replaces the first.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use tower_outbound_auth::{
+    ///     AuthError, AuthLayerBuilder, Credentials,
+    ///     signing::{SignRules, TimestampHmac},
+    /// };
+    ///
+    /// fn signed(builder: AuthLayerBuilder, credentials: Credentials) -> Result<AuthLayerBuilder, AuthError> {
+    ///     Ok(builder.sign(SignRules::paths(["/v1/payments/{*rest}"])?, TimestampHmac::sha256(credentials)))
+    /// }
+    /// ```
     pub fn sign(mut self, rules: SignRules, signer: impl Signer) -> Self {
-        self.stamp.signing = Some((rules, Box::new(signer)));
+        self.authorizer.signing = Some((rules, Box::new(signer)));
         self
     }
 
-    /// When the token is refreshed, and how a failing authorization server is treated.
+    /// Adds a static header to authorized requests, such as PayNet's `X-Fiid`. Repeatable; marked sensitive.
+    pub fn header(mut self, name: HeaderName, mut value: HeaderValue) -> Self {
+        value.set_sensitive(true);
+        self.authorizer.headers.push((name, value));
+        self
+    }
+
+    /// Replaces an `Authorization` header that the caller has set.
+    ///
+    /// Default: it is kept, and the request passes untouched, since the caller authenticates it.
+    pub fn overwrite_authorization(mut self) -> Self {
+        self.authorizer.overwrite = true;
+        self
+    }
+
+    /// Sets the header that carries the token, and the scheme before it. An empty scheme sends the bare token.
+    ///
+    /// Default: `authorization` and `Bearer` (RFC 6750, section 2.1).
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use http::{HeaderName, header::AUTHORIZATION};
+    /// use tower_outbound_auth::AuthLayerBuilder;
+    ///
+    /// // Authorization: Token abc
+    /// fn token_scheme(builder: AuthLayerBuilder) -> AuthLayerBuilder {
+    ///     builder.token_header(AUTHORIZATION, "Token")
+    /// }
+    /// // X-Access-Token: abc
+    /// fn own_header(builder: AuthLayerBuilder) -> AuthLayerBuilder {
+    ///     builder.token_header(HeaderName::from_static("x-access-token"), "")
+    /// }
+    /// ```
+    pub fn token_header(mut self, name: HeaderName, scheme: &str) -> Self {
+        self.authorizer.token_header = name;
+        scheme.clone_into(&mut self.scheme);
+        self
+    }
+
+    /// Treats responses other than 401 as rejections.
+    ///
+    /// It is called with the head of each response to an authorized request. For a message in the body, use a layer inside
+    /// this one that leaves a [`Rejection`] in the extensions of the response. A response that is not rejected is judged
+    /// by its status: an API that answers everything with 200 accepts the token with every other response.
+    pub fn reject_when(mut self, f: impl Fn(&response::Parts) -> Option<Rejection> + Send + Sync + 'static) -> Self {
+        self.classifier.reject_when = Some(Arc::new(f));
+        self
+    }
+
+    /// Treats responses as acceptances that their status or challenges make rejections.
+    ///
+    /// For a 401 that is about the data of the request and not about the token: nothing is renewed or replayed. It does
+    /// not overrule [`reject_when`](Self::reject_when), nor a [`Rejection`] of an inner layer.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use tower_outbound_auth::AuthLayerBuilder;
+    ///
+    /// fn wrong_pin(builder: AuthLayerBuilder) -> AuthLayerBuilder {
+    ///     builder.accept_when(|response| response.headers().contains_key("x-pin-error"))
+    /// }
+    /// ```
+    pub fn accept_when(mut self, f: impl Fn(&response::Parts) -> bool + Send + Sync + 'static) -> Self {
+        self.classifier.accept_when = Some(Arc::new(f));
+        self
+    }
+
+    /// Names the layer in spans and metrics. Default: `default`.
+    pub fn name(mut self, name: &'static str) -> Self {
+        self.name = name;
+        self
+    }
+
+    /// Sets when the token is refreshed, and how failures are limited. Default: [`RefreshPolicy::default`].
     pub fn refresh(mut self, policy: RefreshPolicy) -> Self {
         self.refresh = policy;
         self
     }
 
-    /// How long one request may wait for a token, all of its waits together; then it fails with
-    /// [`Timeout`](crate::ErrorKind::Timeout) and the flight goes on.
+    /// Sets how long one request may wait for a token, all of its waits together.
     ///
-    /// Default: no limit of its own, since the flight has one, and a timeout layer outside of this one works too. Zero
-    /// never waits: without a token a request fails at once, having started the flight for the next.
+    /// After that it fails with [`Timeout`](crate::ErrorKind::Timeout), and the fetch goes on for later requests.
+    ///
+    /// Default: none; the wait is bounded by [`RefreshPolicy::deadline`]. Zero never waits: without a token a request
+    /// fails at once, having started the fetch.
     pub fn max_wait(mut self, wait: Duration) -> Self {
         self.max_wait = Some(wait);
         self
     }
 
-    /// What becomes of an `Authorization` header that the caller has set. Default: [`Overwrite::Keep`].
-    pub fn overwrite(mut self, yes: Overwrite) -> Self {
-        self.stamp.overwrite = yes;
-        self
-    }
-
-    /// For an API that says no in its own way: which responses reject the token, besides 401.
+    /// Sets the policy by which the body of a rejected request is sent again; see [`replay`](crate::replay).
     ///
-    /// It sees the head of each response to a request that carried the token. For a message in the body, put a layer
-    /// under this one that leaves a [`Rejection`] in the extensions of the response.
-    ///
-    /// What it does not reject is judged by its status alone: an API that says everything with 200, as gRPC does, counts
-    /// as accepting the token with every other answer.
-    pub fn reject_when(mut self, f: impl Fn(&response::Parts) -> Option<Rejection> + Send + Sync + 'static) -> Self {
-        self.judge = Judge::with(f);
-        self
+    /// Default: [`CloneBody`], for bodies that can be cloned, and streams in a [`ReplayBody`](crate::replay::ReplayBody).
+    pub fn replay<R2>(self, policy: R2) -> AuthLayerBuilder<R2> {
+        let Self { source, origins, scheme, authorizer, classifier, refresh, max_wait, name, policy: _ } = self;
+        AuthLayerBuilder { source, origins, scheme, authorizer, classifier, refresh, max_wait, name, policy }
     }
 
-    /// Which clock to read. Default: [`Clock::Coarse`]; [`Clock::Tokio`] is for tests that pause time.
-    pub fn clock(mut self, clock: Clock) -> Self {
-        self.clock = clock;
-        self
-    }
-
-    /// A static header for the requests that carry the token, as PayNet's `X-Fiid`. Repeatable; marked sensitive.
-    pub fn header(mut self, name: HeaderName, mut value: HeaderValue) -> Self {
-        value.set_sensitive(true);
-        self.stamp.headers.push((name, value));
-        self
-    }
-
-    /// Checks the settings and makes the layer.
+    /// Checks the settings and builds the layer.
     ///
     /// # Errors
     ///
-    /// [`Config`](crate::ErrorKind::Config), with what to change: no origin, an origin that is none or that would carry
-    /// the token in the clear, a fraction out of range, a static `authorization` header.
-    pub fn build(mut self) -> Result<AuthLayer, AuthError> {
-        self.stamp.scope.origins = self.origins.iter().map(|origin| Origin::parse(origin)).collect::<Result<_, _>>()?;
-        self.stamp.check()?;
+    /// [`Config`](crate::ErrorKind::Config), with what to change: no origin, an origin that is not `https://host[:port]`
+    /// or would receive the token unencrypted, a fraction out of range, a static header that carries the token or belongs
+    /// to the HTTP client, a token scheme that is not one.
+    pub fn build(mut self) -> Result<AuthLayer<R>, AuthError> {
+        let origins = self.origins.iter().map(|origin| Origin::parse("origin", origin));
+        self.authorizer.scope.origins = origins.collect::<Result<_, _>>()?;
+        self.authorizer.check()?;
         self.refresh.check()?;
-        let refresher = Refresher::new(self.source, self.refresh, Timepiece::new(self.clock));
-        let settings =
-            Settings { stamp: self.stamp, judge: self.judge, refresher: Arc::new(refresher), max_wait: self.max_wait };
-        Ok(AuthLayer { settings: Arc::new(Shared::new(settings)), policy: CloneBody })
+        let scheme = scheme_prefix(&self.scheme)?;
+        let fetcher = Arc::new(Fetcher::new(self.source, self.refresh, scheme, self.name));
+        let Self { authorizer, classifier, max_wait, policy, .. } = self;
+        Ok(AuthLayer { settings: Arc::new(Settings { authorizer, classifier, fetcher, max_wait }), policy })
     }
 }
 
-impl fmt::Debug for AuthLayerBuilder {
+impl<R> fmt::Debug for AuthLayerBuilder<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AuthLayerBuilder")
-            .field("stamp", &self.stamp)
-            .field("judge", &self.judge)
+            .field("name", &self.name)
+            .field("origins", &self.origins.len())
+            .field("authorizer", &self.authorizer)
+            .field("classifier", &self.classifier)
             .field("refresh", &self.refresh)
             .field("max_wait", &self.max_wait)
-            .field("clock", &self.clock)
             .finish_non_exhaustive()
     }
 }
+
+/// What precedes the token in its header; `None` for `Bearer`. A scheme is a token (RFC 9110, section 11.1).
+fn scheme_prefix(scheme: &str) -> Result<Option<String>, AuthError> {
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    match scheme {
+        BEARER => Ok(None),
+        "" => Ok(Some(String::new())),
+        _ if scheme.bytes().all(is_token) => Ok(Some(format!("{scheme} "))),
+        _ => Err(AuthError::config(format!("token_header(.., {scheme:?}): not a scheme; use one word, as \"Token\""))),
+    }
+}
+
+const BEARER: &str = "Bearer";

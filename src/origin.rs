@@ -1,16 +1,18 @@
-//! Scheme, host and port: who may see a credential.
+//! Scheme, host and port: who may receive a credential.
 
 use std::{
     fmt,
+    hash::{DefaultHasher, Hasher},
     net::{Ipv4Addr, Ipv6Addr},
 };
 
 use http::{
-    Uri,
+    HeaderMap, HeaderValue, Method, Request, Uri,
+    header::HOST,
     uri::{Authority, Scheme},
 };
 
-use crate::error::AuthError;
+use crate::{error::AuthError, time::OriginKey};
 
 /// Scheme, host and port of a server (RFC 6454, section 4).
 #[derive(Clone)]
@@ -18,31 +20,40 @@ pub(crate) struct Origin {
     https: bool,
     host: String,
     port: u16,
-    /// Host and port as a URI usually has them: without the port that goes without saying.
+    /// Host and port as a URI usually has them: without the scheme's default port.
     usual: String,
-    /// Whether a secret may go there without a word from the user: over TLS, or not out of this machine.
+    /// Whether secrets may go there by default: over TLS, or without leaving this machine.
     trusted: bool,
+    key: OriginKey,
 }
 
 impl Origin {
     /// Reads `https://host[:port]` or `http://host[:port]`, and nothing else.
-    pub(crate) fn parse(text: &str) -> Result<Self, AuthError> {
-        let (url, origin) = Self::of_url(text)?;
+    pub(crate) fn parse(setting: &str, text: &str) -> Result<Self, AuthError> {
+        let (url, origin) = Self::of_url(setting, text)?;
         let authority = url.authority().map_or("", Authority::as_str);
         match text.split_once("://") {
             Some((_, rest)) if rest.len() == authority.len() => Ok(origin),
-            _ => Err(AuthError::config("an origin ends with its host or port: no path, no query, no final slash")),
+            _ => {
+                let shown = shown(text);
+                Err(AuthError::config(format!(
+                    "{setting}{shown}: an origin has no path and no query; use \"{origin}\""
+                )))
+            }
         }
     }
 
-    /// Reads a URL that secrets may be sent to, and its origin.
-    pub(crate) fn of_url(text: &str) -> Result<(Uri, Self), AuthError> {
-        let refuse = |why: &str| AuthError::config(format!("a URL must look like \"https://host\": {why}"));
-        let url: Uri = text.parse().map_err(|_| refuse("this one cannot be read"))?;
+    /// Reads a URL that secrets may be sent to, and its origin. `setting` is the function that it was given to.
+    pub(crate) fn of_url(setting: &str, text: &str) -> Result<(Uri, Self), AuthError> {
+        let refuse = |why: &str| AuthError::config(format!("{setting}{}: {why}", shown(text)));
+        let url: Uri = text.parse().map_err(|_| refuse("not a URL; use one like \"https://host\""))?;
         if url.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-            return Err(refuse("no user name and no password"));
+            return Err(refuse("a URL with a user name or a password; remove them"));
         }
-        let origin = Self::of(&url).ok_or_else(|| refuse("with scheme http or https, and a port below 65536"))?;
+        if url.authority().is_some_and(|authority| authority.as_str().contains('*')) {
+            return Err(refuse("wildcards are not supported; name each host"));
+        }
+        let origin = Self::of(&url).ok_or_else(|| refuse("not a URL; use \"https://host\" with a port below 65536"))?;
         Ok((url, origin))
     }
 
@@ -54,29 +65,37 @@ impl Origin {
         let host = authority.host().to_ascii_lowercase();
         let usual = if port == default_port(https) { host.clone() } else { format!("{host}:{port}") };
         let trusted = https || is_loopback(&host);
-        (!host.is_empty()).then_some(Self { https, host, port, usual, trusted })
+        let key = key(https, &host, port);
+        (!host.is_empty()).then_some(Self { https, host, port, usual, trusted, key })
     }
 
     pub(crate) fn is_trusted(&self) -> bool {
         self.trusted
     }
 
-    #[inline]
-    fn admits(&self, https: bool, authority: &Authority) -> bool {
-        self.https == https && (authority.as_str() == self.usual || self.admits_unusual(authority))
+    /// Tells this origin from others, whose clocks may differ.
+    pub(crate) fn key(&self) -> OriginKey {
+        self.key
     }
 
-    /// For a URI in capital letters, or one that names a user, or the port though it need not.
-    fn admits_unusual(&self, authority: &Authority) -> bool {
+    #[inline]
+    fn is_of(&self, https: bool, authority: &Authority) -> bool {
+        self.https == https && (authority.as_str() == self.usual || self.is_written_as(authority))
+    }
+
+    /// For an authority in capital letters, or with the port though it need not have one. One that names a user is
+    /// another.
+    fn is_written_as(&self, authority: &Authority) -> bool {
         let text = authority.as_str();
         text.eq_ignore_ascii_case(&self.usual)
             || memchr::memchr2(b':', b'@', text.as_bytes()).is_some()
+                && !text.contains('@')
                 && authority.host().eq_ignore_ascii_case(&self.host)
                 && port(authority, self.https) == Some(self.port)
     }
 }
 
-/// For the ready-made transport.
+/// For the ready-made client.
 #[cfg(feature = "client")]
 impl Origin {
     pub(crate) fn is_this_machine(&self) -> bool {
@@ -100,59 +119,117 @@ impl fmt::Debug for Origin {
     }
 }
 
-/// The origins that may see the credentials of one layer.
+/// The origins that may receive the credentials of one layer (guarantee S3).
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Scope {
     pub(crate) origins: Vec<Origin>,
     pub(crate) any_origin: bool,
     pub(crate) insecure_http: bool,
+    pub(crate) relative_uri: bool,
 }
 
-/// Whether a request may carry credentials, and what its answer may be trusted with.
+/// Where a request in scope goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Admission {
-    Refused,
-    /// In scope, but over a connection that anybody may have written to, or one that the URI does not tell about.
-    Admitted,
-    /// In scope over TLS or on this machine: the clock may be learnt from the answer.
-    Trusted,
+pub(crate) struct Target {
+    /// Whose clock its response tells. `None` where anybody may have written the response, or nothing says who did.
+    pub(crate) clock: Option<OriginKey>,
 }
 
 impl Scope {
     pub(crate) fn check(&self) -> Result<(), AuthError> {
         if self.origins.is_empty() && !self.any_origin {
-            return Err(AuthError::config("no origin may see the token: name one with origin(\"https://host\")"));
+            return Err(AuthError::config("no origin configured: call origin(\"https://host\")"));
         }
         match self.origins.iter().find(|origin| !origin.is_trusted()) {
             Some(origin) if !self.insecure_http => Err(AuthError::config(format!(
-                "{origin} would carry the token in the clear: use https, or allow_insecure_http() where that is meant"
+                "origin(\"{origin}\"): the token would be sent unencrypted; use https, or call allow_insecure_http()"
             ))),
             _ => Ok(()),
         }
     }
 
+    /// Where the request goes, if it may carry credentials there.
     #[inline]
-    pub(crate) fn admit(&self, uri: &Uri) -> Admission {
-        let Some(authority) = uri.authority() else {
-            return Admission::Admitted;
+    pub(crate) fn target<B>(&self, request: &Request<B>) -> Result<Option<Target>, AuthError> {
+        let Some(authority) = request.uri().authority() else {
+            return self.relative_target(request);
         };
-        let Some(https) = is_https(uri) else {
-            return Admission::Refused;
+        let Some(target) = self.target_at(request.uri(), authority) else {
+            return Ok(None);
         };
-        let trusted = if self.any_origin {
-            https || is_loopback(authority.host())
-        } else {
-            match self.origins.iter().find(|origin| origin.admits(https, authority)) {
-                Some(origin) => origin.trusted,
-                None => return Admission::Refused,
-            }
-        };
-        match (trusted, self.insecure_http) {
-            (true, _) => Admission::Trusted,
-            (false, true) => Admission::Admitted,
-            (false, false) => Admission::Refused,
-        }
+        // The answer to TRACE repeats the request's headers (RFC 9110, section 9.3.8).
+        let goes_there = *request.method() != Method::TRACE && host_is(request.headers(), request.uri(), authority);
+        Ok(goes_there.then_some(target))
     }
+
+    #[inline]
+    fn target_at(&self, uri: &Uri, authority: &Authority) -> Option<Target> {
+        let https = is_https(uri)?;
+        if !self.any_origin {
+            let origin = self.origins.iter().find(|origin| origin.is_of(https, authority))?;
+            let clock = origin.trusted.then_some(origin.key);
+            return Some(Target { clock }).filter(|_| origin.trusted || self.insecure_http);
+        }
+        if authority.as_str().contains('@') {
+            return None;
+        }
+        let trusted = https || is_loopback(authority.host());
+        let clock = port(authority, https).filter(|_| trusted).map(|port| key(https, authority.host(), port));
+        (trusted || self.insecure_http).then_some(Target { clock })
+    }
+
+    /// The inner service chooses the server; all that the request tells must fit to the one that is configured.
+    #[cold]
+    fn relative_target<B>(&self, request: &Request<B>) -> Result<Option<Target>, AuthError> {
+        let refuse = |why: &str| Err(AuthError::config(format!("a request whose URI has no host {why}")));
+        if *request.method() == Method::TRACE || *request.method() == Method::CONNECT {
+            return Ok(None);
+        }
+        if !self.relative_uri {
+            return refuse(
+                "is not sent: use an absolute URI, or call allow_relative_uri() if the inner service is bound to one origin",
+            );
+        }
+        let path = request.uri().path().as_bytes();
+        if path.starts_with(b"//") || path.starts_with(br"/\") {
+            return refuse("has a path that begins with two slashes, which could be read as a host: remove one");
+        }
+        let is_configured =
+            |host: &HeaderValue| self.any_origin || self.origins.iter().any(|origin| names(host, origin));
+        if !request.headers().get_all(HOST).iter().all(is_configured) {
+            return refuse("has a Host header that names none of the configured origins: add it with origin()");
+        }
+        Ok(Some(Target { clock: None }))
+    }
+}
+
+/// Whether `Host`, where there is one, names what the URI does: servers prefer it, or route by it (RFC 9112, section 3.2).
+#[inline]
+fn host_is(headers: &HeaderMap, uri: &Uri, authority: &Authority) -> bool {
+    !headers.contains_key(HOST) || headers.get_all(HOST).iter().all(|host| is_same_host(host, uri, authority))
+}
+
+fn is_same_host(host: &HeaderValue, uri: &Uri, authority: &Authority) -> bool {
+    let is_same = host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes());
+    is_same || Origin::of(uri).is_some_and(|origin| names(host, &origin))
+}
+
+fn names(host: &HeaderValue, origin: &Origin) -> bool {
+    Authority::try_from(host.as_bytes()).is_ok_and(|host| origin.is_written_as(&host))
+}
+
+/// A setting's value for an error message, unless a secret may be in it.
+fn shown(text: &str) -> String {
+    if text.contains(['@', '?', '#']) { "()".to_owned() } else { format!("({text:?})") }
+}
+
+/// The same for every spelling of an origin, and different for two origins but by a rare chance.
+fn key(https: bool, host: &str, port: u16) -> OriginKey {
+    let mut hasher = DefaultHasher::new();
+    hasher.write_u8(https.into());
+    hasher.write_u16(port);
+    host.bytes().for_each(|byte| hasher.write_u8(byte.to_ascii_lowercase()));
+    OriginKey(hasher.finish())
 }
 
 #[inline]

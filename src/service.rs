@@ -1,4 +1,4 @@
-//! `Auth`: load the token, stamp the request, call. Or park it until there is a token.
+//! `Auth`: find the current token, authorize the request, call. Or wait until there is a token.
 
 use std::{
     mem,
@@ -12,71 +12,94 @@ use tower_service::Service;
 
 use crate::{
     error::BoxError,
-    future::{Parked, ResponseFuture, Sent, Ticket},
-    origin::Admission,
+    future::{Attempt, ResponseFuture, SavedRequest},
+    origin::Target,
     replay::{CloneBody, Replay},
-    settings::Shared,
+    settings::Settings,
+    time::Moment,
 };
 
-/// An HTTP client service that logs its requests in; made by an [`AuthLayer`](crate::AuthLayer).
+/// HTTP client service that authenticates its requests; made by an [`AuthLayer`](crate::AuthLayer).
 ///
-/// `poll_ready` only asks the inner service. Trouble with the token is an error of the response future, never of
-/// `poll_ready`, which would tell Tower to throw the whole service away.
+/// `poll_ready` only asks the inner service. A request that waits for a token gives up the readiness of the inner service
+/// and asks for it again when the token is there, so that waiting requests hold none of its permits.
 ///
-/// # If rustc says
+/// # Errors
 ///
-/// - "the method `oneshot` exists, but its trait bounds were not satisfied", or "no method named `call` found": it keeps
-///   to itself which bound. Ask it by a function, as `ServiceExt::oneshot(client, request)` or
-///   `Service::call(&mut client, request)`, and it will say one of these:
-/// - "`S: Clone` is not satisfied": a request that waits for a token takes the service along that was made ready for it,
-///   and leaves a clone. Derive `Clone` for it, or share it by `ServiceBuilder::buffer`, called after this layer is
-///   added.
+/// `poll_ready` returns the inner service's errors alone, and never one about the token: Tower takes an error of
+/// `poll_ready` for the end of the service. The response future returns, as a [`BoxError`], the inner service's error or an
+/// [`AuthError`](crate::AuthError):
+///
+/// - the error of the token fetch that the request waited for; during the backoff after a failed fetch, the same at once
+/// - [`Timeout`](crate::ErrorKind::Timeout) after [`max_wait`](crate::AuthLayerBuilder::max_wait)
+/// - [`Signing`](crate::ErrorKind::Signing) or another error of the signer
+/// - [`Config`](crate::ErrorKind::Config) for a URI without a host, for a request that has the maximum number of headers,
+///   and outside of a tokio runtime
+///
+/// # Panics
+///
+/// The response future panics in a tokio runtime without timers (`enable_time`) when it needs one: for `max_wait`, or for
+/// the replay of a rejected request. A fetch there panics too, which fails it.
+///
+/// # Cancellation
+///
+/// See [`ResponseFuture`].
+///
+/// # Compiler messages
+///
+/// - "the method `oneshot` exists, but its trait bounds were not satisfied", or "no method named `call` found": the message
+///   does not tell which bound. Write a function call instead, `ServiceExt::oneshot(client, request)` or
+///   `Service::call(&mut client, request)`, to get one of the following.
+/// - "`S: Clone` is not satisfied": a request that waits for a token is sent by a clone of the inner service. Derive `Clone`
+///   for it, or share it by `ServiceBuilder::buffer`, called after this layer is added.
 /// - "`E: std::error::Error` is not satisfied": the inner service's error has to become a [`BoxError`]. Implement `Error`
-///   for it, or turn it into another by `ServiceBuilder::map_err`, called after this layer is added.
-/// - "`CloneBody` cannot send a request with the body `B` a second time": [the guide](crate::guide::bodies) has a policy
-///   for each body.
-/// - "`AuthLayer: Service<_>` is not satisfied": a layer wraps a service, and sends nothing itself. Pass
-///   `auth.layer(client)` on, by [`Layer`](tower_layer::Layer).
+///   for it, or convert it by `ServiceBuilder::map_err`, called after this layer is added.
+/// - "`CloneBody` cannot replay a request with the body `B`": the [guide](crate::guide::replay_policies) has a policy for each body.
+/// - "`AuthLayer: Service<_>` is not satisfied": a layer wraps a service. Use `auth.layer(client)`, by
+///   [`Layer`](tower_layer::Layer).
 /// - "found an item that was configured out": add the feature that it names to this crate's, in `Cargo.toml`.
 #[derive(Clone, Debug)]
-pub struct Auth<S, R = CloneBody> /* which bound? see "If rustc says" in the docs of `Auth` */ {
+pub struct Auth<S, R = CloneBody> /* which bound? see "Compiler messages" in the docs of `Auth` */ {
     inner: S,
-    settings: Arc<Shared>,
+    settings: Arc<Settings>,
     policy: R,
 }
 
 impl<S, R> Auth<S, R> {
-    pub(crate) fn new(inner: S, settings: Arc<Shared>, policy: R) -> Self {
+    pub(crate) fn new(inner: S, settings: Arc<Settings>, policy: R) -> Self {
         Self { inner, settings, policy }
     }
 
-    /// The inner service.
+    /// Returns a reference to the inner service.
     pub fn get_ref(&self) -> &S {
         &self.inner
     }
 
-    /// The inner service, to change it.
+    /// Returns a mutable reference to the inner service.
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.inner
     }
 
-    /// The inner service, without this one.
+    /// Returns the inner service.
     pub fn into_inner(self) -> S {
         self.inner
     }
 }
 
-impl<S, R> Auth<S, R>
-where
-    S: Clone,
-    R: Clone,
-{
+impl<S: Clone, R: Clone> Auth<S, R> {
+    /// Puts the request aside until there is a token.
     #[cold]
-    fn park<B>(&mut self, request: Request<B>, admission: Admission) -> Parked<S, R, B> {
-        // It is this instance that was made ready, so this one goes along, and an unready clone stays.
+    fn wait<B, RB>(&mut self, request: Request<B>, target: Target) -> ResponseFuture<S, R, B, RB>
+    where
+        S: Service<Request<B>>,
+    {
+        // The instance that was made ready may hold a permit, so it is dropped, and clones take its place.
         let clone = self.inner.clone();
-        let ready = mem::replace(&mut self.inner, clone);
-        Parked::new(self.settings.hold(), ready, self.policy.clone(), request, admission)
+        drop(mem::replace(&mut self.inner, clone));
+        let service = self.inner.clone();
+        let max_wait = self.settings.max_wait;
+        let saved = SavedRequest { service, policy: self.policy.clone(), request, target, max_wait };
+        ResponseFuture::waiting(Arc::clone(&self.settings), saved)
     }
 }
 
@@ -85,7 +108,7 @@ where
     S: Service<Request<B>, Response = Response<RB>> + Clone, // if it is not: `.buffer(n)` over it
     S::Error: Into<BoxError>,                                // if it is not: `.map_err(f)` over it
     RB: Body,
-    R: Replay<B>, // if it is not: another policy, by `AuthLayer::replay`
+    R: Replay<B>, // if it is not: another policy, by `AuthLayerBuilder::replay`
 {
     type Response = Response<RB>;
     type Error = BoxError;
@@ -97,21 +120,24 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let settings = &self.settings;
-        let admission = settings.stamp.admit(&request);
-        if admission == Admission::Refused {
-            return ResponseFuture::sending(self.inner.call(request), Ticket::Untouched);
-        }
-        let refresher = &settings.refresher;
-        let now = refresher.now();
-        let current = refresher.store.current();
-        let Some(issued) = current.as_deref().filter(|issued| issued.is_usable(now)) else {
-            drop(current);
-            return ResponseFuture::parked(self.park(request, admission));
+        let target = match settings.authorizer.target(&request) {
+            Ok(Some(target)) if !settings.authorizer.keeps_own(&request) => target,
+            Ok(_) => return ResponseFuture::sending(self.inner.call(request), Attempt::Passthrough),
+            Err(error) => return ResponseFuture::failed(error),
         };
-        refresher.attend(issued, now);
-        let sent = Sent::new(settings.hold(), admission, issued, now);
-        match Ticket::stamp(&self.inner, &self.policy, &mut request, sent, settings.max_wait, issued) {
-            Ok(ticket) => ResponseFuture::sending(self.inner.call(request), ticket),
+        let now = Moment::now();
+        let current = settings.fetcher.cache.current();
+        let usable = current.as_deref().and_then(|token| {
+            let age = token.age(now);
+            token.is_usable_at(age).then_some((token, age))
+        });
+        let Some((token, age)) = usable else {
+            drop(current);
+            return self.wait(request, target);
+        };
+        settings.fetcher.refresh_if_due(token, age);
+        match Attempt::first(settings, &self.inner, &self.policy, &mut request, target, token, now) {
+            Ok(attempt) => ResponseFuture::sending(self.inner.call(request), attempt),
             Err(error) => ResponseFuture::failed(error),
         }
     }

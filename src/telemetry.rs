@@ -2,33 +2,40 @@
 //!
 //! | what | level | when |
 //! |---|---|---|
-//! | span `token_flight`: `trigger`, `attempt`, `outcome`, `next_refresh_ms` | INFO | one for each flight |
-//! | event "token obtained" | INFO | a flight has brought a token |
-//! | event "token request failed, will try again" | INFO | within a flight |
-//! | event "no token" | WARN | a flight has failed |
-//! | event "response rejected", "request sent again", "rejected request not sent again" | DEBUG | a rejection |
+//! | span `token_fetch`: `layer`, `trigger`, `attempt`, `outcome`, `next_refresh_ms` | INFO | one for each fetch |
+//! | event "token obtained" | INFO | a fetch has brought a token |
+//! | event "token request failed, will try again" | INFO | within a fetch |
+//! | event "no token" | WARN | a fetch has failed |
+//! | event "tokens are rejected as fast as they are renewed" | WARN | the renewal budget is used up, once |
+//! | event "response rejected", "request replayed", "rejected request not replayed" | DEBUG | a rejection |
 //!
-//! No header, no body and no secret gets here. A warm request makes no event at all.
+//! No header, no body and no secret gets here. A request with a usable token makes no event. While a thread panics nothing
+//! is traced, as a subscriber that panics too would abort the process.
 
 use std::{fmt, future::Future, time::Duration};
 
 use crate::error::AuthError;
 
-/// The span of one flight.
+/// The span of one token fetch.
 #[derive(Clone, Debug)]
-pub(crate) struct FlightSpan {
+pub(crate) struct FetchSpan {
     #[cfg(feature = "tracing")]
     span: tracing::Span,
 }
 
 #[cfg(feature = "tracing")]
-impl FlightSpan {
-    /// A root of its own, since a flight outlives the request that started it and serves others.
-    pub(crate) fn new(trigger: &'static str) -> Self {
+impl FetchSpan {
+    pub(crate) fn none() -> Self {
+        Self { span: tracing::Span::none() }
+    }
+
+    /// A root, since a fetch outlives the request that started it and serves others.
+    pub(crate) fn new(layer: &'static str, trigger: &'static str) -> Self {
         let empty = tracing::field::Empty;
         let span = tracing::info_span!(
             parent: None,
-            "token_flight",
+            "token_fetch",
+            layer,
             trigger,
             attempt = empty,
             outcome = empty,
@@ -51,21 +58,36 @@ impl FlightSpan {
     }
 
     pub(crate) fn brought_token(&self, next_refresh: Duration) {
-        self.span.record("outcome", "token");
-        self.span.record("next_refresh_ms", millis(next_refresh));
-        tracing::info!(parent: &self.span, next_refresh_ms = millis(next_refresh), "token obtained");
+        if may_trace() {
+            self.span.record("outcome", "token");
+            self.span.record("next_refresh_ms", millis(next_refresh));
+            tracing::info!(parent: &self.span, next_refresh_ms = millis(next_refresh), "token obtained");
+        }
     }
 
-    pub(crate) fn failed(&self, error: &AuthError, cool_down: Duration) {
-        self.span.record("outcome", tracing::field::debug(error.kind()));
-        tracing::warn!(parent: &self.span, kind = ?error.kind(), %error, cool_down_ms = millis(cool_down), "no token");
+    pub(crate) fn failed(&self, error: &AuthError, backoff: Duration) {
+        if may_trace() {
+            self.span.record("outcome", tracing::field::debug(error.kind()));
+            tracing::warn!(
+                parent: &self.span,
+                kind = ?error.kind(),
+                %error,
+                description = error.oauth_error_description(),
+                backoff_ms = millis(backoff),
+                "no token"
+            );
+        }
     }
 }
 
 #[cfg(not(feature = "tracing"))]
 #[expect(clippy::unused_self, reason = "the same methods as with the feature")]
-impl FlightSpan {
-    pub(crate) fn new(_trigger: &'static str) -> Self {
+impl FetchSpan {
+    pub(crate) fn none() -> Self {
+        Self {}
+    }
+
+    pub(crate) fn new(_layer: &'static str, _trigger: &'static str) -> Self {
         Self {}
     }
 
@@ -76,35 +98,62 @@ impl FlightSpan {
     pub(crate) fn attempt(&self, _attempt: u32) {}
     pub(crate) fn will_try_again(&self, _error: &AuthError, _pause: Duration) {}
     pub(crate) fn brought_token(&self, _next_refresh: Duration) {}
-    pub(crate) fn failed(&self, _error: &AuthError, _cool_down: Duration) {}
+    pub(crate) fn failed(&self, _error: &AuthError, _backoff: Duration) {}
 }
 
 /// A response rejected the credentials of its request.
-pub(crate) fn rejected(what: impl fmt::Debug, status: http::StatusCode) {
+pub(crate) fn rejected(rejection: impl fmt::Debug, status: http::StatusCode) {
     #[cfg(feature = "tracing")]
-    tracing::debug!(rejection = ?what, status = status.as_u16(), "response rejected");
+    if may_trace() {
+        tracing::debug!(?rejection, status = status.as_u16(), "response rejected");
+    }
     #[cfg(not(feature = "tracing"))]
-    let _ = (what, status);
+    let _ = (rejection, status);
 }
 
-/// A rejected request goes out once more.
-pub(crate) fn sent_again() {
+/// A rejected request is sent again.
+pub(crate) fn replayed() {
     #[cfg(feature = "tracing")]
-    tracing::debug!("request sent again");
+    if may_trace() {
+        tracing::debug!("request replayed");
+    }
 }
 
-/// A rejected request does not go out once more.
-pub(crate) fn not_sent_again(reason: impl fmt::Debug) {
+/// A rejected request is not sent again.
+pub(crate) fn not_replayed(reason: impl fmt::Display) {
     #[cfg(feature = "tracing")]
-    tracing::debug!(?reason, "rejected request not sent again");
+    if may_trace() {
+        tracing::debug!(%reason, "rejected request not replayed");
+    }
     #[cfg(not(feature = "tracing"))]
     let _ = reason;
 }
 
-/// `keep_warm` was asked for where no task can run.
+/// The renewal budget is used up.
+pub(crate) fn throttled(layer: &'static str) {
+    #[cfg(feature = "tracing")]
+    if may_trace() {
+        tracing::warn!(
+            layer,
+            "tokens are rejected as fast as they are renewed: the API may reject this client, or the server may keep one \
+             token per client and another process renews it"
+        );
+    }
+    #[cfg(not(feature = "tracing"))]
+    let _ = layer;
+}
+
+/// `keep_warm` was called where no task can run.
 pub(crate) fn not_kept_warm() {
     #[cfg(feature = "tracing")]
-    tracing::warn!("keep_warm outside of a tokio runtime keeps nothing warm");
+    if may_trace() {
+        tracing::warn!("keep_warm() outside of a tokio runtime does nothing");
+    }
+}
+
+#[cfg(feature = "tracing")]
+fn may_trace() -> bool {
+    !std::thread::panicking()
 }
 
 #[cfg(feature = "tracing")]

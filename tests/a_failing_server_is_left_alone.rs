@@ -13,7 +13,8 @@ use support::{Issuer, ORIGIN, answer, api, get};
 use tokio::time::{Instant, sleep};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_outbound_auth::{
-    AuthError, AuthLayer, BoxError, ClientCredentials, Clock, Credentials, ErrorKind, RefreshPolicy, TokenHandle,
+    AuthError, AuthLayer, BoxError, Clock, Credentials, ErrorKind, RefreshPolicy, TokenHandle,
+    oauth::ClientCredentialsGrant,
 };
 
 const MILLI: Duration = Duration::from_millis(1);
@@ -38,7 +39,7 @@ fn asking_for(retry_after: &'static str) -> (AuthLayer, Credentials) {
     });
     let credentials = Credentials::new("id", "secret");
     let url = "https://login.example.com/token";
-    let source = ClientCredentials::builder(url, credentials.clone()).transport(transport).build().unwrap();
+    let source = ClientCredentialsGrant::builder(url, credentials.clone()).transport(transport).build().unwrap();
     (AuthLayer::builder(source).origin(ORIGIN).clock(Clock::Tokio).build().unwrap(), credentials)
 }
 

@@ -16,7 +16,8 @@ use support::{Body, ORIGIN};
 use tokio::time::{Instant, sleep};
 use tower::service_fn;
 use tower_outbound_auth::{
-    AuthError, AuthLayer, BoxError, ClientCredentials, Clock, Credentials, ErrorKind, RefreshPolicy, TokenHandle,
+    AuthError, AuthLayer, BoxError, Clock, Credentials, ErrorKind, RefreshPolicy, TokenHandle,
+    oauth::ClientCredentialsGrant,
 };
 
 /// When the token endpoint was asked.
@@ -57,7 +58,7 @@ fn endpoint(
             outcome
         }
     });
-    let source = ClientCredentials::builder("https://login.example.com/token", Credentials::new("id", "secret"));
+    let source = ClientCredentialsGrant::builder("https://login.example.com/token", Credentials::new("id", "secret"));
     let source = source.timeout(Duration::MAX).transport(transport).build().unwrap();
     let layer = AuthLayer::builder(source).origin(ORIGIN).clock(Clock::Tokio).refresh(policy).build().unwrap();
     (tries, layer.handle())

@@ -8,8 +8,9 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use proptest::prelude::*;
 use rcgen::{CertificateParams, CertifiedIssuer, KeyPair, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, SignatureAlgorithm};
 use tower_outbound_auth::{
-    AuthError, ClientAuth, ClientCredentials, Credentials, ErrorKind,
-    oauth::{Transport, TransportBuilder},
+    AuthError, Credentials, ErrorKind,
+    client::{HttpsClient, HttpsClientBuilder},
+    oauth::{ClientAuth, ClientCredentialsGrant},
 };
 
 /// RFC 7468, section 2.
@@ -33,7 +34,7 @@ fn identity() -> (String, String) {
 }
 
 /// Holds the error to what every error of a build promises, and to the advice that it gives.
-fn refused(builder: TransportBuilder, advice: &str, secrets: &[&str]) {
+fn refused(builder: HttpsClientBuilder, advice: &str, secrets: &[&str]) {
     let shown = format!("{builder:?}");
     let Err(error) = builder.build() else {
         panic!("built, though it should be refused: {advice}");
@@ -54,20 +55,20 @@ fn refused(builder: TransportBuilder, advice: &str, secrets: &[&str]) {
 fn every_usual_kind_of_key_is_taken() {
     for algorithm in [&rcgen::PKCS_ECDSA_P256_SHA256, &PKCS_ECDSA_P384_SHA384, &PKCS_ED25519] {
         let (certificate, key) = identity_with(algorithm);
-        Transport::builder().identity(&certificate, pem("PRIVATE KEY", &key)).build().unwrap();
+        HttpsClient::builder().identity(&certificate, pem("PRIVATE KEY", &key)).build().unwrap();
     }
     // SEC 1 stands within PKCS #8, behind 29 bytes for P-256, and OpenSSL writes the curve before it.
     let (certificate, key) = identity_with(&rcgen::PKCS_ECDSA_P256_SHA256);
     let sec1 = pem("EC PRIVATE KEY", &key[29..]);
     let parameters = pem("EC PARAMETERS", &[6, 8, 42, 134, 72, 206, 61, 3, 1, 7]);
-    Transport::builder().identity(certificate, format!("{parameters}{sec1}")).build().unwrap();
+    HttpsClient::builder().identity(certificate, format!("{parameters}{sec1}")).build().unwrap();
 }
 
 #[test]
 fn all_that_stands_around_the_sections_is_passed_over() {
     let (certificate, key) = identity();
     let text = format!("subject=/CN=a client\r\n{key}\r\n# and\n\n{certificate}trailing").replace('\n', "\r\n");
-    let transport = Transport::builder().root_certificates(&text).identity(&text, &text).build().unwrap();
+    let transport = HttpsClient::builder().root_certificates(&text).identity(&text, &text).build().unwrap();
     let shown = format!("{transport:?}");
     assert!(shown.contains("roots: 1, identity: true, proxy: None, idle_timeout: 0ns"), "{shown}");
 }
@@ -77,11 +78,11 @@ fn text_without_a_certificate_is_refused() {
     let (certificate, key) = identity();
     for text in ["", "/etc/bank/ca.pem", "-----BEGIN X509 CRL-----\nAA==\n-----END X509 CRL-----\n", key.as_str()] {
         let advice = "no certificate in the text, which must be PEM";
-        refused(Transport::builder().root_certificates(text), &format!("root_certificates(): {advice}"), &[&key]);
-        refused(Transport::builder().identity(text, &key), &format!("identity(): {advice}"), &[&key]);
+        refused(HttpsClient::builder().root_certificates(text), &format!("root_certificates(): {advice}"), &[&key]);
+        refused(HttpsClient::builder().identity(text, &key), &format!("identity(): {advice}"), &[&key]);
     }
     let der = STANDARD.decode(certificate.lines().filter(|line| !line.starts_with('-')).collect::<String>()).unwrap();
-    refused(Transport::builder().root_certificates(der), "(not a path, not DER)", &[]);
+    refused(HttpsClient::builder().root_certificates(der), "(not a path, not DER)", &[]);
 }
 
 #[test]
@@ -93,14 +94,14 @@ fn a_broken_certificate_is_refused_and_so_is_a_broken_key() {
         (|text| text.replacen('\n', "", 1), "a BEGIN line does not end with its dashes"),
         (|text| text.replace('M', "*"), "a section is not base64"),
     ] {
-        refused(Transport::builder().root_certificates(break_it(&certificate)), advice, &[]);
-        refused(Transport::builder().identity(break_it(&certificate), &key), advice, &[&key]);
-        refused(Transport::builder().identity(&certificate, break_it(&key)), advice, &[&key]);
+        refused(HttpsClient::builder().root_certificates(break_it(&certificate)), advice, &[]);
+        refused(HttpsClient::builder().identity(break_it(&certificate), &key), advice, &[&key]);
+        refused(HttpsClient::builder().identity(&certificate, break_it(&key)), advice, &[&key]);
     }
     for der in [&b"no certificate"[..], b""] {
         let broken = format!("{certificate}{}", pem("CERTIFICATE", der));
-        refused(Transport::builder().root_certificates(&broken), "a certificate cannot be read", &[]);
-        refused(Transport::builder().identity(&broken, &key), "a certificate cannot be read", &[&key]);
+        refused(HttpsClient::builder().root_certificates(&broken), "a certificate cannot be read", &[]);
+        refused(HttpsClient::builder().identity(&broken, &key), "a certificate cannot be read", &[&key]);
     }
 }
 
@@ -108,14 +109,14 @@ fn a_broken_certificate_is_refused_and_so_is_a_broken_key() {
 fn a_key_that_is_none_is_refused() {
     let (certificate, key) = identity();
     for text in ["", "/etc/bank/client.key", certificate.as_str()] {
-        refused(Transport::builder().identity(&certificate, text), "no private key in the text", &[&key]);
+        refused(HttpsClient::builder().identity(&certificate, text), "no private key in the text", &[&key]);
     }
     let unknown = pem("PRIVATE KEY", b"a key that nobody knows");
-    refused(Transport::builder().identity(&certificate, &unknown), "cannot be used: RSA", &[&unknown]);
+    refused(HttpsClient::builder().identity(&certificate, &unknown), "cannot be used: RSA", &[&unknown]);
     let encrypted = pem("ENCRYPTED PRIVATE KEY", b"a key that nobody can read");
     let older = key.replacen('\n', "\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\n", 1);
     for text in [encrypted, older] {
-        refused(Transport::builder().identity(&certificate, &text), "is encrypted: decrypt it first", &[&text]);
+        refused(HttpsClient::builder().identity(&certificate, &text), "is encrypted: decrypt it first", &[&text]);
     }
 }
 
@@ -124,11 +125,11 @@ fn a_key_of_another_certificate_is_refused() {
     let ((certificate, key), (other, other_key)) = (identity(), identity());
     for chain in [other.clone(), format!("{other}{certificate}")] {
         let advice = "the private key is not that of the certificate; the client's own comes first";
-        refused(Transport::builder().identity(chain, &key), advice, &[&key, &other_key]);
+        refused(HttpsClient::builder().identity(chain, &key), advice, &[&key, &other_key]);
     }
-    Transport::builder().identity(format!("{certificate}{other}"), &key).build().unwrap();
+    HttpsClient::builder().identity(format!("{certificate}{other}"), &key).build().unwrap();
     // The last one counts.
-    Transport::builder().identity(&certificate, &key).identity(other, other_key).build().unwrap();
+    HttpsClient::builder().identity(&certificate, &key).identity(other, other_key).build().unwrap();
 }
 
 #[test]
@@ -146,20 +147,20 @@ fn a_proxy_that_is_none_is_refused() {
         "http://proxy.example.com//",
     ] {
         let advice = "a proxy must look like \"http://host:port\" or \"https://host:port\"";
-        refused(Transport::builder().proxy(url), advice, &["pl4nted-s3cret"]);
+        refused(HttpsClient::builder().proxy(url), advice, &["pl4nted-s3cret"]);
     }
     for url in
         ["http://proxy.example.com", "https://proxy.example.com:8443/", "http://[::1]:3128", "http://10.0.0.1:80"]
     {
-        Transport::builder().proxy(url).proxy_credentials("", "").build().unwrap();
+        HttpsClient::builder().proxy(url).proxy_credentials("", "").build().unwrap();
     }
 }
 
 #[test]
 fn proxy_credentials_that_cannot_be_sent_are_refused() {
     let secret = "pl4nted-s3cret";
-    let proxied = || Transport::builder().proxy("http://proxy.example.com:3128");
-    refused(Transport::builder().proxy_credentials("user", secret), "without a proxy()", &[secret]);
+    let proxied = || HttpsClient::builder().proxy("http://proxy.example.com:3128");
+    refused(HttpsClient::builder().proxy_credentials("user", secret), "without a proxy()", &[secret]);
     refused(proxied().proxy_credentials("us:er", secret), "a user name with a colon", &[secret]);
     refused(proxied().proxy_credentials("user\r\n", secret), "with a control character", &[secret]);
     refused(proxied().proxy_credentials("user", format!("{secret}\n")), "with a control character", &[secret]);
@@ -172,23 +173,23 @@ fn proxy_credentials_that_cannot_be_sent_are_refused() {
 #[test]
 fn a_connection_is_kept_for_a_day_at_most() {
     for (asked, kept) in [(Duration::from_millis(1), "1ms"), (Duration::MAX, "86400s")] {
-        let shown = format!("{:?}", Transport::builder().idle_timeout(asked).build().unwrap());
+        let shown = format!("{:?}", HttpsClient::builder().idle_timeout(asked).build().unwrap());
         assert!(shown.contains(&format!("idle_timeout: {kept} ")), "{shown}");
     }
 }
 
 #[test]
 fn of_several_mistakes_the_first_is_told() {
-    let builder = Transport::builder().root_certificates("").proxy("").identity("", "");
+    let builder = HttpsClient::builder().root_certificates("").proxy("").identity("", "");
     assert!(format!("{builder:?}").contains("mistake: Some("));
     refused(builder, "root_certificates(): no certificate", &[]);
 }
 
 #[test]
 fn a_client_that_is_known_by_its_certificate_needs_a_transport_that_has_one() {
-    let built = |transport: Option<Transport>| {
+    let built = |transport: Option<HttpsClient>| {
         let credentials = Credentials::new("client", "");
-        let builder = ClientCredentials::builder("https://login.example.com/token", credentials);
+        let builder = ClientCredentialsGrant::builder("https://login.example.com/token", credentials);
         let builder = builder.client_auth(ClientAuth::Certificate);
         match transport {
             Some(transport) => builder.transport(transport).build(),
@@ -197,9 +198,9 @@ fn a_client_that_is_known_by_its_certificate_needs_a_transport_that_has_one() {
     };
     let error: AuthError = built(None).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
-    assert!(error.to_string().contains("an oauth::Transport with identity()"), "{error}");
+    assert!(error.to_string().contains("an client::HttpsClient with identity()"), "{error}");
     let (certificate, key) = identity();
-    built(Some(Transport::builder().identity(certificate, key).build().unwrap())).unwrap();
+    built(Some(HttpsClient::builder().identity(certificate, key).build().unwrap())).unwrap();
 }
 
 proptest! {
@@ -211,13 +212,13 @@ proptest! {
         let (cut_certificate, cut_key) = (&certificate.as_bytes()[cut..], &key.as_bytes()[..cut.min(key.len())]);
         for text in [text.as_bytes(), &raw, pem("CERTIFICATE", &raw).as_bytes(), cut_certificate, cut_key] {
             let built = [
-                Transport::builder().root_certificates(text),
-                Transport::builder().identity(text, text),
-                Transport::builder().identity(&certificate, text),
-                Transport::builder().proxy(&String::from_utf8_lossy(text)),
-                Transport::builder().proxy("http://a").proxy_credentials(String::from_utf8_lossy(text), "a"),
+                HttpsClient::builder().root_certificates(text),
+                HttpsClient::builder().identity(text, text),
+                HttpsClient::builder().identity(&certificate, text),
+                HttpsClient::builder().proxy(&String::from_utf8_lossy(text)),
+                HttpsClient::builder().proxy("http://a").proxy_credentials(String::from_utf8_lossy(text), "a"),
             ];
-            for built in built.map(TransportBuilder::build) {
+            for built in built.map(HttpsClientBuilder::build) {
                 prop_assert!(built.err().is_none_or(|error| error.kind() == ErrorKind::Config));
             }
         }

@@ -16,8 +16,9 @@ use proptest::prelude::*;
 use support::{Issuer, ORIGIN};
 use tower::service_fn;
 use tower_outbound_auth::{
-    AuthError, AuthLayer, AuthLayerBuilder, ClientAuth, ClientCredentials, ClientCredentialsBuilder, Credentials,
-    ErrorKind, RefreshPolicy, SignRules, paynet::Environment,
+    AuthError, AuthLayer, AuthLayerBuilder, Credentials, ErrorKind, RefreshPolicy, SignRules,
+    oauth::{ClientAuth, ClientCredentialsGrant, ClientCredentialsGrantBuilder},
+    paynet::Environment,
 };
 
 const SECRET: &str = "pl4nted-s3cret";
@@ -38,16 +39,16 @@ fn layer() -> AuthLayerBuilder {
     AuthLayer::builder(Issuer::new())
 }
 
-fn source_of(token_url: &str, credentials: Credentials) -> ClientCredentialsBuilder {
+fn source_of(token_url: &str, credentials: Credentials) -> ClientCredentialsGrantBuilder {
     let nowhere = |_: Request<Full<Bytes>>| async { Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())) };
-    ClientCredentials::builder(token_url, credentials).transport(service_fn(nowhere))
+    ClientCredentialsGrant::builder(token_url, credentials).transport(service_fn(nowhere))
 }
 
-fn source_at(token_url: &str) -> ClientCredentialsBuilder {
+fn source_at(token_url: &str) -> ClientCredentialsGrantBuilder {
     source_of(token_url, Credentials::new("id", SECRET))
 }
 
-fn source() -> ClientCredentialsBuilder {
+fn source() -> ClientCredentialsGrantBuilder {
     source_at(TOKEN_URL)
 }
 
@@ -196,14 +197,14 @@ fn an_id_or_a_secret_that_cannot_be_sent_is_refused() {
 #[cfg(not(feature = "client"))]
 #[test]
 fn a_source_without_transport_is_refused_where_none_is_built_in() {
-    let built = ClientCredentials::builder(TOKEN_URL, Credentials::new("id", SECRET)).build();
+    let built = ClientCredentialsGrant::builder(TOKEN_URL, Credentials::new("id", SECRET)).build();
     refused(built, "set one, or enable the feature `client`");
 }
 
 #[cfg(feature = "client")]
 #[test]
 fn t11_a_source_with_the_built_in_transport_needs_no_runtime_to_be_built() {
-    ClientCredentials::builder(TOKEN_URL, Credentials::new("id", SECRET)).build().unwrap();
+    ClientCredentialsGrant::builder(TOKEN_URL, Credentials::new("id", SECRET)).build().unwrap();
     let bad = tower_outbound_auth::paynet::auth(&Environment::production(), Credentials::new("id", ""));
     refused(bad, "the client secret is empty");
 }

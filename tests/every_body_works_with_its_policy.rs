@@ -35,9 +35,9 @@ enum Fate {
 impl fmt::Display for Fate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::SentAgain => "sent again",
-            Self::SentAgainIfEmpty => "sent again if empty",
-            Self::NotSentAgain => "not sent again",
+            Self::SentAgain => "replayed",
+            Self::SentAgainIfEmpty => "replayed if empty",
+            Self::NotSentAgain => "not replayed",
             Self::DoesNotCompile => "does not compile",
         })
     }
@@ -146,7 +146,7 @@ async fn incoming(text: &'static str) -> Incoming {
 
 /// The guide's table without its head.
 fn guide() -> Vec<String> {
-    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/guide/bodies.rs")).unwrap();
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/src/guide/replay_policies.rs")).unwrap();
     page.lines()
         .filter_map(|line| line.strip_prefix("//! "))
         .filter(|line| line.starts_with("| `"))
@@ -155,7 +155,7 @@ fn guide() -> Vec<String> {
 }
 
 const REPLAY_BODY: &str =
-    "| `ReplayBody<B>` of any of these | sent again up to its limit | does not compile | not sent again |";
+    "| `ReplayBody<B>` of any of these | replayed up to its limit | does not compile | not replayed |";
 
 #[tokio::test(start_paused = true)]
 async fn a_replay_body_is_sent_again_up_to_its_limit() {

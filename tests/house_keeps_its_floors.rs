@@ -7,17 +7,8 @@ use std::{fs, io, iter, path::Path};
 /// The longest entry that a path begins with counts, and a re-exported name lives where it is written.
 const FLOORS: Floors<'_> = &[
     &["clock", "dates", "error", "lanes"],
-    &[
-        "credentials",
-        "origin",
-        "rejection",
-        "replay",
-        "sign_rules",
-        "telemetry",
-        "token::access",
-        "token::schedule",
-        "token::sync",
-    ],
+    &["credentials", "origin", "rejection", "replay", "telemetry", "token::schedule", "token::sync"],
+    &["token::access"],
     &["signing", "token::issued", "token::source", "token::spacing"],
     &["oauth", "token::flight"],
     &["token::gate"],

@@ -30,9 +30,10 @@ use support::{Body, ORIGIN, get};
 use token_server::{Answer, endpoint, fetch, reply};
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_outbound_auth::{
-    AccessToken, Auth, AuthError, BoxError, ClientAuth, ClientCredentials, Clock, CloneBody, Credentials, EmptyBody,
-    ErrorKind, FetchRequest, NoAuth, NoReplay, Overwrite, RefreshPolicy, Rejection, Sign, SignRules, SignatureHeaders,
-    Signer, SigningContext, TimestampHmac, TokenSource,
+    AccessToken, Auth, AuthError, BoxError, Clock, CloneBody, Credentials, EmptyBody, ErrorKind, FetchRequest, NoAuth,
+    NoReplay, Overwrite, RefreshPolicy, Rejection, Sign, SignRules, SignatureHeaders, Signer, SigningContext,
+    TimestampHmac, TokenSource,
+    oauth::{ClientAuth, ClientCredentialsGrant},
     paynet::{self, Environment, X_SIGNATURE},
     secrecy::SecretString,
 };
@@ -125,7 +126,7 @@ async fn a_code_that_echoes_the_secret_is_not_told() {
     for code in [secret.to_owned(), format!("no client has {secret}")] {
         let answer = json!({ "error": code }).to_string();
         let transport = move |_| Ok(reply(401, &[], answer.clone()));
-        let source = ClientCredentials::builder("https://login.example.com/token", Credentials::new("id", secret));
+        let source = ClientCredentialsGrant::builder("https://login.example.com/token", Credentials::new("id", secret));
         let source = source.transport(endpoint(transport).1).build().unwrap();
         ears.tell_error(&fetch(&source).await.unwrap_err());
     }
@@ -198,7 +199,7 @@ async fn no_public_type_shows_a_secret() {
         credentials(),
         TimestampHmac::sha256(credentials()),
         signature,
-        paynet::source(&environment, credentials()),
+        paynet::grant(&environment, credentials()),
     ));
     ears.tell(&(source(token_number), source(token_number).build().unwrap(), dressed(Panicking)));
     ears.tell(&(&layer, layer.clone().replay(NoReplay), layer.handle(), layer.handle().status()));
@@ -215,7 +216,7 @@ async fn no_public_type_shows_a_secret() {
         NoReplay,
         EmptyBody,
         SignRules::all(),
-        paynet::rules(),
+        paynet::sign_rules(),
         environment,
         paynet::RejectionLayer,
     ));
@@ -234,7 +235,7 @@ async fn a_password_in_an_origin_or_a_token_url_is_not_shown() {
     let builder = dressed(Panicking).origin(&url);
     ears.tell(&builder);
     ears.tell_error(&builder.build().unwrap_err());
-    let source = ClientCredentials::builder(&url, credentials());
+    let source = ClientCredentialsGrant::builder(&url, credentials());
     ears.tell(&source);
     ears.tell_error(&source.build().unwrap_err());
     ears.tell_error(&Environment::custom(&url, ORIGIN).unwrap_err());
@@ -291,11 +292,11 @@ async fn the_http_client_tells_nothing_either() {
 #[tokio::test]
 async fn nothing_is_told_of_what_the_proxy_is_told() {
     use tokio::{io::AsyncReadExt, net::TcpListener};
-    use tower_outbound_auth::oauth::Transport;
+    use tower_outbound_auth::client::HttpsClient;
     let ears = Ears::of_all_threads();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let builder = Transport::builder().proxy(&url).proxy_credentials("user", SECRET);
+    let builder = HttpsClient::builder().proxy(&url).proxy_credentials("user", SECRET);
     ears.tell(&builder);
     let transport = builder.build().unwrap();
     ears.tell(&transport);

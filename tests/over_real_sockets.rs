@@ -35,7 +35,7 @@ use tokio::{
 use tower::{Layer, ServiceExt, util::BoxCloneSyncService};
 use tower_outbound_auth::{
     AuthError, AuthLayer, BoxError, ErrorKind, RefreshPolicy, paynet,
-    sandbox::{Fault, RejectionStyle, Sandbox, Trouble},
+    sandbox::{Fault, FaultKind, RejectionStyle, Sandbox},
 };
 use user::{Protocol, TestResult, User, narrow};
 
@@ -46,7 +46,7 @@ async fn t1_a_thousand_cold_callers_cost_one_token_request() -> TestResult {
     for protocol in PROTOCOLS {
         let user = User::over(protocol, Sandbox::start().await?)?;
         // Long enough for all of them to arrive; should some come later, they find the token.
-        user.sandbox.inject(Fault::token(Trouble::Latency(Duration::from_millis(500))));
+        user.sandbox.inject(Fault::token(FaultKind::Latency(Duration::from_millis(500))));
         user.load(1_000, 1, None).await?;
         let stats = user.sandbox.stats();
         assert_eq!((stats.token_requests, stats.accepted, stats.rejected), (1, 1_000, 0), "{protocol:?}");
@@ -143,12 +143,12 @@ async fn r9_a_revocation_costs_no_connection_but_that_of_the_token_request() -> 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn t9_a_token_endpoint_that_stumbles_once_is_asked_again_and_no_caller_notices() -> TestResult {
-    let answer = |number| StatusCode::from_u16(number).map(Trouble::Status);
-    let again = Trouble::RetryAfter(StatusCode::TOO_MANY_REQUESTS, Duration::from_secs(1));
+    let answer = |number| StatusCode::from_u16(number).map(FaultKind::Status);
+    let again = FaultKind::RetryAfter(StatusCode::TOO_MANY_REQUESTS, Duration::from_secs(1));
     let troubles = [
-        Trouble::Reset,
-        Trouble::CutOff,
-        Trouble::Latency(HOUR),
+        FaultKind::Reset,
+        FaultKind::CutOff,
+        FaultKind::Latency(HOUR),
         answer(408)?,
         answer(425)?,
         answer(429)?,
@@ -168,16 +168,16 @@ async fn t9_a_token_endpoint_that_stumbles_once_is_asked_again_and_no_caller_not
 
 #[tokio::test(flavor = "multi_thread")]
 async fn t9_t3_a_token_endpoint_that_keeps_failing_gives_every_caller_the_error_of_its_kind() -> TestResult {
-    let answer = |number| StatusCode::from_u16(number).map(Trouble::Status);
-    let in_an_hour = Trouble::RetryAfter(StatusCode::TOO_MANY_REQUESTS, HOUR);
+    let answer = |number| StatusCode::from_u16(number).map(FaultKind::Status);
+    let in_an_hour = FaultKind::RetryAfter(StatusCode::TOO_MANY_REQUESTS, HOUR);
     let cases = [
-        (Trouble::Reset, ErrorKind::Unavailable, 3),
-        (Trouble::CutOff, ErrorKind::Unavailable, 3),
-        (Trouble::Latency(HOUR), ErrorKind::Timeout, 3),
+        (FaultKind::Reset, ErrorKind::Unavailable, 3),
+        (FaultKind::CutOff, ErrorKind::Unavailable, 3),
+        (FaultKind::Latency(HOUR), ErrorKind::Timeout, 3),
         (answer(503)?, ErrorKind::Unavailable, 3),
         (answer(400)?, ErrorKind::Denied, 1),
         (answer(302)?, ErrorKind::Malformed, 1),
-        (Trouble::Malformed, ErrorKind::Malformed, 1),
+        (FaultKind::Malformed, ErrorKind::Malformed, 1),
         (in_an_hour, ErrorKind::Unavailable, 1),
     ];
     for (trouble, kind, tries) in cases {
@@ -204,7 +204,7 @@ async fn t8_a_caller_that_comes_back_when_it_is_told_to_is_served() -> TestResul
     let policy = RefreshPolicy::default().attempts(1).cool_down(Duration::from_millis(5), Duration::from_millis(5));
     for _ in 0..150 {
         let user = User::impatient(Sandbox::start().await?, |auth| auth.refresh(policy.clone()))?;
-        user.sandbox.inject(Fault::token(Trouble::Status(StatusCode::SERVICE_UNAVAILABLE)));
+        user.sandbox.inject(Fault::token(FaultKind::Status(StatusCode::SERVICE_UNAVAILABLE)));
         let error = user.failures(1).await?.remove(0);
         sleep(error.retry_after().ok_or("no word on when to come back")?).await;
         user.types().await?;
@@ -216,7 +216,7 @@ async fn t8_a_caller_that_comes_back_when_it_is_told_to_is_served() -> TestResul
 async fn t2_a_silent_token_endpoint_costs_no_more_than_the_deadline() -> TestResult {
     let policy = RefreshPolicy::default().deadline(Duration::from_millis(300));
     let user = User::with(Protocol::Http1, Sandbox::start().await?, HOUR, |auth| auth.refresh(policy))?;
-    user.sandbox.inject(Fault::token(Trouble::Latency(HOUR)));
+    user.sandbox.inject(Fault::token(FaultKind::Latency(HOUR)));
     let errors = user.failures(20).await?;
     assert!(errors.iter().all(|error| error.kind() == ErrorKind::Timeout), "{errors:?}");
     assert_eq!(user.sandbox.stats().token_requests, 1);
@@ -226,7 +226,7 @@ async fn t2_a_silent_token_endpoint_costs_no_more_than_the_deadline() -> TestRes
 #[tokio::test(flavor = "multi_thread")]
 async fn s7_a_caller_that_will_not_wait_fails_and_its_token_comes_all_the_same() -> TestResult {
     let user = User::with(Protocol::Http1, Sandbox::start().await?, HOUR, |auth| auth.max_wait(Duration::ZERO))?;
-    user.sandbox.inject(Fault::token(Trouble::Latency(Duration::from_secs(1))));
+    user.sandbox.inject(Fault::token(FaultKind::Latency(Duration::from_secs(1))));
     for error in user.failures(5).await? {
         assert_eq!(error.kind(), ErrorKind::Timeout);
     }
@@ -242,7 +242,7 @@ async fn t4_an_outage_of_the_token_endpoint_is_not_noticed_while_the_token_lives
     let policy = RefreshPolicy::default().refresh_at(1e-6).jitter(0.0);
     let user = User::impatient(Sandbox::start().await?, |auth| auth.refresh(policy))?;
     user.types().await?;
-    user.sandbox.inject(Fault::token(Trouble::Status(StatusCode::SERVICE_UNAVAILABLE)).times(3));
+    user.sandbox.inject(Fault::token(FaultKind::Status(StatusCode::SERVICE_UNAVAILABLE)).times(3));
     let failed = async {
         while user.handle.status().failures == 0 {
             user.load(10, 5, None).await?;
@@ -291,7 +291,7 @@ fn t11_one_layer_serves_several_runtimes_one_after_the_other() -> TestResult {
     }
 
     // T2: a runtime that ends in the middle of a flight leaves nothing stuck.
-    sandbox.inject(Fault::token(Trouble::Latency(HOUR)));
+    sandbox.inject(Fault::token(FaultKind::Latency(HOUR)));
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let call =
         async { timeout(Duration::from_millis(200), User::new(Protocol::Http1, &sandbox, &layer).types()).await };

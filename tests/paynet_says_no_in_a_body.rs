@@ -365,7 +365,7 @@ mod over_the_sandbox {
             auth.sign(SignRules::matching(|_, _| false), signer)
         };
         let missigned = |auth: AuthLayerBuilder| {
-            auth.sign(paynet::rules(), TimestampHmac::sha256(Credentials::new("client_123456789", "another")))
+            auth.sign(paynet::sign_rules(), TimestampHmac::sha256(Credentials::new("client_123456789", "another")))
         };
         let cases: [(Set, _, _); 3] = [
             (unsigned, DOWNLOAD, "Timestamp is required"),

@@ -18,10 +18,12 @@ use http_body_util::Full;
 use static_assertions::{assert_eq_size, assert_impl_all, assert_not_impl_any, assert_obj_safe};
 use tower::{Layer, Service};
 use tower_outbound_auth::{
-    AccessToken, Auth, AuthError, AuthLayer, AuthLayerBuilder, BoxError, ClientAuth, ClientCredentials,
-    ClientCredentialsBuilder, Clock, CloneBody, Credentials, EmptyBody, ErrorKind, FetchRequest, KeepWarm, NoAuth,
-    NoReplay, NotReplayed, Overwrite, RefreshPolicy, Rejection, Replay, ReplayBody, ResponseFuture, Sign, SignRules,
-    SignatureHeaders, Signer, SigningContext, TimestampHmac, TokenHandle, TokenSource, TokenState, TokenStatus, paynet,
+    AccessToken, Auth, AuthError, AuthLayer, AuthLayerBuilder, BoxError, Clock, CloneBody, Credentials, EmptyBody,
+    ErrorKind, FetchRequest, KeepWarm, NoAuth, NoReplay, NotReplayed, Overwrite, RefreshPolicy, Rejection, Replay,
+    ReplayBody, ResponseFuture, Sign, SignRules, SignatureHeaders, Signer, SigningContext, TimestampHmac, TokenHandle,
+    TokenSource, TokenState, TokenStatus,
+    oauth::{ClientAuth, ClientCredentialsGrant, ClientCredentialsGrantBuilder},
+    paynet,
 };
 
 type Body = Full<Bytes>;
@@ -76,7 +78,7 @@ assert_shared! {
     RefreshPolicy: Clone, Default;
     Clock: Clone, Copy, Default;
     Credentials: Clone;
-    ClientCredentials: Clone, TokenSource;
+    ClientCredentialsGrant: Clone, TokenSource;
     ClientAuth: Clone, Copy, Default;
     SigningContext<'static>: Clone;
     SignatureHeaders: Clone, Default;
@@ -95,12 +97,12 @@ assert_shared! {
     ErrorKind: Clone, Copy, PartialEq, Eq, Hash;
     paynet::Environment: Clone, PartialEq, Eq, FromStr;
     paynet::RejectionLayer: Clone, Copy, Default;
-    paynet::ReadRejections<Inner<u8>>: Clone;
+    paynet::Rejections<Inner<u8>>: Clone;
     paynet::RejectionFuture<Ready<u8>, Body>: ;
     paynet::PeekedBody<Body>: http_body::Body;
 }
 
-assert_impl_all!(ClientCredentialsBuilder: Send, Sync, Debug);
+assert_impl_all!(ClientCredentialsGrantBuilder: Send, Sync, Debug);
 assert_impl_all!(Auth<Inner<u8>>: Service<Request<Body>, Response = Response<Body>, Error = BoxError>);
 assert_impl_all!(AuthLayer: Layer<Inner<u8>, Service = Auth<Inner<u8>>>);
 assert_impl_all!(CloneBody: Replay<Body>, Replay<String>, Replay<ReplayBody<Body>>, Replay<ReplayBody<Stream>>);
@@ -157,22 +159,22 @@ assert_impl_all!(AuthLayer: Layer<Rc<Cell<u8>>>, Layer<&'static str>);
 
 #[cfg(feature = "client")]
 mod transport {
-    use tower_outbound_auth::oauth::{Transport, TransportBuilder};
+    use tower_outbound_auth::client::{HttpsClient, HttpsClientBuilder};
 
     use super::*;
 
     assert_shared! {
-        Transport: Clone;
-        TransportBuilder: Clone, Default;
+        HttpsClient: Clone;
+        HttpsClientBuilder: Clone, Default;
     }
 
     // Any body of `Bytes`, be it `Sync` or not; what comes back is `Sync`, as some frameworks want bodies.
     type Unsync = http_body_util::combinators::UnsyncBoxBody<Bytes, std::fmt::Error>;
     type Received = http_body_util::combinators::BoxBody<Bytes, BoxError>;
-    assert_impl_all!(Transport: Service<Request<Body>, Response = Response<Received>, Error = BoxError>);
-    assert_impl_all!(Transport: Service<Request<Unsync>>, Service<Request<String>>);
-    assert_impl_all!(<Transport as Service<Request<Body>>>::Future: Send);
-    assert_impl_all!(Auth<Transport>: Service<Request<Body>, Response = Response<Received>>, Clone, Send, Sync);
+    assert_impl_all!(HttpsClient: Service<Request<Body>, Response = Response<Received>, Error = BoxError>);
+    assert_impl_all!(HttpsClient: Service<Request<Unsync>>, Service<Request<String>>);
+    assert_impl_all!(<HttpsClient as Service<Request<Body>>>::Future: Send);
+    assert_impl_all!(Auth<HttpsClient>: Service<Request<Body>, Response = Response<Received>>, Clone, Send, Sync);
 }
 
 #[cfg(feature = "sandbox")]

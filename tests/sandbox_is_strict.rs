@@ -24,7 +24,7 @@ use tokio::{
 use tower_outbound_auth::{
     BoxError,
     paynet::{X_FIID, X_SIGNATURE, X_TIMESTAMP, signature},
-    sandbox::{FIID, Fault, RejectionStyle, Sandbox, Stats, Trouble},
+    sandbox::{FIID, Fault, FaultKind, RejectionStyle, Sandbox, Stats},
 };
 
 type TestResult = Result<(), BoxError>;
@@ -252,19 +252,19 @@ async fn each_fault_hits_the_side_it_was_meant_for() -> TestResult {
         let user = User::over(protocol, Sandbox::start().await?);
         let token = user.token().await?;
         let sides = [
-            (Fault::token as fn(Trouble) -> Fault, user.token_request(FORM), user.types(&token)),
+            (Fault::token as fn(FaultKind) -> Fault, user.token_request(FORM), user.types(&token)),
             (Fault::api, user.types(&token), user.token_request(FORM)),
         ];
         for (fault, victim, bystander) in sides {
             let busy = StatusCode::SERVICE_UNAVAILABLE;
-            user.sandbox.inject(fault(Trouble::Status(StatusCode::IM_A_TEAPOT)).times(2));
-            user.sandbox.inject(fault(Trouble::Status(StatusCode::BAD_GATEWAY)).times(0));
-            user.sandbox.inject(fault(Trouble::RetryAfter(busy, Duration::from_millis(1500))));
-            user.sandbox.inject(fault(Trouble::Malformed));
-            user.sandbox.inject(fault(Trouble::WrongClock(-7200)));
-            user.sandbox.inject(fault(Trouble::Latency(Duration::from_millis(200))));
-            user.sandbox.inject(fault(Trouble::Reset));
-            user.sandbox.inject(fault(Trouble::CutOff));
+            user.sandbox.inject(fault(FaultKind::Status(StatusCode::IM_A_TEAPOT)).times(2));
+            user.sandbox.inject(fault(FaultKind::Status(StatusCode::BAD_GATEWAY)).times(0));
+            user.sandbox.inject(fault(FaultKind::RetryAfter(busy, Duration::from_millis(1500))));
+            user.sandbox.inject(fault(FaultKind::Malformed));
+            user.sandbox.inject(fault(FaultKind::WrongClock(-7200)));
+            user.sandbox.inject(fault(FaultKind::Latency(Duration::from_millis(200))));
+            user.sandbox.inject(fault(FaultKind::Reset));
+            user.sandbox.inject(fault(FaultKind::CutOff));
             assert_eq!(user.send(bystander.clone()).await?.status, 200);
 
             assert_eq!(user.send(victim.clone()).await?.status, 418);
@@ -294,11 +294,11 @@ async fn each_fault_hits_the_side_it_was_meant_for() -> TestResult {
 async fn a_reset_is_a_reset_and_a_cut_off_body_is_half_there() -> TestResult {
     let user = User::of(Sandbox::start().await?);
     let whole = user.send(user.token_request(FORM)).await?.body.len();
-    user.sandbox.inject(Fault::token(Trouble::Reset));
+    user.sandbox.inject(Fault::token(FaultKind::Reset));
     let (received, end) = user.send_raw().await?;
     assert_eq!((received.as_str(), end), ("", Err(ErrorKind::ConnectionReset)));
 
-    user.sandbox.inject(Fault::token(Trouble::CutOff));
+    user.sandbox.inject(Fault::token(FaultKind::CutOff));
     let (received, end) = user.send_raw().await?;
     let (head, body) = received.split_once("\r\n\r\n").ok_or("no head")?;
     assert!(head.starts_with("HTTP/1.1 200") && head.contains(&format!("content-length: {whole}")), "{head}");
@@ -339,8 +339,8 @@ async fn a_credential_that_goes_astray_is_counted() -> TestResult {
 #[tokio::test]
 async fn cleared_faults_harm_nobody() -> TestResult {
     let user = User::of(Sandbox::start().await?);
-    user.sandbox.inject(Fault::token(Trouble::Status(StatusCode::BAD_GATEWAY)).times(2));
-    user.sandbox.inject(Fault::api(Trouble::Malformed));
+    user.sandbox.inject(Fault::token(FaultKind::Status(StatusCode::BAD_GATEWAY)).times(2));
+    user.sandbox.inject(Fault::api(FaultKind::Malformed));
     assert_eq!(user.send(user.token_request(FORM)).await?.status, 502);
     user.sandbox.clear_faults();
     let token = user.token().await?;
@@ -364,7 +364,7 @@ async fn nothing_is_left_of_a_dropped_sandbox() -> TestResult {
     let tasks_before = Handle::current().metrics().num_alive_tasks();
     let user = User::over(Protocol::Http2, Sandbox::start().await?);
     let (origin, downloads) = (user.address(), user.sandbox.download_origin().trim_start_matches("http://").to_owned());
-    user.sandbox.inject(Fault::token(Trouble::Latency(Duration::from_secs(3600))));
+    user.sandbox.inject(Fault::token(FaultKind::Latency(Duration::from_secs(3600))));
     let mut idle = TcpStream::connect(&origin).await?;
     let waiting = tokio::spawn(user.client.request(user.token_request(FORM)));
     while user.sandbox.stats().token_requests == 0 {

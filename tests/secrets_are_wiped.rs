@@ -19,8 +19,10 @@ use http::{HeaderValue, Request, Response, header::AUTHORIZATION};
 use http_body_util::{BodyExt, Full};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_outbound_auth::{
-    AccessToken, AuthError, AuthLayer, BoxError, ClientAuth, ClientCredentials, Clock, Credentials, FetchRequest,
-    SignRules, TimestampHmac, TokenSource, secrecy::SecretString,
+    AccessToken, AuthError, AuthLayer, BoxError, Clock, Credentials, FetchRequest, SignRules, TimestampHmac,
+    TokenSource,
+    oauth::{ClientAuth, ClientCredentialsGrant},
+    secrecy::SecretString,
 };
 use zeroize::Zeroizing;
 
@@ -246,7 +248,7 @@ fn ask(secret: SecretString, method: ClientAuth, answer: impl Fn() -> Bytes + Cl
             Ok::<_, BoxError>(Response::new(Full::new(answer())))
         }
     });
-    let builder = ClientCredentials::builder(URL, Credentials::new("id", secret)).client_auth(method);
+    let builder = ClientCredentialsGrant::builder(URL, Credentials::new("id", secret)).client_auth(method);
     // Something long after the secret, for which a form that grows would have to move.
     let builder = builder.scope("scope ".repeat(30));
     let source = builder.transport(transport).build().unwrap();
@@ -256,7 +258,7 @@ fn ask(secret: SecretString, method: ClientAuth, answer: impl Fn() -> Bytes + Cl
 }
 
 struct Sent {
-    source: ClientCredentials,
+    source: ClientCredentialsGrant,
     token: Option<AccessToken>,
     body: Bytes,
     authorization: Option<HeaderValue>,

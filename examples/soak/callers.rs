@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 use tower::{Layer, ServiceExt};
 use tower_outbound_auth::{
     Auth, AuthLayer, BoxError, Credentials, KeepWarm, RefreshPolicy, TimestampHmac,
-    paynet::{self, Environment, ReadRejections, RejectionLayer, X_FIID},
+    paynet::{self, Environment, RejectionLayer, Rejections, X_FIID},
     sandbox::FIID,
 };
 
@@ -21,7 +21,7 @@ use crate::{
     totals::Calls,
 };
 
-type Client = Auth<ReadRejections<Http>>;
+type Client = Auth<Rejections<Http>>;
 
 /// The two layers that live through all rounds.
 pub(crate) struct Residents {
@@ -54,10 +54,10 @@ impl Residents {
 fn layer(way: &Way, protocol: Protocol) -> Result<AuthLayer, BoxError> {
     let environment = Environment::custom(&format!("{ORIGIN}/token"), ORIGIN)?;
     let credentials = Credentials::new("client_123456789", "secret_abcdefghijklmnop");
-    let source = paynet::source(&environment, credentials.clone()).transport(way.http(protocol)).build()?;
+    let source = paynet::grant(&environment, credentials.clone()).transport(way.http(protocol)).build()?;
     let auth = AuthLayer::builder(source)
         .origin(ORIGIN)
-        .sign(paynet::rules(), TimestampHmac::sha256(credentials))
+        .sign(paynet::sign_rules(), TimestampHmac::sha256(credentials))
         .header(X_FIID, FIID.parse()?)
         .refresh(policy());
     Ok(auth.build()?)

@@ -21,7 +21,7 @@ use tokio::net::TcpStream;
 use tower::{service_fn, util::BoxCloneSyncService};
 use tower_outbound_auth::{
     BoxError,
-    sandbox::{Fault, RejectionStyle, Sandbox, Trouble},
+    sandbox::{Fault, FaultKind, RejectionStyle, Sandbox},
 };
 
 pub(crate) type Http = BoxCloneSyncService<Request<Full<Bytes>>, Response<Incoming>, legacy::Error>;
@@ -61,21 +61,21 @@ impl Way {
     }
 }
 
-/// Trouble for the next request of either side, which mostly is the API's.
+/// A fault for the next request of either side, which mostly is the API's.
 pub(crate) fn any_fault() -> Fault {
     let status = |codes: &[u16]| {
         let code = fastrand::choice(codes).copied().unwrap_or_default();
         StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     };
     let trouble = match fastrand::u8(0..8) {
-        0 => Trouble::Status(status(&[500, 502, 503, 504])),
-        1 => Trouble::RetryAfter(status(&[429, 503]), Duration::from_secs(1)),
-        2 => Trouble::Reset,
-        3 => Trouble::Malformed,
-        4 => Trouble::CutOff,
+        0 => FaultKind::Status(status(&[500, 502, 503, 504])),
+        1 => FaultKind::RetryAfter(status(&[429, 503]), Duration::from_secs(1)),
+        2 => FaultKind::Reset,
+        3 => FaultKind::Malformed,
+        4 => FaultKind::CutOff,
         // Out of the window that signatures are taken in, mostly.
-        5 => Trouble::WrongClock(fastrand::i64(-900..900)),
-        _ => Trouble::Latency(Duration::from_millis(fastrand::u64(50..500))),
+        5 => FaultKind::WrongClock(fastrand::i64(-900..900)),
+        _ => FaultKind::Latency(Duration::from_millis(fastrand::u64(50..500))),
     };
     if fastrand::u8(0..4) == 0 { Fault::token(trouble) } else { Fault::api(trouble) }
 }

@@ -12,7 +12,7 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tokio::time::Sleep;
 
-use crate::clock;
+use crate::time;
 
 pin_project! {
     /// Ready when the body has ended, failed, grown over 64 KiB or taken over 100 ms: to be dropped then.
@@ -47,7 +47,7 @@ impl<B: Body> Future for Discard<B> {
             }
         }
         if this.limit.is_none() {
-            *this.limit = clock::sleep(LONGEST).map(Box::pin);
+            *this.limit = time::sleep(LONGEST).map(Box::pin);
         }
         match this.limit {
             Some(limit) => limit.as_mut().poll(cx),

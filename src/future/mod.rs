@@ -1,15 +1,15 @@
-//! The response future: over a warm request hardly more than the inner one, with the rest in a box.
+//! The response future: for a request with a token little more than the inner one, with the rest in a box.
 
+mod attempt;
 mod discard;
-mod healing;
-mod parked;
-mod ticket;
+mod waiting;
 
 use std::{
     fmt,
     future::Future,
     mem,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -18,24 +18,25 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use self::{healing::Healing, ticket::Answered};
-pub(crate) use self::{
-    parked::Parked,
-    ticket::{Sent, Ticket},
+pub(crate) use self::attempt::{Attempt, SavedRequest};
+use self::{
+    attempt::Next,
+    waiting::{Waited, Waiting},
 };
 use crate::{
-    error::{AuthError, BoxError, ErrorKind},
+    error::{AuthError, BoxError},
     replay::Replay,
+    settings::Settings,
 };
 
 pin_project! {
-    /// The response of an [`Auth`](crate::Auth) service.
+    /// Response future of an [`Auth`](crate::Auth) service.
     ///
     /// `Send` exactly when the inner service, its future and its bodies are.
     ///
     /// # Cancellation
     ///
-    /// Dropping it drops the request. A token that is on its way is fetched all the same, for the requests after it.
+    /// Dropping it drops the request. A token fetch under way goes on, for later requests.
     pub struct ResponseFuture<S, R, B, RB>
     where
         S: Service<Request<B>>,
@@ -51,9 +52,8 @@ pin_project! {
     where
         S: Service<Request<B>>,
     {
-        Sending { #[pin] response: S::Future, ticket: Ticket<S, R, B> },
-        Parked { parked: Option<Box<Parked<S, R, B>>> },
-        Healing { healing: Pin<Box<Healing<S, R, B, RB>>> },
+        Sending { #[pin] response: S::Future, attempt: Attempt<S, R, B> },
+        Waiting { waiting: Option<Box<Waiting<S, R, B, RB>>> },
         Failed { error: Option<AuthError> },
     }
 }
@@ -63,12 +63,12 @@ where
     S: Service<Request<B>>,
 {
     #[inline]
-    pub(crate) fn sending(response: S::Future, ticket: Ticket<S, R, B>) -> Self {
-        Self { state: State::Sending { response, ticket } }
+    pub(crate) fn sending(response: S::Future, attempt: Attempt<S, R, B>) -> Self {
+        Self { state: State::Sending { response, attempt } }
     }
 
-    pub(crate) fn parked(parked: Parked<S, R, B>) -> Self {
-        Self { state: State::Parked { parked: Some(Box::new(parked)) } }
+    pub(crate) fn waiting(settings: Arc<Settings>, saved: SavedRequest<S, R, B>) -> Self {
+        Self { state: State::Waiting { waiting: Some(Box::new(Waiting::for_token(settings, saved))) } }
     }
 
     #[cold]
@@ -90,20 +90,20 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.project().state;
         loop {
-            let StateProj::Sending { response, ticket } = state.as_mut().project() else {
+            let StateProj::Sending { response, attempt } = state.as_mut().project() else {
                 match ready!(state.as_mut().poll_cold(cx))? {
                     Some(response) => return Poll::Ready(Ok(response)),
                     None => continue,
                 }
             };
             let response = match ready!(response.poll(cx)) {
-                Ok(response) if ticket.is_content_with(&response) => return Poll::Ready(Ok(response)),
+                Ok(response) if attempt.is_accepted(&response) => return Poll::Ready(Ok(response)),
                 Ok(response) => response,
                 Err(error) => return Poll::Ready(Err(error.into())),
             };
-            match mem::replace(ticket, Ticket::Untouched).answered(response) {
-                Answered::HandOn(response) => return Poll::Ready(Ok(response)),
-                Answered::Heal(healing) => state.set(State::Healing { healing }),
+            match mem::replace(attempt, Attempt::Passthrough).classify(response) {
+                Next::Return(response) => return Poll::Ready(Ok(response)),
+                Next::Replay(waiting) => state.set(State::Waiting { waiting: Some(waiting) }),
             }
         }
     }
@@ -116,27 +116,30 @@ where
     R: Replay<B>,
     RB: Body,
 {
-    /// Polls whatever is not a request on its way; the response, or `None` once one is.
+    /// Polls whatever is not a request on its way; the response, or `None` once a request is.
     #[cold]
     fn poll_cold(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Option<Response<RB>>, BoxError>> {
-        match self.as_mut().project() {
-            StateProj::Sending { .. } => Poll::Ready(Ok(None)),
-            StateProj::Parked { parked } => {
-                let Some(waiting) = parked else {
-                    return Poll::Ready(Err(polled_again().into()));
+        let next = match self.as_mut().project() {
+            StateProj::Sending { .. } => return Poll::Ready(Ok(None)),
+            StateProj::Failed { error } => return Poll::Ready(Err(error.take().unwrap_or_else(polled_again).into())),
+            StateProj::Waiting { waiting } => {
+                let waited = match waiting {
+                    Some(waiting) => ready!(waiting.poll(cx)),
+                    None => Err(polled_again().into()),
                 };
-                let token = ready!(waiting.poll_token(cx));
-                let sent = token.and_then(|issued| parked.take().ok_or_else(polled_again)?.send(&issued));
-                let next = match sent {
-                    Ok((response, ticket)) => Self::Sending { response, ticket },
-                    Err(error) => Self::Failed { error: Some(error) },
-                };
-                self.set(next);
-                Poll::Ready(Ok(None))
+                match (waited, waiting.take()) {
+                    (Ok(Waited::Ready(token)), Some(waiting)) => match waiting.send(&token) {
+                        Ok((response, attempt)) => State::Sending { response, attempt },
+                        Err(error) => State::Failed { error: Some(error) },
+                    },
+                    (Ok(Waited::Return(response)), _) => return Poll::Ready(Ok(Some(response))),
+                    (Ok(Waited::Ready(_)), None) => State::Failed { error: None },
+                    (Err(error), _) => return Poll::Ready(Err(error)),
+                }
             }
-            StateProj::Healing { healing } => healing.as_mut().poll(cx).map_ok(Some),
-            StateProj::Failed { error } => Poll::Ready(Err(error.take().unwrap_or_else(polled_again).into())),
-        }
+        };
+        self.set(next);
+        Poll::Ready(Ok(None))
     }
 }
 
@@ -147,8 +150,7 @@ where
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &self.state {
             State::Sending { .. } => "Sending",
-            State::Parked { .. } => "Parked",
-            State::Healing { .. } => "Healing",
+            State::Waiting { .. } => "Waiting",
             State::Failed { .. } => "Failed",
         };
         f.debug_struct("ResponseFuture").field("state", &state).finish_non_exhaustive()
@@ -156,5 +158,5 @@ where
 }
 
 fn polled_again() -> AuthError {
-    AuthError::new(ErrorKind::Aborted, "the response future was polled after it had ended")
+    AuthError::config("the response future was polled after it had ended; poll it no more once it is ready")
 }

@@ -1,41 +1,41 @@
-//! What comes out when there is no token, and what is worth another try.
+//! Errors and retries: what a call returns, and when another try helps.
 //!
 //! # Errors
 //!
-//! A call fails with a [`BoxError`](crate::BoxError). [`AuthError::find`](crate::AuthError::find) looks for this crate's
-//! error in it, through other layers' errors too; without one, it is the inner service's error or another layer's.
+//! A call fails with a [`BoxError`]. [`AuthError::find`] finds an [`AuthError`] anywhere in its source chain, also below the
+//! errors of other layers. Any other error comes from the inner service or from another layer.
 //!
-//! | kind | what happened | another try |
+//! | [`ErrorKind`] | what happened | does another try help? |
 //! |---|---|---|
-//! | [`Config`](crate::ErrorKind::Config) | the settings are wrong | never helps |
-//! | [`Denied`](crate::ErrorKind::Denied) | the authorization server refused | after somebody has changed something |
-//! | [`Malformed`](crate::ErrorKind::Malformed) | it gave an answer that is no token | after somebody has changed something |
-//! | [`Signing`](crate::ErrorKind::Signing) | the signer failed | after somebody has changed something |
-//! | [`Timeout`](crate::ErrorKind::Timeout) | a [limit](super::timeouts) passed | may help |
-//! | [`Unavailable`](crate::ErrorKind::Unavailable) | the server is down, or busy | may help, after `retry_after()` |
-//! | [`Aborted`](crate::ErrorKind::Aborted) | the task that fetched the token panicked, or its runtime ended | helps: it starts anew |
+//! | [`Config`] | a setting is wrong, or a request does not fit the settings | no |
+//! | [`Denied`] | the authorization server refused the client | only after a change of the client's id, secret or rights |
+//! | [`Malformed`] | its response holds no usable token | only after a change at the server |
+//! | [`Signing`] | the signer failed | only after a change |
+//! | [`Timeout`] | one of the [limits](super::timeouts) passed | perhaps |
+//! | [`Unavailable`] | the server is down, busy, or hidden behind something else that answered | perhaps, after `retry_after()` |
+//! | [`Aborted`] | the runtime of the token fetch ended | yes, at once |
 //!
-//! [`is_transient`](crate::AuthError::is_transient) tells the last three from the rest. After a failed flight the layer
-//! leaves the token endpoint alone for a while, and gives the same error to every call until then;
-//! [`retry_after`](crate::AuthError::retry_after) says for how long.
+//! [`is_transient`] is true for the last three. After a failed fetch the layer leaves the token endpoint alone for a while:
+//! calls that need a token get the same error at once, and [`retry_after`] says for how long. For a refusal, [`oauth_error`]
+//! returns the server's error code and [`oauth_error_description`] its explanation.
 //!
-//! A rejection that could not be healed is no error: the API's response reaches the caller, marked with
-//! [`NotReplayed`](crate::NotReplayed).
+//! A rejected response is not an error. The caller receives it as it came from the API, with the reason why there was no
+//! successful replay, a [`NotReplayed`], in its extensions; see [`rejections`](super::rejections).
 //!
 //! ```
 //! use http::Response;
-//! use tower_outbound_auth::{AuthError, BoxError, ErrorKind, NotReplayed};
+//! use tower_outbound_auth::{AuthError, BoxError, ErrorKind, rejection::NotReplayed};
 //!
 //! fn explain<B>(result: &Result<Response<B>, BoxError>) -> String {
 //!     match result {
 //!         Ok(response) => match response.extensions().get::<NotReplayed>() {
-//!             Some(reason) => format!("{}, not healed: {reason:?}", response.status()),
+//!             Some(reason) => format!("{}: {reason}", response.status()),
 //!             None => response.status().to_string(),
 //!         },
 //!         Err(error) => match AuthError::find(error.as_ref()) {
 //!             Some(error) if error.is_transient() => format!("no token, try again in {:?}", error.retry_after()),
 //!             Some(error) => format!("no token: {error}"),
-//!             None => format!("no answer: {error}"),
+//!             None => format!("no response: {error}"),
 //!         },
 //!     }
 //! }
@@ -46,24 +46,21 @@
 //!
 //! # Retries
 //!
-//! Within this layer a token request is tried three times, and a rejected request is sent again once. All other retries are
-//! the business of a layer outside, where each try is [signed for its own time](super::stack_order). Done without care they
-//! multiply each other, ask a dead server again and again, or order the same thing twice. This policy for Tower's `Retry`
-//! can be copied, from `examples/retry_timeout/policy.rs`:
+//! The layer makes up to three attempts for each token fetch and replays a rejected request once. Leave every other retry to a
+//! layer outside, where each attempt gets [its own signature](super::stack_order). A careless retry policy multiplies
+//! requests, keeps asking a server that is down, or places an order twice. This one for Tower's `Retry` avoids that; copy it
+//! from `examples/retry_timeout/policy.rs` and adapt it:
 //!
 //! ```
 #![doc = include_str!("../../examples/retry_timeout/policy.rs")]
 //! # use bytes::Bytes;
 //! # use http_body_util::Full;
 //! # use tower::{ServiceBuilder, ServiceExt, service_fn};
-//! # use tower_outbound_auth::{AuthLayer, Clock, ClientCredentials, Credentials};
+//! # use tower_outbound_auth::{AuthLayer, token::{AccessToken, source_fn}};
 //! #
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]
 //! # async fn main() -> Result<(), BoxError> {
-//! # let login = service_fn(|_: Request<Full<Bytes>>| async {
-//! #     let token = r#"{ "access_token": "abc", "token_type": "Bearer", "expires_in": 3600 }"#;
-//! #     Ok::<_, BoxError>(Response::new(Full::<Bytes>::from(token)))
-//! # });
+//! # let source = source_fn(|_| async { AccessToken::new("abc", Some(Duration::from_secs(3600))) });
 //! # let is_busy = std::sync::atomic::AtomicBool::new(true);
 //! # let is_busy = Arc::new(is_busy);
 //! # let http = service_fn(move |_: Request<Full<Bytes>>| {
@@ -73,9 +70,7 @@
 //! #     }
 //! #     async { Ok::<_, BoxError>(response) }
 //! # });
-//! # let credentials = Credentials::new("my-client", "my-secret");
-//! # let source = ClientCredentials::builder("https://login.example.com/token", credentials).transport(login).build()?;
-//! # let auth = AuthLayer::builder(source).origin("https://api.example.com").clock(Clock::Tokio).build()?;
+//! # let auth = AuthLayer::builder(source).origin("https://api.example.com").build()?;
 //!
 //! let client = ServiceBuilder::new()
 //!     .timeout(Duration::from_secs(30))
@@ -84,23 +79,40 @@
 //!     .service(http);
 //!
 //! let request = Request::get("https://api.example.com/greeting").body(Full::default())?;
-//! assert_eq!(client.oneshot(request).await?.status(), 200); // though it was 503 at first
+//! assert_eq!(client.oneshot(request).await?.status(), 200); // the first response was a 503
 //! # Ok(()) }
 //! ```
 //!
-//! What may leave at the most with its three retries, measured by a test:
+//! The most that this policy sends with three retries, as measured by a test:
 //!
-//! | when | requests to the API | token requests |
+//! | situation | requests to the API | token requests |
 //! |---|---|---|
-//! | the API is busy | 4 a call | 1 |
-//! | the API rejects every token | 2 a call, not retried | 2, then [spaced](crate::NotReplayed::TooSoon) |
-//! | the API may answer anything | 8 a call | 5 |
-//! | the token endpoint is down | none | 12 for calls that come together, however many |
-//! | the secret is wrong | none | 1 |
-//! | the API is busy, budget of 1 a second | 1 a call, and 10 in ten seconds for all together | 1 |
+//! | the API is busy | 4 for each call | 1 |
+//! | the API rejects every token | 2 for each call, not retried | 2, then [throttled](super::rejections#the-renewal-budget) |
+//! | the API answers anything at all | 8 for each call | 5 |
+//! | the token endpoint is down | none | 12 for all calls that start together |
+//! | the client secret is wrong | none | 1 |
+//! | the API is busy, with a retry budget of 1 a second | 1 for each call, plus 10 in ten seconds for all together | 1 |
 //!
-//! # Why the crate has no policy of its own
+//! # Why the crate has no retry policy
 //!
-//! What the layer knows of a retry is in two methods, `is_transient` and `retry_after`. The rest is yours: which requests
-//! may be carried out twice, how long your callers wait, how much more load your API can bear. A policy here would have to
-//! guess all that, or take a setting for each, and would bring in the whole of `tower`, where the crate needs its two traits.
+//! [`is_transient`] and [`retry_after`] tell all that the layer knows. The rest depends on your application: which requests may
+//! be carried out twice, how long callers wait, and how much load the API can take. A policy in this crate would have to guess
+//! that or offer a setting for each.
+//!
+//! [`Aborted`]: crate::ErrorKind::Aborted
+//! [`AuthError`]: crate::AuthError
+//! [`AuthError::find`]: crate::AuthError::find
+//! [`BoxError`]: crate::BoxError
+//! [`Config`]: crate::ErrorKind::Config
+//! [`Denied`]: crate::ErrorKind::Denied
+//! [`ErrorKind`]: crate::ErrorKind
+//! [`is_transient`]: crate::AuthError::is_transient
+//! [`Malformed`]: crate::ErrorKind::Malformed
+//! [`NotReplayed`]: crate::rejection::NotReplayed
+//! [`oauth_error`]: crate::AuthError::oauth_error
+//! [`oauth_error_description`]: crate::AuthError::oauth_error_description
+//! [`retry_after`]: crate::AuthError::retry_after
+//! [`Signing`]: crate::ErrorKind::Signing
+//! [`Timeout`]: crate::ErrorKind::Timeout
+//! [`Unavailable`]: crate::ErrorKind::Unavailable

@@ -1,21 +1,41 @@
-//! The guide: what to decide before the first request goes out, a page a question.
+//! The guide: one page for each question.
+//!
+//! Read the first four pages before you build a client; read the others when their question comes up.
 //!
 //! | page | answers |
 //! |---|---|
-//! | [`stack_order`] | Which layers belong outside of this one, and which inside? |
-//! | [`transports`] | What to write over hyper, reqwest, tonic, a proxy or a Unix socket? |
-//! | [`bodies`] | Which bodies can be sent again, under which policy? |
-//! | [`errors_and_retries`] | What comes out when there is no token, and what is worth another try? |
-//! | [`timeouts`] | Who waits for a token, for how long, and who pays when it comes late? |
-//! | [`servers`] | Which setting does a server need that does not keep to the RFCs? |
-//! | [`cost`] | What does a request pay for its login, and what grows with what? |
+//! | [`transports`] | How do I use the layer with `HttpsClient`, hyper, reqwest, tonic, a proxy or a Unix socket? |
+//! | [`stack_order`] | Which layers belong outside of `AuthLayer`, and which inside? |
+//! | [`replay_policies`] | Which request bodies can be replayed, and under which policy? |
+//! | [`timeouts`] | Who waits for a token, and for how long? |
+//! | [`errors_and_retries`] | Which errors can a call return, and which are worth a retry? |
+//! | [`rejections`] | What happens when the API rejects a token? |
+//! | [`servers`] | Which setting does a server need that deviates from the RFCs? |
+//! | [`cost`] | What does a request pay, and what grows with what? |
+//! | [`guarantees`] | What exactly does the crate promise? The numbers in the tests' names are explained here. |
 //!
-//! The pages are for readers alone: a build of the crate has no such module. Their code runs with the tests.
+//! # The way of a request
+//!
+#![doc = include_str!("request.svg")]
+//!
+//! 1. The layer compares the request's scheme, host and port with the configured origins. A request to any other place
+//!    passes unchanged.
+//! 2. It reads the current token from memory. Without a usable token the request waits for a token fetch, which runs in its
+//!    own task and serves all requests that wait. A token that is stale, but still valid, is used while its successor is
+//!    fetched.
+//! 3. It writes the headers: the token, a signature if [`sign`](crate::AuthLayerBuilder::sign) is set, and static headers.
+//! 4. The inner service sends the request.
+//! 5. If the response rejects the token, the token is renewed and the request is replayed once. The caller sees the second
+//!    response.
+//!
+//! This module exists in the documentation only, not in a build of the crate. Its examples run as tests.
 
 // A new page is a file here, a row above and a line below.
-pub mod bodies;
 pub mod cost;
 pub mod errors_and_retries;
+pub mod guarantees;
+pub mod rejections;
+pub mod replay_policies;
 pub mod servers;
 pub mod stack_order;
 pub mod timeouts;

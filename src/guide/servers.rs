@@ -1,95 +1,98 @@
-//! Which setting a server needs that does not keep to the RFCs, or keeps to them in its own way.
+//! Servers that deviate: which setting each habit needs.
 //!
-//! Most of what servers disagree about is understood as it comes, and needs no setting. What the tables say is measured: a
-//! test runs a server with each of these habits, on a socket, and sees both that the setting helps and what happens without
-//! it. The servers named are those whose pages or maintainers say so; they may have changed since.
+//! Servers disagree about OAuth 2.0. The layer understands most variants without a setting. This page shows them, and names the
+//! setting for each of the others. A test runs a server with each habit and checks that the setting helps and that it is needed.
+//! The servers named here have the habit according to their documentation or issue trackers, and may have changed since.
 //!
 //! # Client authentication
 //!
-//! RFC 6749 wants id and secret form-encoded before they go into `Authorization: Basic`. Not every server undoes that, and
-//! one has changed its mind. In the form there is one encoding only, so try [`ClientAuth::Body`](crate::ClientAuth) first, the
-//! default. Three servers, each of which takes one method alone, and a client whose secret has `+`, `&` and `%` in it:
+//! RFC 6749 requires client id and secret to be form-encoded before they go into `Authorization: Basic`. Some servers do not
+//! decode them, and one has changed its behavior. The form body has only one encoding, so try [`ClientAuth::Body`], the
+//! default, first. Here are three servers that each accept one method only, and a client whose secret contains `+`, `&` and
+//! `%`:
 //!
 //! | the server | such as | `Body` | `Basic` | `BasicUnencoded` |
 //! |---|---|---|---|---|
 //! | reads the form | [LinkedIn], [PayNet] | works | refused; if id and secret are right, try ClientAuth::BasicUnencoded or Body | refused; if id and secret are right, try ClientAuth::Basic or Body |
-//! | decodes what `Basic` brings | [Keycloak 20][keycloak-20], [PingAM], [Spring] | refused | works | refused; if id and secret are right, try ClientAuth::Basic or Body |
-//! | takes it as it is | [Keycloak 16][keycloak-16], [oauth2-server-php], [Spring Security OAuth] | refused | refused; if id and secret are right, try ClientAuth::BasicUnencoded or Body | works |
+//! | decodes `Basic` | [Keycloak 20][keycloak-20], [PingAM], [Spring] | refused | works | refused; if id and secret are right, try ClientAuth::Basic or Body |
+//! | does not decode `Basic` | [Keycloak 16][keycloak-16], [oauth2-server-php], [Spring Security OAuth] | refused | refused; if id and secret are right, try ClientAuth::BasicUnencoded or Body | works |
 //!
-//! The whole error is `the authorization server refused the token request (401): invalid_client; if id and secret are ..`. It
-//! ends so only where the two kinds of Basic differ: an id and a secret of letters, digits and `*-._` are the same in both.
+//! The table shows the end of the error message. The message gives this hint only if both kinds of `Basic` differ for your
+//! client: an id and a secret of letters, digits and `*-._` look the same in both.
 //!
 //! # A wrong secret
 //!
-//! It is [`Denied`](crate::ErrorKind::Denied) however the server puts it, and not tried again until a pause has passed, of 5
-//! to 10 s at first, growing to 5 minutes:
+//! However the server reports it, a wrong secret becomes the error [`Denied`]. The layer then waits 5 to 10 s before it asks
+//! again, and up to 5 minutes if the server keeps refusing:
 //!
-//! | a wrong secret is told by | such as | the error |
+//! | response to a wrong secret | such as | the error |
 //! |---|---|---|
 //! | 400, `invalid_client` | [RFC 6749][refusals] | the authorization server refused the token request (400): invalid_client |
 //! | 401, `invalid_client`, a challenge | [RFC 6749][refusals] | the authorization server refused the token request (401): invalid_client |
 //! | 401, `invalid_client`, no challenge | [Spring][spring-401] | the authorization server refused the token request (401): invalid_client |
 //! | 401, `unauthorized_client` | [Keycloak][keycloak-16] | the authorization server refused the token request (401): unauthorized_client |
 //! | 401, no body | - | the authorization server refused the token request (401) |
-//! | 403, no body | - | the authorization server refused the token request (403) |
 //! | 200, `invalid_client` | - | the authorization server answered 200 with an error: invalid_client |
 //!
-//! # Grants
+//! A 403 or 404 without an error code more likely comes from a firewall or a proxy in between. It is [`Unavailable`], and tried
+//! again.
 //!
-//! | the grant has | such as | setting | the token, without a setting |
+//! # Token responses
+//!
+//! | the token response has | such as | setting | the token, without a setting |
 //! |---|---|---|---|
 //! | `"Bearer"`, a number | [RFC 6749][grants] | none | used for an hour |
 //! | `"bearer"` | [Taboola] | none | used for an hour |
 //! | no `token_type` | [LinkedIn] | none | used for an hour |
-//! | `"BearerToken"` | [Apigee] | [a layer of one's own](#grants) | refused: the token response's token_type is not Bearer |
+//! | `"BearerToken"` | [Apigee] | `accept_token_type` | refused: the token response's token_type is not Bearer |
 //! | `expires_in` in quotes | [Azure AD 1.0], [LinkedIn] | none | used for an hour |
 //! | `expires_in` with a fraction | [Reddit] | none | used for an hour |
 //! | no `expires_in` | [Salesforce] | `default_lifetime` | used for less than 20 minutes |
 //!
-//! Without `expires_in` a token is held for five minutes;
-//! [`default_lifetime`](crate::RefreshPolicy::default_lifetime) says what the server's pages say instead. One that ends
-//! earlier than that is found out by the API's 401.
+//! Without `expires_in`, a token counts as valid for five minutes. Set [`default_lifetime`] to the lifetime that the server's
+//! documentation states. If the token expires earlier, the API's 401 tells the layer.
 //!
-//! A `token_type` that is not `Bearer` may be a token that has to be sent in another way, so it is refused. Where you know
-//! that it is a bearer token, mend the grant on its way:
+//! A `token_type` other than `Bearer` may name a token that has to be sent in another way, so it is refused. If you know that it
+//! is a bearer token, accept it:
 //!
 //! ```
-#![doc = include_str!("../../tests/servers_disagree/mends_grants.rs")]
-//! # use tower::{ServiceBuilder, service_fn};
-//! # use tower_outbound_auth::{AuthError, ClientCredentials, Credentials};
-//! # fn source(credentials: Credentials) -> Result<ClientCredentials, AuthError> {
-//! # let http = service_fn(|_: http::Request<Full<Bytes>>| async { Ok::<_, BoxError>(Response::new(Full::<Bytes>::default())) });
+//! use tower_outbound_auth::{AuthError, Credentials, oauth::ClientCredentialsGrant};
 //!
-//! let transport = ServiceBuilder::new().and_then(mend).service(http);
-//! let source = ClientCredentials::builder("https://login.example.com/token", credentials).transport(transport).build()?;
-//! # Ok(source) }
+//! # #[cfg(feature = "client")]
+//! fn grant(credentials: Credentials) -> Result<ClientCredentialsGrant, AuthError> {
+//!     ClientCredentialsGrant::builder("https://login.example.com/token", credentials)
+//!         .accept_token_type("BearerToken")
+//!         .build()
+//! }
 //! ```
 //!
 //! # Revoked tokens
 //!
-//! | a revoked token is told by | such as | setting | without a setting |
+//! | response to a revoked token | such as | setting | without a setting |
 //! |---|---|---|---|
-//! | 401, no challenge | [Auth0 for Spring] | none | healed |
-//! | 401, `Bearer` | [RFC 6750][challenges] | none | healed |
-//! | 401, `bearer error="invalid_token"` | [RFC 6750][challenges] | none | healed |
-//! | 401, three challenges | - | none | healed |
-//! | 401, three challenges in one header | [Microsoft] | none | healed |
-//! | 401, `Bearer` with a code of its own | - | `reject_when` | the 401 is the caller's |
-//! | 403, no challenge | [AWS API Gateway] | `reject_when` | the 403 is the caller's |
-//! | 400, a message | [PayNet] | `paynet::RejectionLayer` | the 400 is the caller's |
-//! | 400, a code in JSON | [Facebook] | [a layer of one's own](#rejections-in-a-body) | the 400 is the caller's |
-//! | 200, an error in JSON | [Slack] | [a layer of one's own](#rejections-in-a-body) | the 200 is the caller's |
+//! | 401, no challenge | [Auth0 for Spring] | none | renewed |
+//! | 401, `Bearer` | [RFC 6750][challenges] | none | renewed |
+//! | 401, `bearer error="invalid_token"` | [RFC 6750][challenges] | none | renewed |
+//! | 401, three challenges | - | none | renewed |
+//! | 401, three challenges in one header | [Microsoft] | none | renewed |
+//! | 401, `bearer error="token_expired"` | - | none | renewed |
+//! | 403, no challenge | [AWS API Gateway] | `reject_when` | the 403 is returned |
+//! | 400, a message | [PayNet] | `paynet::RejectionLayer` | the 400 is returned |
+//! | 400, a code in JSON | [Facebook] | [a layer that reads the body](#rejections-in-a-body) | the 400 is returned |
+//! | 200, an error in JSON | [Slack] | [a layer that reads the body](#rejections-in-a-body) | the 200 is returned |
 //!
-//! - **401** always rejects the token, unless a `Bearer` challenge names another error than `invalid_token`. If that error
-//!   means the token all the same, [`reject_when`](crate::AuthLayerBuilder::reject_when) says so.
-//! - **403** mostly means that the client may not do this, and a new token would not help. `reject_when` with
-//!   `StatusCode::FORBIDDEN` then costs up to one token request in 10 s: look at a header as well, where the API sends one.
-//! - **A body** is nothing that `reject_when` sees: it takes a layer below that reads it.
+//! - **401** rejects the token, unless its `Bearer` challenges name only `insufficient_scope` or `invalid_request`. For an API
+//!   that answers 401 for other reasons as well, [`accept_when`] tells the layer which 401 is not about the token.
+//! - **403** usually means that the client may not do this, and a new token would not help; with a challenge that names
+//!   `invalid_token` it is a rejection nevertheless. If you set [`reject_when`] for `StatusCode::FORBIDDEN`, look at a header as
+//!   well if the API sends one: every refused call would otherwise draw on the
+//!   [renewal budget](super::rejections#the-renewal-budget).
+//! - **A body** is not visible to `reject_when`. Add a layer that reads it.
 //!
 //! # Rejections in a body
 //!
-//! [`paynet::RejectionLayer`](crate::paynet::RejectionLayer) is such a layer. For another API, write a function for Tower's
-//! `and_then` that leaves a [`Rejection`](crate::Rejection) with the answer:
+//! [`paynet::RejectionLayer`] is a layer that reads bodies. For another API, write a function for Tower's `and_then` that
+//! leaves a [`Rejection`] in the extensions of the response:
 //!
 //! ```
 #![doc = include_str!("../../tests/servers_disagree/reads_bodies.rs")]
@@ -103,9 +106,17 @@
 //! # }
 //! ```
 //!
-//! It reads all that is JSON into memory, so it is for an API whose answers are small; any other answer streams on. Put
-//! decompression below it.
+//! This function reads every JSON response into memory, so use it for an API whose responses are small. Other responses stream
+//! on. Put decompression below it.
 //!
+//! [`accept_when`]: crate::AuthLayerBuilder::accept_when
+//! [`ClientAuth::Body`]: crate::oauth::ClientAuth::Body
+//! [`default_lifetime`]: crate::token::RefreshPolicy::default_lifetime
+//! [`Denied`]: crate::ErrorKind::Denied
+//! [`paynet::RejectionLayer`]: crate::paynet::RejectionLayer
+//! [`reject_when`]: crate::AuthLayerBuilder::reject_when
+//! [`Rejection`]: crate::rejection::Rejection
+//! [`Unavailable`]: crate::ErrorKind::Unavailable
 //! [Apigee]: https://docs.apigee.com/api-platform/reference/policies/oauthv2-policy#non-rfc-compliant-behavior
 //! [Auth0 for Spring]: https://github.com/auth0/auth0-spring-security-api/issues/50
 //! [AWS API Gateway]: https://aws.amazon.com/premiumsupport/knowledge-center/api-gateway-403-error-lambda-authorizer/

@@ -1,52 +1,91 @@
-//! Transports: what to write for each, and what to mind.
+//! Transports: how to use the layer with each HTTP client.
 //!
-//! The layer wraps any Tower service of `http::Request<B>` that can be cloned. What carries the requests is the service's
-//! affair. Each of these is tested over real sockets, in `tests/every_transport_is_logged_in.rs`.
+//! `AuthLayer` wraps any Tower service of `http::Request<B>` that is `Clone`. The tests in `tests/transports` run each row of
+//! this table over real sockets.
 //!
-//! | transport | under the layer | what to mind |
+//! | transport | inner service | note |
 //! |---|---|---|
-//! | [`oauth::Transport`](crate::oauth::Transport) | itself, with `idle_timeout` | private CA, client certificate and forward proxy, for tokens and the API at once |
-//! | hyper-util, HTTP/1.1 | `Client::builder(TokioExecutor::new()).build_http()` | plain `http` leaves the machine only with `allow_insecure_http` |
-//! | hyper-util, HTTP/2 without TLS | the same with `http2_only(true)` | both ends have to know: nothing is negotiated |
+//! | [`HttpsClient`] | itself | [private CA, client certificate and proxy](#httpsclient), for the API and for token requests |
+//! | hyper-util, HTTP/1.1 | `Client::builder(TokioExecutor::new()).build_http()` | plain `http` beyond loopback needs `allow_insecure_http` |
+//! | hyper-util, HTTP/2 without TLS | the same with `http2_only(true)` | both sides must know; nothing is negotiated |
 //! | hyper-util, TLS | `.build(https)` with hyper-rustls, `enable_http1()` and `enable_http2()` | ALPN chooses the version; see [HTTP/2](#http2-connections-that-end) |
-//! | TLS, private CA | `with_tls_config(config)` on the connector | the token endpoint too: give the same client to `transport` |
+//! | TLS with a private CA | `with_tls_config(config)` on the connector | the token endpoint may need it, too: give the same client to `transport` |
 //! | hyper, one HTTP/1.1 connection | `Buffer::new(connection, 16)` over a service around `SendRequest` | see [One connection](#one-connection) |
-//! | hyper, one HTTP/2 connection | a service around `SendRequest`, which is `Clone` | the same |
-//! | Unix socket | a connector that ignores the URI, or one connection | the host in the URI is a name only, but has to be an origin |
-//! | reqwest | `.map_response(..).filter(..)`, two lines | see [reqwest](#reqwest) |
+//! | hyper, one HTTP/2 connection | a service around `SendRequest`, which is `Clone` | see [One connection](#one-connection) |
+//! | Unix socket | a connector that ignores the URI, or one connection | the URI's host is only a name, but it must be a configured origin |
+//! | reqwest | `.map_response(..).filter(..)` | see [reqwest](#reqwest) |
 //! | tonic | its `Channel` | see [tonic](#tonic) |
 //! | axum as a reverse proxy | any of these, in the handler's state | see [Reverse proxies](#reverse-proxies) |
 //!
+//! # `HttpsClient`
+//!
+//! The built-in client speaks HTTP/1.1 and HTTP/2 over rustls, accepts any body of `Bytes`, and follows no redirects. This is
+//! how you reach a bank that has a private CA, asks for a client certificate, and is behind a proxy:
+//!
+//! ```no_run
+//! use std::fs;
+//!
+//! use http::Request;
+//! use tower::{ServiceBuilder, ServiceExt};
+//! use tower_outbound_auth::{
+//!     AuthLayer, BoxError, Credentials,
+//!     client::HttpsClient,
+//!     oauth::{ClientAuth, ClientCredentialsGrant},
+//! };
+//!
+//! # async fn accounts() -> Result<(), BoxError> {
+//! let https = HttpsClient::builder()
+//!     .root_certificates(fs::read("/etc/bank/ca.pem")?)
+//!     .identity(fs::read("/etc/bank/client.pem")?, fs::read("/etc/bank/client.key")?)
+//!     .proxy("http://proxy.example.com:3128")
+//!     .build()?;
+//!
+//! let grant = ClientCredentialsGrant::builder("https://login.bank.example/token", Credentials::without_secret("client"))
+//!     .client_auth(ClientAuth::Certificate)
+//!     .transport(https.clone())
+//!     .build()?;
+//! let auth = AuthLayer::builder(grant).origin("https://api.bank.example").build()?;
+//! let client = ServiceBuilder::new().layer(auth).service(https);
+//!
+//! let request = Request::get("https://api.bank.example/accounts").body(String::new())?;
+//! println!("{}", client.oneshot(request).await?.status());
+//! # Ok(()) }
+//! ```
+//!
+//! A grant that gets an `HttpsClient` as its `transport` uses the client's settings, but opens its own connections and keeps
+//! none of them idle: a rejected response whose body is still unread never holds up the token request. Without `transport`, the
+//! grant uses an `HttpsClient` with default settings.
+//!
 //! # One connection
 //!
-//! A service around hyper's `SendRequest` is ten lines: `poll_ready` and `call` go to `SendRequest::poll_ready` and
-//! `send_request`. That of HTTP/1.1 is not `Clone`, which the layer needs; `tower::buffer::Buffer` is.
+//! A service around hyper's `SendRequest` takes ten lines: `poll_ready` and `call` delegate to `SendRequest::poll_ready` and
+//! `send_request`. For HTTP/1.1 that service is not `Clone`, which the layer requires; a `tower::buffer::Buffer` over it is.
 //!
-//! - A URI without authority is in scope, whatever the origins are: the connection leads to one server. One with an authority
-//!   is compared with them as ever.
-//! - The clock is not learnt from answers to such requests, since nothing says whether they came over TLS. The token
-//!   endpoint's `Date` still sets it.
-//! - hyper adds no `Host` here. Set it; the request that is sent again has it too.
-//! - A refused answer is read to its end, up to 64 KiB and for 100 ms, so that the connection lives on. A longer one ends it,
-//!   and over `Buffer` all requests after it fail: make a new connection, and a new stack around it with the same layer.
+//! - A request whose URI has no host fails with `Config`, unless you call
+//!   [`allow_relative_uri`](crate::AuthLayerBuilder::allow_relative_uri). That setting says that the inner service is bound to
+//!   one origin, so use it for nothing else. If the request has a `Host` header, it must name a configured origin.
+//! - hyper adds no `Host` header here. Set it yourself; the replay keeps it.
+//! - The layer learns no clock from responses to such requests, because nothing says whether they came over TLS.
+//! - The body of a rejected response is read before the replay, up to 64 KiB and for 100 ms, so that the connection stays
+//!   usable. A longer body ends the connection, and with a `Buffer` all later requests fail: open a new connection and build a
+//!   new stack around it with the same layer.
 //!
 //! # HTTP/2 connections that end
 //!
-//! A server may end a connection and name the last request that it looks at (GOAWAY; RFC 9113, section 6.8); nginx does so
-//! after `keepalive_requests`, 1,000 unless set. What was sent after that one fails: hyper-util's client does not send it
-//! again ([hyper#2500](https://github.com/hyperium/hyper/issues/2500)), and for the layer it is the transport's error. Of the
-//! calls of 20 callers nginx let some 14 % fail with a limit of 50, 0.5 % with its own, and none over HTTP/1.1.
+//! A server may end a connection and name the last request that it will process (GOAWAY; RFC 9113, section 6.8). nginx does so
+//! after `keepalive_requests`, 1,000 by default. Requests sent after that one fail, and hyper-util's client does not retry them
+//! ([hyper#2500](https://github.com/hyperium/hyper/issues/2500)). Measured with 20 concurrent callers at nginx: 14 % of the
+//! calls failed with a limit of 50, 0.5 % with the default limit, and none over HTTP/1.1.
 //!
-//! - A token request that meets this is tried again within its flight: of 180 refreshes beside these callers none failed, and
-//!   18 did with `attempts(1)`.
-//! - A call is the business of a [retry policy](super::errors_and_retries#retries). The server has done nothing for it, so
-//!   it may be sent again whatever its method: among the error's sources is an `h2::Error`, with `is_go_away()` and the
-//!   reason `NO_ERROR`.
-//! - Where the server is yours, a higher limit makes it rarer.
+//! - A token request that fails like this is repeated within its fetch. None of 180 refreshes beside these callers failed; with
+//!   `attempts(1)`, 18 did.
+//! - For calls, use a [retry policy](super::errors_and_retries#retries). The server has not processed the request, so it may be
+//!   repeated whatever its method: the error's source chain has an `h2::Error` with `is_go_away()` and reason `NO_ERROR`.
+//! - If the server is yours, raise its limit.
 //!
 //! # reqwest
 //!
-//! `reqwest::Client` is a service of `reqwest::Request`. reqwest converts from and to the types of `http`:
+//! `reqwest::Client` is a Tower service of `reqwest::Request`. reqwest converts from and to the types of `http`:
 //!
 //! ```no_run
 //! # use bytes::Bytes;
@@ -66,45 +105,47 @@
 //! # Ok(response) }
 //! ```
 //!
-//! - The caller's body is `Bytes`, `String` or `Vec<u8>` here, which the layer can clone. For any other body:
-//!   `try_from(request.map(reqwest::Body::wrap))`. `reqwest::Body` itself cannot be cloned.
-//! - `filter` is in Tower's feature of that name.
-//! - Redirects are followed inside of reqwest, below the layer: it takes `Authorization` off when the host changes, but no
-//!   signature and no other header. So `Policy::none()`, and a redirect layer outside of this one where redirects are needed.
-//! - The same adapter serves as `transport` of the token request, there for `Full<Bytes>`.
-//! - `ClientBuilder::connector_layer` is not the place for this layer: it wraps what opens connections, not what sends
-//!   requests, and is called once for each connection.
+//! - Turn redirects off, as above. reqwest follows them inside the layer; it removes `Authorization` when the host changes, but
+//!   no signature and no other header. If you need redirects, put a redirect layer outside.
+//! - Use `Bytes`, `String` or `Vec<u8>` as the body, which the layer can clone. `reqwest::Body` is not `Clone`; for other body
+//!   types use `try_from(request.map(reqwest::Body::wrap))`.
+//! - `filter` is behind Tower's feature of that name.
+//! - The same adapter works as the grant's `transport`, there with `Full<Bytes>` as the body.
+//! - `ClientBuilder::connector_layer` is not a place for this layer. It wraps what opens connections, and sees no requests.
 //!
-//! `examples/reqwest.rs` has all of it.
+//! See `examples/reqwest.rs` for a complete program.
 //!
 //! # tonic
 //!
-//! - gRPC refuses with HTTP status 200 and `grpc-status: 16`, so it takes a rule:
-//!   `reject_when(|head| (head.headers.get("grpc-status")? == "16").then_some(Rejection::Token))`. Without it every such answer
+//! - Calls have no host above a `Channel`, which adds it. Set
+//!   [`allow_relative_uri`](crate::AuthLayerBuilder::allow_relative_uri). Over another client, call
+//!   `with_origin(service, uri)` of the generated client, and configure that origin.
+//! - gRPC rejects with HTTP status 200 and `grpc-status: 16`. Add a rule:
+//!   `reject_when(|head| (head.headers.get("grpc-status")? == "16").then_some(Rejection::Token))`. Without it such a response
 //!   counts as accepted.
-//! - That finds a status among the headers, where a server puts it that has not begun to answer. One in trailers comes after
-//!   the head was judged. For short answers an inner layer may collect the body, look at its trailers and leave a `Rejection`
-//!   in the extensions; an answer that streams has been handed on already and cannot be healed. Then tell the layer:
-//!   `handle.token()` before the call, `handle.reject(&token)` after it.
-//! - `tonic::body::Body` is not `Clone`. Wrap it above this layer, and back to tonic's below it:
-//!   `.map_request(|request| request.map(|body| ReplayBody::new(body, limit)))`. A refused stream of messages is sent again
-//!   too, as far as what went of it is within the limit.
-//! - Above a `Channel` calls have no authority and are in scope; the channel adds it. Over another client, use
-//!   `with_origin(service, uri)` of the generated client, and name that origin to the layer.
-//! - An error of this crate arrives as `Status` with code `Unknown`; `AuthError::find(&status)` has it.
-//! - `NotReplayed` is in the extensions of answers only: a `Status` has none, so that the reason is in the trace alone.
+//! - The rule sees headers, where a server puts the status if it has not begun to respond. A status in trailers comes too late
+//!   for a replay. Tell the layer instead: call `handle.token()` before the call and `handle.invalidate(&token)` after it. For
+//!   short responses, an inner layer may collect the body, look at its trailers and leave a `Rejection` in the extensions.
+//! - `tonic::body::Body` is not `Clone`. Wrap it above this layer with
+//!   `.map_request(|request| request.map(|body| ReplayBody::new(body, limit)))`, and convert it back to tonic's body below. A
+//!   rejected stream of messages is then replayed as well, within the limit.
+//! - An error of this crate arrives as a `Status` with code `Unknown`; `AuthError::find(&status)` returns it.
+//! - [`NotReplayed`](crate::rejection::NotReplayed) is in the extensions of responses. A `Status` has none, so look for the
+//!   reason in the trace.
 //!
-//! `examples/tonic.rs` has calls and streams, `tests/every_transport_is_logged_in/grpc.rs` the trailers.
+//! See `examples/tonic.rs` for calls and streams.
 //!
 //! # Reverse proxies
 //!
-//! - Give the request the API's scheme and authority, from parts of your own: a URI without authority is in scope, and none
-//!   of the caller's text should become one.
-//! - Take the caller's `Authorization` off before the layer, which keeps it otherwise and then does not log the request in.
-//!   `Overwrite::Replace` does as well, where all that comes is from callers of one's own.
-//! - Take off the headers of the caller's connection (RFC 9110, section 7.6.1) and `Host`; on the way back, those of the API's.
-//! - A 401 of the API is about the proxy's credentials, so it should not reach the caller as one: 502.
-//! - `axum::body::Body` is not `Clone`. To be sent again it goes into a `ReplayBody`, or is gathered (`axum::body::to_bytes`
-//!   with a limit); with `NoReplay` it is sent once.
+//! - Build the URI from the API's scheme and authority and the caller's path. Never let the caller's text become the host.
+//! - Remove the caller's `Authorization` above the layer. It was meant for your proxy, and the layer would keep it and send no
+//!   token. [`overwrite_authorization`](crate::AuthLayerBuilder::overwrite_authorization) replaces it instead; use that only if
+//!   all your callers are trusted.
+//! - Remove the headers that belong to one connection (RFC 9110, section 7.6.1) and `Host`, in both directions.
+//! - Turn a 401 of the API into a 502. It is about the proxy's credentials, not the caller's.
+//! - `axum::body::Body` is not `Clone`. Wrap it in a `ReplayBody`, collect it (`axum::body::to_bytes` with a limit), or use
+//!   `NoReplay`.
 //!
-//! `examples/proxy.rs` has all of it.
+//! See `examples/proxy.rs` for a complete program.
+//!
+//! [`HttpsClient`]: crate::client::HttpsClient

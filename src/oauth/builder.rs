@@ -9,13 +9,14 @@ use http_body_util::Full;
 use tower_service::Service;
 
 use super::{
-    client_credentials::{ClientCredentials, Inner},
     exchange::{Exchange, Through},
+    grant::{ClientCredentialsGrant, Inner},
 };
 use crate::{
-    credentials::Credentials,
+    credentials::{Credentials, Secret},
     error::{AuthError, BoxError},
     origin::Origin,
+    time::OriginKey,
 };
 
 /// How the client proves itself to the token endpoint (RFC 6749, section 2.3).
@@ -36,21 +37,25 @@ pub enum ClientAuth {
     /// The client's certificate alone: `tls_client_auth` and `self_signed_tls_client_auth` (RFC 8705, section 2).
     ///
     /// The form has the id, and no secret is sent: one that is empty will do. The certificate is the transport's, see
-    /// [`identity`](crate::oauth::TransportBuilder::identity).
+    /// [`identity`](crate::client::HttpsClientBuilder::identity).
     Certificate,
 }
 
 impl ClientAuth {
-    /// Refuses credentials that this method cannot send.
-    pub(super) fn check(self, credentials: &Credentials) -> Result<(), AuthError> {
+    pub(super) fn sends_secret(self) -> bool {
+        self != Self::Certificate
+    }
+
+    /// Checks whether this method can send these credentials.
+    pub(super) fn check(self, credentials: &Credentials, secret: &Secret) -> Result<(), AuthError> {
         credentials.check_id()?;
-        if self == Self::Certificate { Ok(()) } else { credentials.check_secret() }
+        if self.sends_secret() { secret.check() } else { Ok(()) }
     }
 }
 
-/// Settings of a [`ClientCredentials`] to be.
+/// Settings of a [`ClientCredentialsGrant`] to be.
 #[must_use = "a builder does nothing until `build`"]
-pub struct ClientCredentialsBuilder {
+pub struct ClientCredentialsGrantBuilder {
     token_url: String,
     credentials: Credentials,
     client_auth: ClientAuth,
@@ -63,7 +68,7 @@ pub struct ClientCredentialsBuilder {
     exchange: Option<Box<dyn Exchange>>,
 }
 
-impl ClientCredentialsBuilder {
+impl ClientCredentialsGrantBuilder {
     pub(super) fn new(token_url: &str, credentials: Credentials) -> Self {
         Self {
             token_url: token_url.to_owned(),
@@ -124,7 +129,7 @@ impl ClientCredentialsBuilder {
     }
 
     /// Sends token requests through this service instead of the ready-made client: an
-    /// [`oauth::Transport`](crate::oauth::Transport) for a private CA, mutual TLS or a proxy, or any service in a test.
+    /// [`client::HttpsClient`](crate::client::HttpsClient) for a private CA, mutual TLS or a proxy, or any service in a test.
     ///
     /// It must not follow redirects, and must not be one that the layer has wrapped: that would wait for itself.
     pub fn transport<S, B>(mut self, service: S) -> Self
@@ -147,9 +152,9 @@ impl ClientCredentialsBuilder {
     /// [`Config`](crate::ErrorKind::Config), with what to change: a token URL that is none or that would carry the secret
     /// in the clear, an id or a secret that cannot be sent, a parameter twice or in place of the credentials, or no
     /// transport without the feature `client`.
-    pub fn build(self) -> Result<ClientCredentials, AuthError> {
-        let (token_url, trusted) = self.check_url()?;
-        self.client_auth.check(&self.credentials)?;
+    pub fn build(self) -> Result<ClientCredentialsGrant, AuthError> {
+        let (token_url, clock) = self.check_url()?;
+        self.client_auth.check(&self.credentials, &self.credentials.secret())?;
         if self.client_auth == ClientAuth::BasicUnencoded && self.credentials.client_id().contains(':') {
             return Err(AuthError::config(
                 "a client id with a colon cannot be sent by BasicUnencoded: use Basic or Body",
@@ -160,24 +165,24 @@ impl ClientCredentialsBuilder {
             Some(exchange) => exchange,
             None if self.client_auth == ClientAuth::Certificate => {
                 return Err(AuthError::config(
-                    "ClientAuth::Certificate takes a transport() with the certificate: an oauth::Transport with identity()",
+                    "ClientAuth::Certificate takes a transport() with the certificate: an client::HttpsClient with identity()",
                 ));
             }
             None => ready_made()?,
         };
-        Ok(ClientCredentials::of(Inner {
+        Ok(ClientCredentialsGrant::of(Inner {
             token_url,
             credentials: self.credentials,
             client_auth: self.client_auth,
             params,
             timeout: self.timeout,
             exchange,
-            trusted,
+            clock,
         }))
     }
 
-    fn check_url(&self) -> Result<(Uri, bool), AuthError> {
-        let (url, origin) = Origin::of_url(&self.token_url)?;
+    fn check_url(&self) -> Result<(Uri, Option<OriginKey>), AuthError> {
+        let (url, origin) = Origin::of_url("token_url", &self.token_url)?;
         let trusted = origin.is_trusted();
         if !trusted && !self.insecure_http {
             return Err(AuthError::config(format!(
@@ -185,7 +190,7 @@ impl ClientCredentialsBuilder {
                  where that is meant"
             )));
         }
-        Ok((url, trusted))
+        Ok((url, trusted.then_some(origin.key())))
     }
 
     fn params(&self) -> Result<Vec<(String, String)>, AuthError> {
@@ -210,9 +215,9 @@ impl ClientCredentialsBuilder {
     }
 }
 
-impl fmt::Debug for ClientCredentialsBuilder {
+impl fmt::Debug for ClientCredentialsGrantBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientCredentialsBuilder")
+        f.debug_struct("ClientCredentialsGrantBuilder")
             .field("credentials", &self.credentials)
             .field("client_auth", &self.client_auth)
             .field("timeout", &self.timeout)
@@ -222,7 +227,7 @@ impl fmt::Debug for ClientCredentialsBuilder {
 
 #[cfg(feature = "client")]
 fn ready_made() -> Result<Box<dyn Exchange>, AuthError> {
-    Ok(Box::new(Through(super::Transport::builder().build()?)))
+    Ok(Box::new(Through(crate::client::HttpsClient::builder().build()?)))
 }
 
 #[cfg(not(feature = "client"))]

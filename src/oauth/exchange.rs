@@ -10,7 +10,7 @@ use tower_service::Service;
 use zeroize::Zeroizing;
 
 #[cfg(feature = "client")]
-use super::trouble::what_happened;
+use super::diagnose::what_happened;
 use crate::error::{AuthError, BoxError, ErrorKind};
 
 /// An answer, read to its end; without its body if that was too long.

@@ -1,17 +1,13 @@
-//! The way to servers that the ready-made client does not reach: a private CA, mutual TLS, a proxy.
-//!
-//! [`ClientCredentials`](crate::ClientCredentials) brings a transport of its own, which trusts Mozilla's roots and connects
-//! straight. Where that is not how things are, build a [`Transport`] (feature `client`); it carries the requests to the API
-//! as well as those for tokens.
+//! The token request of the OAuth 2.0 client-credentials grant (RFC 6749, section 4.4).
 
-pub(crate) mod builder;
-pub(crate) mod client_credentials;
+mod builder;
+#[cfg(feature = "client")]
+mod diagnose;
 mod exchange;
-#[cfg(feature = "client")]
-mod transport;
-#[cfg(feature = "client")]
-mod trouble;
-mod wire;
+mod grant;
+pub(crate) mod wire;
 
-#[cfg(feature = "client")]
-pub use self::transport::{Transport, TransportBuilder};
+pub use self::{
+    builder::{ClientAuth, ClientCredentialsGrantBuilder},
+    grant::ClientCredentialsGrant,
+};

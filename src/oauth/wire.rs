@@ -11,8 +11,8 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::{
-    dates,
     error::{AuthError, ErrorKind},
+    time,
     token::AccessToken,
 };
 
@@ -77,7 +77,7 @@ pub(crate) fn read(
     now: SystemTime,
 ) -> Result<AccessToken, AuthError> {
     if !status.is_success() {
-        return Err(refusal(status, body).with_retry_after(dates::retry_after(headers, now)));
+        return Err(refusal(status, body).with_retry_after(time::retry_after(headers, now)));
     }
     let body = body.ok_or_else(|| malformed("the token response is longer than 64 KiB"))?;
     let answer: Success =

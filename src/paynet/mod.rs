@@ -54,15 +54,14 @@ use http::HeaderName;
 
 pub use self::{
     peek::PeekedBody,
-    rejection::{ReadRejections, RejectionFuture, RejectionLayer},
+    rejection::{RejectionFuture, RejectionLayer, Rejections},
 };
 use crate::{
     credentials::Credentials,
     error::AuthError,
-    oauth::{builder::ClientCredentialsBuilder, client_credentials::ClientCredentials},
+    oauth::{ClientCredentialsGrant, ClientCredentialsGrantBuilder},
     origin::Origin,
-    sign_rules::SignRules,
-    signing,
+    signing::{self, SignRules},
 };
 #[cfg(feature = "client")]
 use crate::{
@@ -118,8 +117,8 @@ impl Environment {
                 || AuthError::config(format!("the {what} at {origin} would get secrets in the clear: use https"));
             origin.is_trusted().then_some(()).ok_or_else(refuse)
         };
-        secure("token endpoint", &Origin::of_url(token_url)?.1)?;
-        secure("API", &Origin::parse(api_origin)?)?;
+        secure("token endpoint", &Origin::of_url("token_url", token_url)?.1)?;
+        secure("API", &Origin::parse("api_origin", api_origin)?)?;
         Ok(Self::at(token_url, api_origin))
     }
 
@@ -152,8 +151,8 @@ impl FromStr for Environment {
 }
 
 /// Tokens as PayNet gives them out: id and secret in the form, no scope.
-pub fn source(env: &Environment, credentials: Credentials) -> ClientCredentialsBuilder {
-    ClientCredentials::builder(env.token_url(), credentials)
+pub fn grant(env: &Environment, credentials: Credentials) -> ClientCredentialsGrantBuilder {
+    ClientCredentialsGrant::builder(env.token_url(), credentials)
 }
 
 /// A layer for PayNet's reports API: its origin, its tokens, and signatures on the documented paths.
@@ -163,18 +162,18 @@ pub fn source(env: &Environment, credentials: Credentials) -> ClientCredentialsB
 /// # Errors
 ///
 /// [`Config`](crate::ErrorKind::Config) for credentials that cannot be sent.
-#[cfg(feature = "client")] // without it: `source(..).transport(..)` and `rules()`
+#[cfg(feature = "client")] // without it: `grant(..).transport(..)` and `sign_rules()`
 pub fn auth(env: &Environment, credentials: Credentials) -> Result<AuthLayerBuilder, AuthError> {
-    let source = source(env, credentials.clone()).build()?;
+    let source = grant(env, credentials.clone()).build()?;
     let signer = TimestampHmac::sha256(credentials);
-    Ok(AuthLayer::builder(source).origin(env.api_origin()).sign(rules(), signer))
+    Ok(AuthLayer::builder(source).origin(env.api_origin()).sign(sign_rules(), signer))
 }
 
 /// The documented paths that need a signature.
 ///
 /// For others, such as those of the merchant profile, name yours with [`SignRules::paths`], or mark single requests with
 /// [`Sign::Always`](crate::Sign::Always).
-pub fn rules() -> SignRules {
+pub fn sign_rules() -> SignRules {
     SignRules::matching(|_, uri| SIGNED.contains(&uri.path()))
 }
 

@@ -27,20 +27,20 @@ use crate::rejection::Rejection;
 pub struct RejectionLayer;
 
 impl<S> Layer<S> for RejectionLayer {
-    type Service = ReadRejections<S>;
+    type Service = Rejections<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        ReadRejections { inner }
+        Rejections { inner }
     }
 }
 
 /// The service of a [`RejectionLayer`].
 #[derive(Clone, Copy, Debug)]
-pub struct ReadRejections<S> {
+pub struct Rejections<S> {
     inner: S,
 }
 
-impl<S, B, RB> Service<Request<B>> for ReadRejections<S>
+impl<S, B, RB> Service<Request<B>> for Rejections<S>
 where
     S: Service<Request<B>, Response = Response<RB>>,
     RB: Body,

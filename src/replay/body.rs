@@ -1,7 +1,7 @@
-//! A body that keeps what was sent of it, so that a stream can be sent a second time.
+//! `ReplayBody`: a stream that keeps what was sent of it, so that it can be sent again.
 
 use std::{
-    fmt,
+    fmt, mem,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
@@ -10,35 +10,33 @@ use std::{
 use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 
-use crate::{
-    error::BoxError,
-    replay::recording::{Id, Left, Place, Recording, Step},
-};
+use super::recording::{Cursor, Id, Recording, Rest, Step};
+use crate::error::BoxError;
 
-/// Keeps what is sent of a body, up to a limit, so that a stream can be sent again.
+/// Body that records a stream while it is sent, so that it can be sent again.
 ///
-/// A stream is there once. This one keeps each frame that is read from it, trailers included, and a copy gives them again
-/// before it reads on where the first sending stopped. Bytes are shared, not copied; data other than [`Bytes`] becomes
-/// `Bytes` with one copy. With [`CloneBody`](crate::CloneBody), the default of a layer, a rejected request is sent again
-/// as long as all that was sent of it is kept.
+/// A stream can be read once. `ReplayBody` keeps the frames that are read from it, trailers included, up to a limit. A copy
+/// returns these frames first, then reads on where the first sending stopped. [`CloneBody`](super::CloneBody), the default
+/// policy of a layer, makes such a copy and replays the request as long as the copy is [complete](Self::is_complete).
 ///
-/// The first sending gets all of the body, whatever the limit. Once that is passed, nothing is kept any more, and no copy
-/// is [whole](Self::is_whole): the answer to the rejected request is its caller's, marked
-/// [`BodyNotReplayable`](crate::NotReplayed::BodyNotReplayable). The same goes for a stream that has failed.
+/// The first sending always gets all of the body. Once the limit is exceeded, or the stream has failed, no further frame is
+/// kept and no copy is complete; a rejected response then goes to the caller, marked
+/// [`BodyNotReplayable`](crate::rejection::NotReplayed::BodyNotReplayable).
 ///
-/// It is not `Clone`, as a copy may turn out incomplete; [`try_clone`](Self::try_clone) makes one. `Unpin` whatever the
-/// stream is, `Send` and `Sync` if the stream is `Send`.
+/// Frames share their bytes with the log, without a copy. Data of a type other than [`Bytes`] is copied once. `ReplayBody`
+/// is `Unpin` whatever the stream is, and `Send` and `Sync` if the stream is `Send`. It is not `Clone`, since a copy may not
+/// be possible: see [`try_clone`](Self::try_clone).
 ///
 /// # Example
 ///
-/// An upload whose length nobody knows, sent again if its token is rejected before more than 1 MiB of it has gone:
+/// An upload of unknown length, which is replayed if it is rejected before more than 1 MiB has been sent:
 ///
 /// ```
 /// use bytes::Bytes;
 /// use http::{Request, Response};
 /// use http_body::Body;
 /// use tower::{BoxError, Service, ServiceExt};
-/// use tower_outbound_auth::{Auth, ReplayBody};
+/// use tower_outbound_auth::{Auth, replay::ReplayBody};
 ///
 /// async fn upload<S, B, RB>(client: Auth<S>, stream: B) -> Result<Response<RB>, BoxError>
 /// where
@@ -51,103 +49,111 @@ use crate::{
 /// }
 /// ```
 ///
-/// # When two copies are read at once
+/// # Choosing a limit
 ///
-/// A server may reject a request that it has not read to its end, and the first sending then goes on beside the second.
-/// Nobody waits for it: the copy that began last reads the stream, and an earlier one follows it through what is kept. If
-/// that ends, the earlier one fails, and with it the sending of a request that has been answered. Should the later copy
-/// be dropped, the earlier one reads on.
+/// The limit is in bytes of data and trailers, for each request under way. Before the response arrives, a client sends as
+/// much as the buffers on the way to the server take, usually some hundred KiB; but some servers read an upload to its end
+/// before they respond. A safe limit is the size of the largest upload that must be replayed. With 0, only a body that has
+/// returned no data yet can be replayed; with [`usize::MAX`] there is no limit.
 ///
-/// # A note on choosing a limit
+/// Frames after the first 1,024 count 64 bytes more each, so that a stream of empty frames reaches the limit too. A frame
+/// that is a slice of a larger buffer keeps all of that buffer in memory.
 ///
-/// It is in bytes of data and trailers, for each body that is on its way. What is sent before a server says 401 is what
-/// the buffers between here and there take, some hundred KiB; but a server may read an upload to its end first. So the
-/// size of the largest upload that is to be sent again is a good limit; with 0 only what has given no data yet is sent
-/// again. Frames beyond the first 1,024 count 64 bytes more each, or a stream of empty ones would grow for ever. A frame
-/// that is a slice of a larger buffer holds that buffer.
+/// # When two copies are read at the same time
+///
+/// A server may reject a request before it has read all of it; the first sending then continues while the replay is sent.
+/// The copy that started last reads the stream, and earlier copies follow it through the log. An earlier copy that needs a
+/// frame that is no longer kept fails: the request that it belongs to has been answered already. If the later copy is
+/// dropped, an earlier one reads on.
 pub struct ReplayBody<B> {
     recording: Arc<Mutex<Recording<B>>>,
-    place: Place,
-    /// It came to its end, or failed.
+    cursor: Cursor,
+    /// It has ended or failed.
     is_done: bool,
 }
 
-type Next<D = Bytes, E = BoxError> = Option<Result<Frame<D>, E>>;
-
 impl<B: Body> ReplayBody<B> {
-    /// Wraps the body, to keep as much of it as the limit allows, in bytes.
+    /// Wraps a body and keeps at most `limit` bytes of it.
     pub fn new(body: B, limit: usize) -> Self {
-        Self::at_the_beginning(Arc::new(Mutex::new(Recording::new(body, limit))), 0)
+        Self::from_start(Arc::new(Mutex::new(Recording::new(body, limit))), 0)
     }
 
-    /// A copy that begins at the beginning; for a retry policy of one's own.
+    /// Returns a copy that starts at the beginning of the body, for a replay or for a retry policy.
     ///
-    /// `None` once the limit is passed, or when the body has failed. A copy that was made in time may still turn out
-    /// incomplete: ask [`is_whole`](Self::is_whole) before it is sent.
+    /// `None` if the limit is exceeded or the body has failed. The copy may become incomplete later: check
+    /// [`is_complete`](Self::is_complete) before it is sent.
     pub fn try_clone(&self) -> Option<Self> {
-        let id = lock(&self.recording).add()?;
-        Some(Self::at_the_beginning(Arc::clone(&self.recording), id))
+        let id = update(&self.recording, Recording::add)?;
+        Some(Self::from_start(Arc::clone(&self.recording), id))
     }
 
-    /// Whether this copy, which has not been read yet, will give all of the body.
+    /// Returns whether this copy, which has not been read yet, will return all of the body.
     ///
-    /// False once the limit was passed, or the body failed: it must not be sent. To read such a copy gives an error, so
-    /// that a server cannot take a part for the whole.
-    pub fn is_whole(&self) -> bool {
-        lock(&self.recording).is_whole(self.place.id)
+    /// Do not send a copy for which this is `false`: reading it returns an error, so that a server does not take a part for
+    /// the whole.
+    pub fn is_complete(&self) -> bool {
+        lock(&self.recording).is_complete(self.cursor.id)
     }
 
-    /// The same, and a copy that is whole stays so from now on.
-    pub(super) fn hold(&self) -> bool {
-        lock(&self.recording).hold(self.place.id)
+    /// The same; and a copy that is complete stays so from now on.
+    pub(super) fn reserve(&self) -> bool {
+        lock(&self.recording).reserve(self.cursor.id)
     }
 
-    fn at_the_beginning(recording: Arc<Mutex<Recording<B>>>, id: Id) -> Self {
-        Self { recording, place: Place { id, has_begun: false, frames: 0, bytes: 0 }, is_done: false }
+    fn from_start(recording: Arc<Mutex<Recording<B>>>, id: Id) -> Self {
+        let cursor = Cursor { id, has_started: false, frames: 0, bytes: 0 };
+        Self { recording, cursor, is_done: false }
     }
 }
+
+type PollFrame = Poll<Option<Result<Frame<Bytes>, BoxError>>>;
 
 impl<B> ReplayBody<B>
 where
     B: Body,
     B::Error: Into<BoxError>,
 {
-    fn read(&mut self, source: Pin<Box<B>>, cx: &mut Context<'_>) -> Poll<Next> {
-        let id = self.place.id;
-        let mut lent = Lent { recording: &self.recording, id, source: Some(source) };
-        match lent.poll(cx) {
-            Poll::Pending => {
-                lent.give_back(|recording| recording.pause(id, cx.waker()));
-                Poll::Pending
-            }
-            Poll::Ready(Some(Ok(frame))) => {
-                let frame = frame.map_data(|mut data| data.copy_to_bytes(data.remaining()));
-                lent.give_back(|recording| recording.record(id, &frame));
-                self.hand_on(frame)
-            }
+    /// Polls the source, without the lock. If it panics, or ends, it is not given back.
+    fn poll_source(&mut self, mut source: Pin<Box<B>>, cx: &mut Context<'_>) -> PollFrame {
+        let id = self.cursor.id;
+        let failing = FailOnDrop { recording: &self.recording, id };
+        let frame = match source.as_mut().poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => Some(frame.map_data(|mut data| data.copy_to_bytes(data.remaining()))),
             Poll::Ready(Some(Err(error))) => {
-                drop(lent);
-                self.fail(error.into())
+                drop(failing);
+                return self.fail(error.into());
             }
             Poll::Ready(None) => {
-                lent.end();
-                self.end()
+                mem::forget(failing);
+                update(&self.recording, |recording| recording.end(id));
+                return self.end();
             }
-        }
+            Poll::Pending => None,
+        };
+        let (rest, waker) = (Rest::of(&*source), frame.is_none().then(|| cx.waker().clone()));
+        mem::forget(failing);
+        update(&self.recording, |recording| {
+            recording.give_back(source, rest);
+            match &frame {
+                Some(frame) => recording.record(id, frame),
+                None => recording.pause(id, waker),
+            }
+        });
+        frame.map_or(Poll::Pending, |frame| self.return_frame(frame))
     }
 
-    fn hand_on(&mut self, frame: Frame<Bytes>) -> Poll<Next> {
-        self.place.frames += 1;
-        self.place.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+    fn return_frame(&mut self, frame: Frame<Bytes>) -> PollFrame {
+        self.cursor.frames += 1;
+        self.cursor.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
         Poll::Ready(Some(Ok(frame)))
     }
 
-    fn end(&mut self) -> Poll<Next> {
+    fn end(&mut self) -> PollFrame {
         self.is_done = true;
         Poll::Ready(None)
     }
 
-    fn fail(&mut self, error: BoxError) -> Poll<Next> {
+    fn fail(&mut self, error: BoxError) -> PollFrame {
         self.is_done = true;
         Poll::Ready(Some(Err(error)))
     }
@@ -161,17 +167,18 @@ where
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Next> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> PollFrame {
         let this = self.get_mut();
         if this.is_done {
             return Poll::Ready(None);
         }
-        let (step, left) = lock(&this.recording).step(this.place, cx.waker());
-        left.settle();
-        this.place.has_begun = true;
+        // Cloned here, since a waker's code may run when it is cloned.
+        let mut waker = Some(cx.waker().clone());
+        let step = update(&this.recording, |recording| recording.step(this.cursor, &mut waker));
+        this.cursor.has_started = true;
         match step {
-            Step::HandOn(frame) => this.hand_on(frame),
-            Step::Read(source) => this.read(source, cx),
+            Step::Frame(frame) => this.return_frame(frame),
+            Step::Poll(source) => this.poll_source(source, cx),
             Step::Wait => Poll::Pending,
             Step::End => this.end(),
             Step::Fail(reason) => this.fail(reason.into()),
@@ -179,18 +186,17 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        self.is_done || lock(&self.recording).is_end_stream(self.place)
+        self.is_done || lock(&self.recording).is_end_stream(self.cursor)
     }
 
     fn size_hint(&self) -> SizeHint {
-        if self.is_done { SizeHint::with_exact(0) } else { lock(&self.recording).size_hint(self.place) }
+        if self.is_done { SizeHint::with_exact(0) } else { lock(&self.recording).size_hint(self.cursor) }
     }
 }
 
 impl<B> Drop for ReplayBody<B> {
     fn drop(&mut self) {
-        let left = lock(&self.recording).remove(self.place.id);
-        left.settle();
+        update(&self.recording, |recording| recording.remove(self.cursor.id));
     }
 }
 
@@ -200,47 +206,26 @@ impl<B> fmt::Debug for ReplayBody<B> {
     }
 }
 
-/// The source while it is read, which happens without the lock. Not given back, by a panic for one, it has failed.
-struct Lent<'a, B> {
+/// Marks the source as failed, for all copies, unless it is forgotten.
+struct FailOnDrop<'a, B> {
     recording: &'a Mutex<Recording<B>>,
     id: Id,
-    source: Option<Pin<Box<B>>>,
 }
 
-impl<B: Body> Lent<'_, B> {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Next<B::Data, B::Error>> {
-        match &mut self.source {
-            Some(source) => source.as_mut().poll_frame(cx),
-            None => Poll::Ready(None),
-        }
-    }
-
-    fn give_back(mut self, note: impl FnOnce(&mut Recording<B>) -> Left) {
-        let hints = self.source.as_ref().map(|source| (source.size_hint(), source.is_end_stream()));
-        if let (Some((hint, is_over)), Some(source)) = (hints, self.source.take()) {
-            let mut recording = lock(self.recording);
-            recording.give_back(source, hint, is_over);
-            let left = note(&mut recording);
-            drop(recording);
-            left.settle();
-        }
-    }
-
-    fn end(mut self) {
-        let source = self.source.take();
-        let left = lock(self.recording).end(self.id);
-        left.settle();
-        drop(source);
-    }
-}
-
-impl<B> Drop for Lent<'_, B> {
+impl<B> Drop for FailOnDrop<'_, B> {
     fn drop(&mut self) {
-        if self.source.is_some() {
-            let left = lock(self.recording).fail(self.id);
-            left.settle();
-        }
+        update(self.recording, |recording| recording.fail(self.id));
     }
+}
+
+/// Changes the recording, then does what was deferred until the lock is released.
+fn update<B, T>(recording: &Mutex<Recording<B>>, change: impl FnOnce(&mut Recording<B>) -> T) -> T {
+    let mut locked = lock(recording);
+    let result = change(&mut locked);
+    let deferred = locked.take_deferred();
+    drop(locked);
+    deferred.run();
+    result
 }
 
 fn lock<B>(recording: &Mutex<Recording<B>>) -> MutexGuard<'_, Recording<B>> {

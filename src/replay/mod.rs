@@ -1,114 +1,141 @@
-//! Whether, and as what, a request's body can be sent a second time.
+//! Replay policies: whether and how a request's body can be sent a second time.
+//!
+//! When the API rejects a request's token, the layer obtains a new token and replays the request, once. Replaying a request
+//! needs a second copy of its body, and that copy must be made before the first is sent. A [`Replay`] policy makes it.
+//!
+//! | body | policy | cost per request |
+//! |---|---|---|
+//! | cheap to clone: `Full<Bytes>`, `Empty<Bytes>`, `String` | [`CloneBody`], the default | one clone |
+//! | a stream | [`CloneBody`], the stream in a [`ReplayBody`] | the frames sent so far, up to a limit |
+//! | not `Clone`, and most requests have none | [`EmptyBody`] | none |
+//! | any | [`NoReplay`]: rejected requests are not replayed | none |
+//!
+//! # Example
+//!
+//! A policy that clones small bodies only:
+//!
+//! ```
+//! use bytes::Bytes;
+//! use http_body::Body;
+//! use http_body_util::Full;
+//! use tower_outbound_auth::replay::Replay;
+//!
+//! #[derive(Clone)]
+//! struct UpTo(u64);
+//!
+//! impl Replay<Full<Bytes>> for UpTo {
+//!     fn clone_body(&self, body: &Full<Bytes>) -> Option<Full<Bytes>> {
+//!         (body.size_hint().upper()? <= self.0).then(|| body.clone())
+//!     }
+//! }
+//!
+//! assert!(UpTo(5).clone_body(&Full::from("short")).is_some());
+//! assert!(UpTo(5).clone_body(&Full::from("longer")).is_none());
+//! ```
+//!
+//! # When a request cannot be replayed
+//!
+//! The token is renewed for the requests that follow. The rejected response goes to the caller, with
+//! [`NotReplayed::BodyNotReplayable`](crate::rejection::NotReplayed::BodyNotReplayable) in its extensions.
 
 mod body;
+mod frame_log;
 mod recording;
 
 use http_body::Body;
 
 pub use self::body::ReplayBody;
 
-/// Decides whether a rejected request can be sent again.
+/// Policy that copies a request's body for a possible replay.
 ///
-/// A request that the API rejects is sent again once with a new token. That takes a second body, which has to be put aside
-/// before the first is sent. [`AuthLayer::replay`](crate::AuthLayer::replay) changes the policy of a layer; the three
-/// below serve most bodies.
+/// The policy is set on a layer's builder. [`CloneBody`], [`EmptyBody`] and [`NoReplay`] cover most bodies; the
+/// [module documentation](self) compares them and has an example of a custom policy.
 ///
-/// # Example
-///
-/// Small bodies only, by a policy of one's own:
-///
-/// ```
-/// use bytes::Bytes;
-/// use http_body::Body;
-/// use http_body_util::Full;
-/// use tower_outbound_auth::Replay;
-///
-/// #[derive(Clone)]
-/// struct UpTo(u64);
-///
-/// impl Replay<Full<Bytes>> for UpTo {
-///     fn replay(&self, body: &Full<Bytes>) -> Option<Full<Bytes>> {
-///         (body.size_hint().upper()? <= self.0).then(|| body.clone())
-///     }
-/// }
-/// ```
+/// For one request the methods are called in this order: [`clone_body`](Self::clone_body) before the request is sent;
+/// [`is_complete`](Self::is_complete) when it was rejected; [`reserve`](Self::reserve) when a token for the replay is there;
+/// and `is_complete` again just before the copy is sent.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot send a request with the body `{B}` a second time",
+    message = "`{Self}` cannot replay a request with the body `{B}`",
     label = "this needs another replay policy, or another body",
-    note = "`.replay(NoReplay)` on the layer takes any body, and sends no request again",
-    note = "`.replay(EmptyBody)` takes a body type that is `Default`, and sends requests again whose body is empty",
-    note = "`ReplayBody::new(body, limit)` makes a stream one that `CloneBody` can send again, up to that many bytes",
-    note = "the default policy, `CloneBody`, takes bodies that are `Clone`: `Full<Bytes>`, `Empty<Bytes>`, `String`"
+    note = "`.replay(NoReplay)` accepts any body, and replays no request",
+    note = "`.replay(EmptyBody)` accepts a body type that is `Default`, and replays requests whose body is empty",
+    note = "`ReplayBody::new(body, limit)` makes a stream replayable with `CloneBody`, up to that many bytes",
+    note = "the default policy, `CloneBody`, accepts bodies that are `Clone`: `Full<Bytes>`, `Empty<Bytes>`, `String`"
 )]
 pub trait Replay<B>: Clone + Send + Sync + 'static {
-    /// The body of a possible second request, made before the first is sent; `None` if this one can be sent only once.
-    fn replay(&self, body: &B) -> Option<B>;
-
-    /// Asked before the second request is sent: is what was kept all of the body?
+    /// Clones the body for a replay; `None` if it cannot be replayed.
     ///
-    /// For a body that is recorded while the first request is sent, as [`ReplayBody`] is, and may outgrow its limit. One
-    /// that is no longer whole is never sent.
-    fn is_whole(&self, kept: &B) -> bool {
-        let _ = kept;
+    /// Called for every authenticated request, before it is sent.
+    fn clone_body(&self, body: &B) -> Option<B>;
+
+    /// Returns whether the copy still has all of the body.
+    ///
+    /// An incomplete copy is never sent. Override this for a body that is recorded while the first request is sent, and
+    /// that can outgrow its limit. Default: always `true`.
+    fn is_complete(&self, copy: &B) -> bool {
+        let _ = copy;
         true
     }
 
-    /// Asked when the first answer is about to be given up: is it whole, and does it stay so until it is sent or dropped?
+    /// Returns whether the copy is complete, and makes sure that it stays so until it is sent or dropped.
     ///
-    /// For a body that the first request may still be reading. The default says what [`is_whole`](Self::is_whole) does.
-    fn hold(&self, kept: &B) -> bool {
-        self.is_whole(kept)
+    /// Called before the rejected response is given up: from then on, the caller gets the response to the replay or an
+    /// error. Override this if the first request may still be reading its body. Default: [`is_complete`](Self::is_complete).
+    fn reserve(&self, copy: &B) -> bool {
+        self.is_complete(copy)
     }
 }
 
-/// Clones the body: for `Full`, `Empty`, `String`, `Bytes` and whatever else is cheap to clone. The default.
+/// [`Replay`] policy that clones the body. The default.
 ///
-/// It serves a stream too, in a [`ReplayBody`], which is copied instead while it is whole.
+/// Works with bodies that are `Clone`, which should be cheap, and with [`ReplayBody`], which is not `Clone`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CloneBody;
 
 #[diagnostic::do_not_recommend]
 impl<B: Clone> Replay<B> for CloneBody {
-    fn replay(&self, body: &B) -> Option<B> {
+    fn clone_body(&self, body: &B) -> Option<B> {
         Some(body.clone())
     }
 }
 
 impl<B: Body> Replay<ReplayBody<B>> for CloneBody {
-    fn replay(&self, body: &ReplayBody<B>) -> Option<ReplayBody<B>> {
+    fn clone_body(&self, body: &ReplayBody<B>) -> Option<ReplayBody<B>> {
         body.try_clone()
     }
 
-    fn is_whole(&self, kept: &ReplayBody<B>) -> bool {
-        kept.is_whole()
+    fn is_complete(&self, copy: &ReplayBody<B>) -> bool {
+        copy.is_complete()
     }
 
-    fn hold(&self, kept: &ReplayBody<B>) -> bool {
-        kept.hold()
+    fn reserve(&self, copy: &ReplayBody<B>) -> bool {
+        copy.reserve()
     }
 }
 
-/// Sends requests without a body again: for body types that are not `Clone`, where most requests are `GET`.
+/// [`Replay`] policy that replays requests whose body is empty.
+///
+/// For body types that are not `Clone`, when most requests have no body, as a `GET` has none. A body counts as empty if
+/// [`Body::is_end_stream`] says so before it is sent; the replay is sent with `B::default()`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct EmptyBody;
 
 #[diagnostic::do_not_recommend]
 impl<B: Body + Default> Replay<B> for EmptyBody {
-    fn replay(&self, body: &B) -> Option<B> {
+    fn clone_body(&self, body: &B) -> Option<B> {
         body.is_end_stream().then(B::default)
     }
 }
 
-/// Sends nothing again: for any body, and for the cheapest request.
+/// [`Replay`] policy that never replays.
 ///
-/// A rejected request still renews the token, for the requests after it; its response goes to the caller. Whether the
-/// renewal helped, only a request that is sent again could tell: so a token that is rejected within ten seconds of such a
-/// renewal counts as one that did not help, and the next renewal waits a second or more.
+/// Works with any body and adds the least overhead. A rejection still renews the token for the requests that follow; its
+/// response goes to the caller.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoReplay;
 
 impl<B> Replay<B> for NoReplay {
-    fn replay(&self, _body: &B) -> Option<B> {
+    fn clone_body(&self, _body: &B) -> Option<B> {
         None
     }
 }

@@ -1,290 +1,256 @@
-//! What has been read of a body that copies share: what of it is kept, and whose turn it is to read on.
+//! A body that several copies read: the frames read so far, and which copy reads on.
+//!
+//! - The copy that started last is the reader. It polls the source; the other copies follow it through the frame log.
+//! - A copy can start as long as the log is complete and within its limit. A copy that is reserved becomes the reader when
+//!   the next frame would exceed the limit, so that this frame is kept for it.
+//! - Beyond the limit, only the reader goes on. Copies behind it fail.
+//! - When the reader is dropped, any copy may read on.
 
 use std::{mem, pin::Pin, task::Waker};
 
 use bytes::Bytes;
-use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
-/// Tells one copy of a body from another.
+use super::frame_log::{FrameLog, KeptFrame};
+
+/// Identifies one copy of a body.
 pub(super) type Id = u64;
 
-/// A body, as much of it as was read, and who reads it. Never runs code of the body's: what is left is given out.
+/// The state that all copies of a body share, behind a mutex.
+///
+/// Under the lock no code of the body or of a waker runs: what remains to be done is `deferred`.
 pub(super) struct Recording<B> {
     source: Source<B>,
-    /// What the source last said of itself, as it may be away.
-    hint: SizeHint,
-    is_over: bool,
-    /// Every frame that was read; None once that is no longer true.
-    kept: Option<Vec<Kept>>,
-    cost: usize,
-    limit: usize,
-    frames: usize,
-    bytes: u64,
-    /// The copy that began last: the others follow it.
+    rest: Rest,
+    log: FrameLog,
     reader: Option<Id>,
-    /// A copy that is about to begin, and finds all of the body when it does.
-    heir: Option<Id>,
+    /// A copy that is about to start, and must find all of the body.
+    reserved_for: Option<Id>,
     waiting: Vec<(Id, Waker)>,
     last_id: Id,
+    deferred: Deferred,
 }
 
 enum Source<B> {
-    Here(Pin<Box<B>>),
-    /// It is being read, without the lock.
+    Available(Pin<Box<B>>),
+    /// The reader polls it, without the lock.
     Lent,
     Ended,
     Failed,
 }
 
-enum Kept {
-    Data(Bytes),
-    Trailers(Box<HeaderMap>),
+/// What the source said of its unread rest.
+pub(super) struct Rest {
+    hint: SizeHint,
+    is_end_stream: bool,
 }
 
-/// Where in the body a copy is.
+/// The position of one copy in the body.
 #[derive(Clone, Copy)]
-pub(super) struct Place {
+pub(super) struct Cursor {
     pub(super) id: Id,
-    pub(super) has_begun: bool,
+    pub(super) has_started: bool,
     pub(super) frames: usize,
     pub(super) bytes: u64,
 }
 
 /// What a copy does next.
 pub(super) enum Step<B> {
-    HandOn(Frame<Bytes>),
-    /// Read the source, and give it back.
-    Read(Pin<Box<B>>),
+    Frame(Frame<Bytes>),
+    /// Poll the source, and give it back.
+    Poll(Pin<Box<B>>),
     Wait,
     End,
     Fail(&'static str),
 }
 
-/// What is to be woken and dropped without the lock.
-#[must_use]
+/// What is woken and dropped once the lock is released.
 #[derive(Default)]
-pub(super) struct Left {
-    kept: Option<Vec<Kept>>,
-    others: Vec<(Id, Waker)>,
-    own: Option<Waker>,
+pub(super) struct Deferred {
+    wake: Vec<(Id, Waker)>,
+    outdated: Vec<Waker>,
+    frames: Option<Vec<KeptFrame>>,
 }
 
 impl<B: Body> Recording<B> {
     pub(super) fn new(body: B, limit: usize) -> Self {
         Self {
-            hint: body.size_hint(),
-            is_over: body.is_end_stream(),
-            source: Source::Here(Box::pin(body)),
-            kept: Some(Vec::new()),
-            cost: 0,
-            limit,
-            frames: 0,
-            bytes: 0,
+            rest: Rest::of(&body),
+            source: Source::Available(Box::pin(body)),
+            log: FrameLog::new(limit),
             reader: None,
-            heir: None,
+            reserved_for: None,
             waiting: Vec::new(),
             last_id: 0,
+            deferred: Deferred::default(),
         }
     }
 }
 
 impl<B> Recording<B> {
-    /// Counts one more copy; None if it could not be whole.
+    pub(super) fn take_deferred(&mut self) -> Deferred {
+        mem::take(&mut self.deferred)
+    }
+
+    /// Adds a copy; `None` if it would be incomplete.
     pub(super) fn add(&mut self) -> Option<Id> {
-        (self.kept.is_some() && self.cost <= self.limit).then(|| {
+        (self.log.is_complete() && !self.log.exceeds_limit()).then(|| {
             self.last_id += 1;
             self.last_id
         })
     }
 
-    /// Whether this copy, which has not begun, would find all of the body.
-    pub(super) fn is_whole(&self, id: Id) -> bool {
-        self.kept.is_some() && (self.cost <= self.limit || self.reader == Some(id))
+    /// Whether this copy, which has not started, would get all of the body.
+    pub(super) fn is_complete(&self, id: Id) -> bool {
+        self.log.is_complete() && (!self.log.exceeds_limit() || self.reader == Some(id))
     }
 
-    /// The same, and it stays so.
-    pub(super) fn hold(&mut self, id: Id) -> bool {
-        let whole = self.is_whole(id);
-        if whole {
-            self.heir = Some(id);
+    /// The same; and if so, it stays so.
+    pub(super) fn reserve(&mut self, id: Id) -> bool {
+        let complete = self.is_complete(id);
+        if complete {
+            self.reserved_for = Some(id);
         }
-        whole
+        complete
     }
 
-    pub(super) fn step(&mut self, place: Place, waker: &Waker) -> (Step<B>, Left) {
-        let mut left = Left::default();
-        if !place.has_begun && self.is_whole(place.id) {
-            self.begin(place.id);
-            left = self.news_of(place.id);
+    /// Takes the waker if the copy has to wait.
+    pub(super) fn step(&mut self, cursor: Cursor, waker: &mut Option<Waker>) -> Step<B> {
+        if !cursor.has_started && self.is_complete(cursor.id) {
+            self.take_over(cursor.id);
+            self.wake_others(cursor.id);
         }
-        let step = self.next(place);
+        let step = self.next(cursor);
         if matches!(step, Step::Wait) {
-            left.own = self.wait(place.id, waker);
+            self.wait(cursor.id, waker.take());
         }
-        (step, left)
+        step
     }
 
-    fn next(&mut self, place: Place) -> Step<B> {
+    fn next(&mut self, cursor: Cursor) -> Step<B> {
         if matches!(self.source, Source::Failed) {
-            return Step::Fail(FAILED);
+            return Step::Fail(SOURCE_FAILED);
         }
-        if place.frames < self.frames {
-            let frame = self.kept.as_ref().and_then(|kept| kept.get(place.frames));
-            return frame.map_or(Step::Fail(OUTGROWN), |frame| Step::HandOn(frame.to_frame()));
+        if cursor.frames < self.log.frames() {
+            return self.log.get(cursor.frames).map_or(Step::Fail(LIMIT_EXCEEDED), Step::Frame);
         }
-        let follows = self.reader.is_some_and(|reader| reader != place.id);
+        let follows = self.reader.is_some_and(|reader| reader != cursor.id);
         match mem::replace(&mut self.source, Source::Lent) {
-            Source::Here(body) if !follows => {
-                self.reader = Some(place.id);
-                return Step::Read(body);
+            Source::Available(source) if !follows => {
+                self.reader = Some(cursor.id);
+                return Step::Poll(source);
             }
             source => self.source = source,
         }
         match &self.source {
             Source::Ended => Step::End,
-            _ if follows && self.is_over => Step::End,
-            _ if follows && self.cost > self.limit => Step::Fail(OVERTAKEN),
+            _ if follows && self.rest.is_end_stream => Step::End,
+            _ if follows && self.log.exceeds_limit() => Step::Fail(OVERTAKEN),
             _ => Step::Wait,
         }
     }
 
-    /// The source had nothing yet.
-    pub(super) fn pause(&mut self, id: Id, waker: &Waker) -> Left {
-        // Whoever took over meanwhile found the source away.
-        let others = if self.reader == Some(id) { Vec::new() } else { mem::take(&mut self.waiting) };
-        let own = self.wait(id, waker);
-        Left { others, own, kept: None }
+    pub(super) fn give_back(&mut self, source: Pin<Box<B>>, rest: Rest) {
+        self.source = Source::Available(source);
+        self.rest = rest;
     }
 
-    pub(super) fn give_back(&mut self, source: Pin<Box<B>>, hint: SizeHint, is_over: bool) {
-        self.source = Source::Here(source);
-        self.hint = hint;
-        self.is_over = is_over;
-    }
-
-    /// This copy has read a frame.
-    pub(super) fn record(&mut self, id: Id, frame: &Frame<Bytes>) -> Left {
-        self.frames += 1;
-        self.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
-        let extra = if self.frames > FREE_FRAMES { FRAME } else { 0 };
-        let copy = Kept::of(frame);
-        self.cost = self.cost.saturating_add(copy.as_ref().map_or(usize::MAX, Kept::cost)).saturating_add(extra);
-
-        let successor = [self.reader, self.heir].into_iter().flatten().find(|other| *other != id);
-        let fits = self.cost <= self.limit;
-        match (&mut self.kept, copy) {
-            (Some(kept), Some(copy)) if fits || successor.is_some() => kept.push(copy),
-            _ => return Left { kept: self.kept.take(), ..self.news_of(id) },
+    /// The source that this copy polled was pending.
+    pub(super) fn pause(&mut self, id: Id, waker: Option<Waker>) {
+        // A copy that took over meanwhile found the source lent.
+        if self.reader != Some(id) {
+            self.wake_others(id);
         }
-        if let Some(successor) = successor.filter(|_| !fits) {
-            self.begin(successor);
-        }
-        self.news_of(id)
+        self.wait(id, waker);
     }
 
-    pub(super) fn end(&mut self, id: Id) -> Left {
+    /// The source that this copy polled returned a frame.
+    pub(super) fn record(&mut self, id: Id, frame: &Frame<Bytes>) {
+        let successor = [self.reader, self.reserved_for].into_iter().flatten().find(|other| *other != id);
+        self.deferred.frames = self.log.push(frame, successor.is_some());
+        if let Some(successor) = successor
+            && self.log.exceeds_limit()
+        {
+            self.take_over(successor);
+        }
+        self.wake_others(id);
+    }
+
+    pub(super) fn end(&mut self, id: Id) {
         self.source = Source::Ended;
-        self.hint = SizeHint::with_exact(0);
-        self.is_over = true;
-        self.news_of(id)
+        self.rest = Rest { hint: SizeHint::with_exact(0), is_end_stream: true };
+        self.wake_others(id);
     }
 
-    pub(super) fn fail(&mut self, id: Id) -> Left {
+    pub(super) fn fail(&mut self, id: Id) {
         self.source = Source::Failed;
-        Left { kept: self.kept.take(), ..self.news_of(id) }
+        self.deferred.frames = self.log.give_up();
+        self.wake_others(id);
     }
 
-    /// This copy is no more: another may read.
-    pub(super) fn remove(&mut self, id: Id) -> Left {
-        self.heir.take_if(|heir| *heir == id);
-        let was_reader = self.reader.take_if(|reader| *reader == id).is_some();
-        let own = self.no_longer_waiting(id);
-        let others = if was_reader { mem::take(&mut self.waiting) } else { Vec::new() };
-        Left { others, own, kept: None }
+    /// This copy was dropped.
+    pub(super) fn remove(&mut self, id: Id) {
+        self.reserved_for.take_if(|reserved| *reserved == id);
+        self.stop_waiting(id);
+        if self.reader.take_if(|reader| *reader == id).is_some() {
+            self.wake_others(id);
+        }
     }
 
-    pub(super) fn size_hint(&self, place: Place) -> SizeHint {
+    pub(super) fn size_hint(&self, cursor: Cursor) -> SizeHint {
         let mut hint = SizeHint::new();
-        if self.is_lost(place) {
+        let only_fails =
+            matches!(self.source, Source::Failed) || cursor.frames < self.log.frames() && !self.log.is_complete();
+        if only_fails {
             return hint;
         }
-        let kept = self.bytes.saturating_sub(place.bytes);
-        hint.set_lower(self.hint.lower().saturating_add(kept));
-        if let Some(upper) = self.hint.upper() {
+        let kept = self.log.bytes().saturating_sub(cursor.bytes);
+        hint.set_lower(self.rest.hint.lower().saturating_add(kept));
+        if let Some(upper) = self.rest.hint.upper() {
             hint.set_upper(upper.saturating_add(kept));
         }
         hint
     }
 
-    pub(super) fn is_end_stream(&self, place: Place) -> bool {
-        place.frames == self.frames && self.is_over
+    pub(super) fn is_end_stream(&self, cursor: Cursor) -> bool {
+        cursor.frames == self.log.frames() && self.rest.is_end_stream
     }
 
-    /// Whether nothing but an error is left for this copy.
-    fn is_lost(&self, place: Place) -> bool {
-        matches!(self.source, Source::Failed) || place.frames < self.frames && self.kept.is_none()
-    }
-
-    fn begin(&mut self, id: Id) {
+    fn take_over(&mut self, id: Id) {
         self.reader = Some(id);
-        self.heir.take_if(|heir| *heir == id);
+        self.reserved_for.take_if(|reserved| *reserved == id);
     }
 
-    fn wait(&mut self, id: Id, waker: &Waker) -> Option<Waker> {
-        let replaced = self.no_longer_waiting(id);
-        self.waiting.push((id, waker.clone()));
-        replaced
+    fn wait(&mut self, id: Id, waker: Option<Waker>) {
+        self.stop_waiting(id);
+        self.waiting.extend(waker.map(|waker| (id, waker)));
     }
 
-    fn no_longer_waiting(&mut self, id: Id) -> Option<Waker> {
-        let at = self.waiting.iter().position(|(other, _)| *other == id)?;
-        Some(self.waiting.swap_remove(at).1)
-    }
-
-    /// For all others that wait: this copy got further.
-    fn news_of(&mut self, id: Id) -> Left {
-        let own = self.no_longer_waiting(id);
-        Left { own, others: mem::take(&mut self.waiting), kept: None }
-    }
-}
-
-impl Kept {
-    fn of(frame: &Frame<Bytes>) -> Option<Self> {
-        let data = frame.data_ref().map(|data| Self::Data(data.clone()));
-        data.or_else(|| frame.trailers_ref().map(|trailers| Self::Trailers(Box::new(trailers.clone()))))
-    }
-
-    fn to_frame(&self) -> Frame<Bytes> {
-        match self {
-            Self::Data(data) => Frame::data(data.clone()),
-            Self::Trailers(trailers) => Frame::trailers(HeaderMap::clone(trailers)),
+    fn stop_waiting(&mut self, id: Id) {
+        if let Some(at) = self.waiting.iter().position(|(other, _)| *other == id) {
+            self.deferred.outdated.push(self.waiting.swap_remove(at).1);
         }
     }
 
-    /// In bytes.
-    fn cost(&self) -> usize {
-        match self {
-            Self::Data(data) => data.len(),
-            Self::Trailers(trailers) => {
-                trailers.iter().map(|(name, value)| name.as_str().len() + value.len() + FRAME).sum()
-            }
-        }
+    fn wake_others(&mut self, id: Id) {
+        self.stop_waiting(id);
+        self.deferred.wake.append(&mut self.waiting);
     }
 }
 
-impl Left {
-    pub(super) fn settle(self) {
-        drop((self.kept, self.own));
-        self.others.into_iter().for_each(|(_, waker)| waker.wake());
+impl Rest {
+    pub(super) fn of(source: &impl Body) -> Self {
+        Self { hint: source.size_hint(), is_end_stream: source.is_end_stream() }
     }
 }
 
-const OUTGROWN: &str = "the body outgrew its limit, so this copy of it is not whole";
-const FAILED: &str = "the body failed while another copy of it was read";
+impl Deferred {
+    pub(super) fn run(self) {
+        drop((self.frames, self.outdated));
+        self.wake.into_iter().for_each(|(_, waker)| waker.wake());
+    }
+}
+
+const LIMIT_EXCEEDED: &str = "the body exceeded its replay limit, so this copy of it is incomplete";
+const SOURCE_FAILED: &str = "the body failed while another copy of it was read";
 const OVERTAKEN: &str = "the request is sent again, and the rest of its body goes there";
-
-/// As many frames count no more than their data, so that the limit is a size that users can tell.
-const FREE_FRAMES: usize = 1024;
-/// What a frame takes besides its data, in bytes: its place in a vector that grows by doubling.
-const FRAME: usize = 64;

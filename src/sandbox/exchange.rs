@@ -27,12 +27,12 @@ use super::{
     connection::Line,
     cut_off::cut_off,
     download,
-    fault::{Side, Trouble},
+    fault::{FaultKind, Side},
     leak,
     state::{self, Shared},
     token,
 };
-use crate::{clock, error::BoxError};
+use crate::{error::BoxError, time};
 
 /// A server as one connection sees it.
 #[derive(Clone)]
@@ -94,32 +94,34 @@ impl Exchange {
         self.answer_in(trouble, request).await
     }
 
-    async fn answer_in(&mut self, trouble: Option<Trouble>, request: Request<Body>) -> Response {
+    async fn answer_in(&mut self, trouble: Option<FaultKind>, request: Request<Body>) -> Response {
         let mut date_off_by = 0;
         let response = match trouble {
             None => self.right_answer(request).await,
-            Some(Trouble::Status(status)) => message(status, "this fault was injected"),
-            Some(Trouble::RetryAfter(status, wait)) => {
+            Some(FaultKind::Status(status)) => message(status, "this fault was injected"),
+            Some(FaultKind::RetryAfter(status, wait)) => {
                 let retry_after = [(RETRY_AFTER, HeaderValue::from(whole_seconds(wait)))];
                 (retry_after, message(status, "this fault was injected")).into_response()
             }
-            Some(Trouble::Latency(delay)) => {
+            Some(FaultKind::Latency(delay)) => {
                 let response = self.right_answer(request).await;
-                if let Some(delay) = clock::sleep(delay) {
+                if let Some(delay) = time::sleep(delay) {
                     delay.await;
                 }
                 response
             }
-            Some(Trouble::Reset) => {
+            Some(FaultKind::Reset) => {
                 self.line.reset();
                 future::pending().await
             }
-            Some(Trouble::Malformed) => Html("<!doctype html><title>Sign in</title><p>Please sign in.").into_response(),
-            Some(Trouble::CutOff) => {
+            Some(FaultKind::Malformed) => {
+                Html("<!doctype html><title>Sign in</title><p>Please sign in.").into_response()
+            }
+            Some(FaultKind::CutOff) => {
                 let response = self.right_answer(request).await;
                 cut_off(response, &self.line).await
             }
-            Some(Trouble::WrongClock(seconds)) => {
+            Some(FaultKind::WrongClock(seconds)) => {
                 date_off_by = seconds;
                 self.right_answer(request).await
             }

@@ -1,4 +1,4 @@
-//! Trouble on order: what goes wrong, on which side, and for how many exchanges.
+//! Faults on order: what goes wrong, on which side, and for how many exchanges.
 
 use std::{
     collections::VecDeque,
@@ -8,7 +8,7 @@ use std::{
 
 use http::StatusCode;
 
-/// Trouble for the next exchanges of one side.
+/// Faults for the next exchanges of one side.
 ///
 /// It goes to [`Sandbox::inject`](super::Sandbox::inject).
 ///
@@ -16,7 +16,7 @@ use http::StatusCode;
 ///
 /// ```
 /// use std::time::Duration;
-/// use tower_outbound_auth::sandbox::{Fault, Sandbox, Trouble};
+/// use tower_outbound_auth::sandbox::{Fault, Sandbox, FaultKind};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), std::io::Error> {
@@ -24,22 +24,22 @@ use http::StatusCode;
 /// let busy = http::StatusCode::SERVICE_UNAVAILABLE;
 ///
 /// // Two token requests are told to come back in 2 s, then one is answered half a second late.
-/// sandbox.inject(Fault::token(Trouble::RetryAfter(busy, Duration::from_secs(2))).times(2));
-/// sandbox.inject(Fault::token(Trouble::Latency(Duration::from_millis(500))));
+/// sandbox.inject(Fault::token(FaultKind::RetryAfter(busy, Duration::from_secs(2))).times(2));
+/// sandbox.inject(Fault::token(FaultKind::Latency(Duration::from_millis(500))));
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Clone, Debug)]
 pub struct Fault {
     side: Side,
-    trouble: Trouble,
+    trouble: FaultKind,
     times: u32,
 }
 
 /// What goes wrong with an exchange.
 #[non_exhaustive]
 #[derive(Clone, Debug)]
-pub enum Trouble {
+pub enum FaultKind {
     /// This status and a small JSON body, whatever the request was.
     Status(StatusCode),
     /// The same with `Retry-After`, in whole seconds and rounded up.
@@ -71,13 +71,13 @@ pub(super) enum Side {
 }
 
 impl Fault {
-    /// Trouble for the next `POST /token`.
-    pub fn token(trouble: Trouble) -> Self {
+    /// Faults for the next `POST /token`.
+    pub fn token(trouble: FaultKind) -> Self {
         Self { side: Side::Token, trouble, times: 1 }
     }
 
-    /// Trouble for the next request to a path under `/v1/` or `/v2/`.
-    pub fn api(trouble: Trouble) -> Self {
+    /// Faults for the next request to a path under `/v1/` or `/v2/`.
+    pub fn api(trouble: FaultKind) -> Self {
         Self { side: Side::Api, trouble, times: 1 }
     }
 
@@ -106,7 +106,7 @@ impl Faults {
     }
 
     /// The trouble that is next for this side.
-    pub(super) fn take(&self, side: Side) -> Option<Trouble> {
+    pub(super) fn take(&self, side: Side) -> Option<FaultKind> {
         let mut queue = self.queue();
         let index = queue.iter().position(|fault| fault.side == side)?;
         let fault = queue.get_mut(index)?;

@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 
 pub use self::{
     builder::{RejectionStyle, SandboxBuilder},
-    fault::{Fault, Trouble},
+    fault::{Fault, FaultKind},
     stats::Stats,
 };
 

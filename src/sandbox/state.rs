@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{RejectionStyle, fault::Faults, stats::Counters};
-use crate::{Credentials, clock};
+use crate::{Credentials, time};
 
 pub(super) struct Shared {
     pub(super) credentials: Credentials,
@@ -73,12 +73,12 @@ pub(super) struct Tokens {
 impl Tokens {
     pub(super) fn issue(&self) -> String {
         let token = random_name(48);
-        self.valid_until().insert(token.clone(), clock::system_now() + self.lifetime);
+        self.valid_until().insert(token.clone(), time::Moment::now().wall + self.lifetime);
         token
     }
 
     pub(super) fn is_valid(&self, token: &str) -> bool {
-        self.valid_until().get(token).is_some_and(|&end| clock::system_now() < end)
+        self.valid_until().get(token).is_some_and(|&end| time::Moment::now().wall < end)
     }
 
     pub(super) fn any(&self, test: impl FnMut(&String) -> bool) -> bool {
@@ -124,7 +124,7 @@ impl Files {
 
 /// This machine's time in seconds since 1970.
 pub(super) fn unix_seconds() -> u64 {
-    clock::system_now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+    time::Moment::now().wall.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// Moves a time, but not out of the years that an HTTP date can name.

@@ -7,30 +7,29 @@ use std::{
 };
 
 use bytes::Bytes;
-use crossbeam_utils::CachePadded;
 use http::{HeaderValue, header::InvalidHeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
 use crate::{
-    clock::{Moment, Timepiece},
+    credentials::{Credentials, Secret},
     error::{AuthError, ErrorKind},
-    lanes::Lanes,
+    time::{Moment, OriginKey},
 };
 
-/// An access token, and how long it lives.
+/// An access token and its lifetime.
 ///
-/// Clones share the bytes, which are wiped from memory when the last of them is dropped, the header values that were made
-/// from it included. `Debug` shows no part of them.
+/// Clones share the secret, which is wiped from memory when the last of them is dropped, together with the header values
+/// made from it. `Debug` shows no part of it.
 ///
 /// # Example
 ///
 /// ```
 /// use std::time::Duration;
-/// use tower_outbound_auth::AccessToken;
+/// use tower_outbound_auth::token::AccessToken;
 ///
 /// let token = AccessToken::new("eyJhbGciOi", Some(Duration::from_secs(3600)))?;
-/// assert_eq!(token.expires_in(), Some(Duration::from_secs(3600)));
+/// assert!(token.expires_in() <= Some(Duration::from_secs(3600)));
 /// assert!(!format!("{token:?}").contains("eyJ"));
 /// # Ok::<(), tower_outbound_auth::AuthError>(())
 /// ```
@@ -39,40 +38,39 @@ pub struct AccessToken {
     /// `Bearer <token>`, marked sensitive, in memory that is wiped.
     header: HeaderValue,
     scope: Option<Arc<str>>,
-    life: Life,
-    server_date: Option<SystemTime>,
-}
-
-#[derive(Clone)]
-enum Life {
-    /// As the server gave it: from the token's creation.
-    Given(Option<Duration>),
-    /// On the clock of the layer that holds it.
-    Held { clock: Arc<Timepiece>, end: Option<Moment> },
+    fields: Option<Arc<[(String, String)]>>,
+    lifetime: Option<Duration>,
+    /// When its lifetime began.
+    created: Moment,
+    server_date: Option<(OriginKey, SystemTime)>,
+    obtained_with: Option<(Credentials, Arc<Secret>)>,
 }
 
 impl AccessToken {
-    /// A token as an authorization server gave it.
+    /// Creates a token whose lifetime begins now.
     ///
-    /// The lifetime counts from now; `None` says that the server set none, and a layer then assumes
-    /// [`RefreshPolicy::default_lifetime`](crate::RefreshPolicy::default_lifetime).
+    /// `lifetime` is what the server stated; `None` if it stated none, and a layer then assumes
+    /// [`RefreshPolicy::default_lifetime`](crate::token::RefreshPolicy::default_lifetime).
     ///
     /// # Errors
     ///
-    /// [`Malformed`](ErrorKind::Malformed) if the token is empty, longer than 16 KiB (servers refuse headers far
-    /// shorter), or no header value: a line end, another control character.
+    /// [`Malformed`](ErrorKind::Malformed) if the token is empty, longer than 16 KiB (servers refuse far shorter headers),
+    /// or not a valid header value (a line end, another control character).
     pub fn new(secret: impl Into<SecretString>, lifetime: Option<Duration>) -> Result<Self, AuthError> {
         let secret = secret.into();
         let secret = secret.expose_secret();
-        if secret.is_empty() || secret.len() > LONGEST {
-            return Err(AuthError::new(ErrorKind::Malformed, "the access token is empty or longer than 16 KiB"));
+        let malformed = |why| Err(AuthError::new(ErrorKind::Malformed, why));
+        if secret.is_empty() {
+            return malformed("the access token is empty");
         }
-        let mut text = Zeroizing::new(String::with_capacity(SCHEME.len() + secret.len()));
-        text.push_str(SCHEME);
-        text.push_str(secret);
-        let header = sensitive(text)
-            .map_err(|_| AuthError::new(ErrorKind::Malformed, "the access token cannot be sent in a header"))?;
-        Ok(Self { header, scope: None, life: Life::Given(lifetime), server_date: None })
+        if secret.len() > MAX_LEN {
+            return malformed("the access token is longer than 16 KiB, more than servers take in a header");
+        }
+        let Ok(header) = header(SCHEME, secret) else {
+            return malformed("the access token has characters that no header may have");
+        };
+        let created = Moment::now();
+        Ok(Self { header, scope: None, fields: None, lifetime, created, server_date: None, obtained_with: None })
     }
 
     /// Adds the scope that the server granted (RFC 6749, section 5.1).
@@ -81,91 +79,113 @@ impl AccessToken {
         self
     }
 
-    /// The token itself: for a signer, or for a protocol that carries it elsewhere. Keep it out of logs.
+    /// Adds a field of the token response, for [`response_field`](Self::response_field). The last one of a name counts.
+    pub fn with_response_field(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        let added = (name.into(), value.into());
+        let others = self.fields.iter().flat_map(|fields| fields.iter()).filter(|(name, _)| *name != added.0).cloned();
+        self.fields = Some(others.chain([added.clone()]).collect());
+        self
+    }
+
+    /// Returns the token itself, for a signer or another protocol. Keep it out of logs.
     pub fn expose_secret(&self) -> &str {
-        self.text().get(SCHEME.len()..).unwrap_or_default()
+        str::from_utf8(self.header.as_bytes()).ok().and_then(|text| text.get(SCHEME.len()..)).unwrap_or_default()
     }
 
-    /// How long it still lives; `None` if the server set no lifetime.
+    /// Returns the rest of its lifetime; `None` if the server stated none.
     ///
-    /// From now, on the clock of the layer that gave it out. A token that no layer holds has no clock: it tells the
-    /// lifetime that it was created with.
+    /// Counts on tokio's clock and on the wall clock, whichever says that more time has passed.
     pub fn expires_in(&self) -> Option<Duration> {
-        match &self.life {
-            Life::Given(lifetime) => *lifetime,
-            Life::Held { clock, end } => end.map(|end| clock.now().until(end)),
-        }
+        self.lifetime.map(|lifetime| lifetime.saturating_sub(Moment::now().since(self.created)))
     }
 
-    /// The scope that the server granted, if it said so.
+    /// Returns the scope that the server granted, if it named one.
     pub fn scope(&self) -> Option<&str> {
         self.scope.as_deref()
     }
 
-    /// The header's value, `Bearer <token>`: this one, and copies in memory that is shared with nothing else.
-    pub(crate) fn header_for_each_lane(&self) -> Lanes<HeaderValue> {
-        let mut this = Some(self.header.clone());
-        let copy = || sensitive(Zeroizing::new(self.text().to_owned())).unwrap_or_else(|_| self.header.clone());
-        Lanes::new(|| this.take().unwrap_or_else(copy))
+    /// Returns another field of the token response as text, such as Salesforce's `instance_url`.
+    ///
+    /// Strings and numbers only; nested values are not kept.
+    pub fn response_field(&self, name: &str) -> Option<&str> {
+        let mut fields = self.fields.iter().flat_map(|fields| fields.iter());
+        fields.find(|(other, _)| other == name).map(|(_, value)| value.as_str())
     }
 
-    fn text(&self) -> &str {
-        str::from_utf8(self.header.as_bytes()).unwrap_or_default()
+    /// `Bearer <token>`, or the token after another scheme.
+    pub(crate) fn header(&self, scheme: Option<&str>) -> HeaderValue {
+        match scheme {
+            None => self.header.clone(),
+            // The scheme was checked when the layer was built, and the token before.
+            Some(scheme) => header(scheme, self.expose_secret()).unwrap_or_else(|_| self.header.clone()),
+        }
     }
 
     /// Whether the two are the same text.
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
+    pub(crate) fn has_value_of(&self, other: &Self) -> bool {
         self.header == other.header
     }
 
-    /// The time that the authorization server's answer named, if it may be trusted.
-    pub(crate) fn server_date(&self) -> Option<SystemTime> {
+    pub(crate) fn lifetime(&self) -> Option<Duration> {
+        self.lifetime
+    }
+
+    pub(crate) fn created(&self) -> Moment {
+        self.created
+    }
+
+    /// The time that the authorization server's response named, and whose time it is.
+    pub(crate) fn server_date(&self) -> Option<(OriginKey, SystemTime)> {
         self.server_date
     }
 
-    pub(crate) fn with_server_date(mut self, date: Option<SystemTime>) -> Self {
+    pub(crate) fn with_server_date(mut self, date: Option<(OriginKey, SystemTime)>) -> Self {
         self.server_date = date;
         self
     }
 
-    /// The same token, some time after its creation.
-    pub(crate) fn aged_by(mut self, age: Duration) -> Self {
-        if let Life::Given(Some(lifetime)) = &mut self.life {
-            *lifetime = lifetime.saturating_sub(age);
-        }
+    /// The same token, marked as obtained with this secret of these credentials.
+    pub(crate) fn obtained_with(mut self, credentials: &Credentials, secret: Arc<Secret>) -> Self {
+        self.obtained_with = Some((credentials.clone(), secret));
         self
     }
 
-    /// The same token, its life counted on a layer's clock.
-    pub(crate) fn held_until(mut self, end: Option<Moment>, clock: &Arc<Timepiece>) -> Self {
-        self.life = Life::Held { clock: Arc::clone(clock), end };
+    /// The secret that this token was obtained with, if it is one of these credentials.
+    pub(crate) fn secret_of(&self, credentials: &Credentials) -> Option<&Arc<Secret>> {
+        self.obtained_with.as_ref().filter(|(owner, _)| owner.is_clone_of(credentials)).map(|(_, secret)| secret)
+    }
+
+    /// The same token, its lifetime counted from an earlier moment.
+    pub(crate) fn created_at(mut self, created: Moment) -> Self {
+        self.created = created;
         self
     }
 }
 
 impl fmt::Debug for AccessToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AccessToken")
-            .field("expires_in", &self.expires_in())
-            .field("scope", &self.scope)
-            .finish_non_exhaustive()
+        f.debug_struct("AccessToken").field("expires_in", &self.expires_in()).finish_non_exhaustive()
     }
 }
 
-/// A text that is wiped, on cache lines of its own, with the number of those who share it.
-struct Text(CachePadded<Zeroizing<String>>);
+/// Text that is wiped when it is dropped.
+struct Wiped(Zeroizing<String>);
 
-impl AsRef<[u8]> for Text {
+impl AsRef<[u8]> for Wiped {
     fn as_ref(&self) -> &[u8] {
         self.0.as_bytes()
     }
 }
 
-fn sensitive(text: Zeroizing<String>) -> Result<HeaderValue, InvalidHeaderValue> {
-    let mut value = HeaderValue::from_maybe_shared(Bytes::from_owner(Text(CachePadded::new(text))))?;
+/// `scheme` ends with the blank that follows it, if it has one.
+fn header(scheme: &str, secret: &str) -> Result<HeaderValue, InvalidHeaderValue> {
+    let mut text = Zeroizing::new(String::with_capacity(scheme.len() + secret.len()));
+    text.push_str(scheme);
+    text.push_str(secret);
+    let mut value = HeaderValue::from_maybe_shared(Bytes::from_owner(Wiped(text)))?;
     value.set_sensitive(true);
     Ok(value)
 }
 
 const SCHEME: &str = "Bearer ";
-const LONGEST: usize = 16 * 1024;
+const MAX_LEN: usize = 16 * 1024;

@@ -1,94 +1,103 @@
-//! The token of a layer, for use beside it: look, wait, force, reject.
+//! The token of a layer, for use beside its requests.
 
 use std::sync::Arc;
 
 use crate::{
     error::AuthError,
-    token::{AccessToken, Acquisition, KeepWarm, Refresher, TokenStatus},
+    time::Moment,
+    token::{AccessToken, AcquireToken, Fetcher, KeepWarm, TokenStatus},
 };
 
-/// The token of an [`AuthLayer`](crate::AuthLayer) and of everything that was made from it.
+/// Handle to the token of an [`AuthLayer`](crate::AuthLayer), to inspect, await, refresh or invalidate it.
 ///
-/// A cheap clone of what the layer holds: for protocols that carry the token elsewhere (a WebSocket, a database), for
-/// health checks, and to fetch the first token ahead of the first request.
+/// For protocols that carry the token elsewhere (a WebSocket, a database), for health checks, and to fetch the first token
+/// ahead of the first request. Cheap to clone.
 ///
 /// # Example
 ///
 /// ```
-/// # use std::time::Duration;
-/// # use tower_outbound_auth::{AccessToken, AuthError, AuthLayer, FetchRequest, TokenSource, TokenState};
-/// # struct Source;
-/// # impl TokenSource for Source {
-/// #     fn fetch<'a>(&'a self, _: FetchRequest<'a>)
-/// #         -> std::pin::Pin<Box<dyn Future<Output = Result<AccessToken, AuthError>> + Send + 'a>> {
-/// #         Box::pin(async { AccessToken::new("made-by-hand", Some(Duration::from_secs(600))) })
-/// #     }
-/// # }
+/// use std::time::Duration;
+/// use tower_outbound_auth::{
+///     AuthError, AuthLayer,
+///     token::{AccessToken, TokenState, source_fn},
+/// };
+///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), AuthError> {
-/// let layer = AuthLayer::builder(Source).origin("https://api.example.com").build()?;
+/// let source = source_fn(|_| async { AccessToken::new("made-by-hand", Some(Duration::from_secs(600))) });
+/// let layer = AuthLayer::builder(source).origin("https://api.example.com").build()?;
 /// let handle = layer.handle();
 /// assert_eq!(handle.status().state, TokenState::Missing);
 ///
 /// let token = handle.token().await?;
-/// assert!(token.expires_in() <= Some(Duration::from_secs(600)));
+/// assert_eq!(token.expose_secret(), "made-by-hand");
 /// assert_eq!(handle.status().state, TokenState::Fresh);
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Debug)]
 pub struct TokenHandle {
-    refresher: Arc<Refresher>,
+    fetcher: Arc<Fetcher>,
 }
 
 impl TokenHandle {
-    pub(crate) fn new(refresher: &Arc<Refresher>) -> Self {
-        Self { refresher: Arc::clone(refresher) }
+    pub(crate) fn new(fetcher: &Arc<Fetcher>) -> Self {
+        Self { fetcher: Arc::clone(fetcher) }
     }
 
-    /// The usable token; joins the flight that is under way, or starts one, if there is none.
+    /// Returns a usable token; joins the fetch under way, or starts one, if there is none.
     ///
     /// # Errors
     ///
-    /// The error of the flight, the same for all who waited. During the cool-down after a failure that error at once,
-    /// with [`retry_after`](AuthError::retry_after) telling how long it still runs.
+    /// The error of the fetch, the same for all who waited. During the backoff after a failed fetch that error at once,
+    /// with [`retry_after`](AuthError::retry_after) telling how long the backoff still lasts.
     ///
     /// # Cancellation
     ///
-    /// Dropping the future gives up the waiting; the flight goes on and its token is kept.
+    /// Dropping the future gives up the wait; the fetch goes on and its token is kept.
+    ///
+    /// # Panics
+    ///
+    /// In a tokio runtime without timers (`enable_time`), if a fetch in another runtime is to be waited for.
     pub async fn token(&self) -> Result<AccessToken, AuthError> {
-        Ok(Acquisition::of_any(&self.refresher, None).await?.token.clone())
+        Ok(AcquireToken::any(&self.fetcher, None).await?.token.clone())
     }
 
-    /// A new token, though the current one may be good; joins a flight that is under way.
+    /// Fetches a new token even if the current one is good; joins a fetch under way.
     ///
-    /// Ignores a cool-down. The current token stays in use until the new one is there.
+    /// Ignores a backoff. The current token stays in use until the new one is there.
     ///
     /// # Errors
     ///
-    /// The error of the flight. The current token then stays in use while it lives.
+    /// The error of the fetch. The current token then stays in use while it lives.
     ///
     /// # Cancellation
     ///
-    /// Dropping the future gives up the waiting; the flight goes on and its token is kept.
+    /// Dropping the future gives up the wait; the fetch goes on and its token is kept.
+    ///
+    /// # Panics
+    ///
+    /// In a tokio runtime without timers (`enable_time`), if a fetch in another runtime is to be waited for.
     pub async fn refresh(&self) -> Result<AccessToken, AuthError> {
-        Ok(Acquisition::forced(&self.refresher).await?.token.clone())
+        Ok(AcquireToken::forced(&self.fetcher).await?.token.clone())
     }
 
-    /// Says that the API refused this token: it is retired, but only if it is still the current one.
+    /// Takes this token out of use for good, but only if it is still the current one.
     ///
-    /// Starts nothing: the next caller starts the flight.
-    pub fn reject(&self, token: &AccessToken) {
-        self.refresher.reject(token);
+    /// For a protocol beside HTTP whose server rejected it. Fetches nothing; the next request does. It is not bound by
+    /// [`renewal_budget`](crate::token::RefreshPolicy::renewal_budget).
+    pub fn invalidate(&self, token: &AccessToken) {
+        self.fetcher.invalidate(token);
     }
 
-    /// What is known about the token now. Reads only.
+    /// Returns what is known about the token now. Changes nothing.
     pub fn status(&self) -> TokenStatus {
-        TokenStatus::read(&self.refresher.store, self.refresher.now())
+        TokenStatus::read(&self.fetcher.cache, Moment::now())
     }
 
-    /// Fetches the first token now, and keeps refreshing without any traffic, until the guard is dropped.
+    /// Fetches the first token now, and refreshes it without any traffic until the guard is dropped.
     ///
-    /// Needs a tokio runtime, and ends with it; outside of one it keeps nothing warm, and says so in the trace.
+    /// Needs a tokio runtime and ends with it. Outside of a runtime it does nothing but write a warning to the trace. A
+    /// rotated secret is noticed within 30 s.
     pub fn keep_warm(&self) -> KeepWarm {
-        KeepWarm::start(&self.refresher)
+        KeepWarm::start(&self.fetcher)
     }
 }

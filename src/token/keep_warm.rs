@@ -1,25 +1,30 @@
-//! A task that keeps a token at hand where no traffic does.
+//! A task that keeps a fresh token where no traffic does.
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::{runtime::Handle, task::AbortHandle};
 
-use crate::{clock, telemetry, token::Refresher};
+use crate::{
+    telemetry,
+    time::{self, Moment},
+    token::fetcher::Fetcher,
+};
 
-/// Keeps the token of a layer warm until it is dropped; see [`TokenHandle::keep_warm`](crate::TokenHandle::keep_warm).
+/// Guard that keeps the token of a layer fresh until it is dropped; returned by
+/// [`TokenHandle::keep_warm`](crate::token::TokenHandle::keep_warm).
 #[derive(Debug)]
-#[must_use = "the token is kept warm only until this is dropped"]
+#[must_use = "the token is kept fresh only until this is dropped"]
 pub struct KeepWarm {
     task: Option<AbortHandle>,
 }
 
 impl KeepWarm {
-    pub(crate) fn start(refresher: &Arc<Refresher>) -> Self {
+    pub(super) fn start(fetcher: &Arc<Fetcher>) -> Self {
         let Ok(runtime) = Handle::try_current() else {
             telemetry::not_kept_warm();
             return Self { task: None };
         };
-        Self { task: Some(runtime.spawn(watch(Arc::clone(refresher))).abort_handle()) }
+        Self { task: Some(runtime.spawn(keep_warm(Arc::clone(fetcher))).abort_handle()) }
     }
 }
 
@@ -31,19 +36,16 @@ impl Drop for KeepWarm {
     }
 }
 
-async fn watch(refresher: Arc<Refresher>) {
+async fn keep_warm(fetcher: Arc<Fetcher>) {
     loop {
-        let changed = refresher.changed.notified();
-        let started = refresher.tend();
-        // Nobody notifies of a rotation: it takes a glance now and then.
-        let rest = refresher.rest().unwrap_or(GLANCE).min(GLANCE);
-        clock::within(rest, changed).await;
-        // A token that is dead on arrival must not be asked for again and again.
-        if started && let Some(breath) = clock::sleep(BREATH) {
-            breath.await;
-        }
+        let changed = fetcher.changed.notified();
+        fetcher.keep_warm();
+        let due = fetcher.cache.fetch_due_in(Moment::now()).unwrap_or(ROTATION_POLL_INTERVAL);
+        // At least a moment, so that nothing can make it spin.
+        time::within(due.clamp(MIN_PAUSE, ROTATION_POLL_INTERVAL), changed).await;
     }
 }
 
-const BREATH: Duration = Duration::from_secs(1);
-const GLANCE: Duration = Duration::from_secs(30);
+/// How often it looks whether the secret was rotated, which nothing tells it.
+const ROTATION_POLL_INTERVAL: Duration = Duration::from_secs(30);
+const MIN_PAUSE: Duration = Duration::from_millis(10);

@@ -1,31 +1,36 @@
-//! The life of a token: what it is, where it comes from, who waits for it, and when it is replaced.
+//! The access token: what it is, where it comes from, and when it is renewed.
+//!
+//! - [`TokenSource`] fetches tokens; [`oauth::ClientCredentialsGrant`](crate::oauth::ClientCredentialsGrant) is the one
+//!   for OAuth 2.0, [`source_fn`] makes one from a closure.
+//! - [`RefreshPolicy`] sets when a token is refreshed, and how failures are limited.
+//! - [`TokenHandle`] gives access to the token of a layer beside its requests.
 
 mod access;
-mod acquisition;
-mod flight;
-mod gate;
+mod acquire;
+mod budget;
+mod cache;
+mod cached;
+mod fetcher;
 mod handle;
-mod issued;
 mod keep_warm;
-mod refresher;
-mod schedule;
+mod policy;
 mod source;
-mod spacing;
 mod status;
-mod store;
 mod sync;
+mod waiters;
 
 pub use self::{
     access::AccessToken,
     handle::TokenHandle,
     keep_warm::KeepWarm,
-    schedule::RefreshPolicy,
-    source::{FetchRequest, TokenSource},
+    policy::RefreshPolicy,
+    source::{FetchRequest, SourceFn, TokenSource, source_fn},
     status::{TokenState, TokenStatus},
 };
 pub(crate) use self::{
-    acquisition::Acquisition,
-    issued::Issued,
-    refresher::Refresher,
-    store::{Course, Replayed},
+    acquire::AcquireToken,
+    budget::SentWith,
+    cached::CachedToken,
+    fetcher::{Fetcher, Renewal},
+    waiters::Waiter,
 };

@@ -1,84 +1,197 @@
 //! Where tokens come from.
 
-use std::pin::Pin;
+use std::{fmt, pin::Pin, sync::Arc, time::SystemTime};
 
-use crate::{error::AuthError, token::AccessToken};
+use crate::{error::AuthError, time::Moment, token::AccessToken};
 
-/// Where a layer gets its tokens.
+type Fetching<'a> = Pin<Box<dyn Future<Output = Result<AccessToken, AuthError>> + Send + 'a>>;
+
+/// Source of access tokens for a layer.
 ///
-/// [`ClientCredentials`](crate::ClientCredentials) is the one for OAuth 2.0; implement it for any other: a metadata
-/// server, a file, a cache around another source. A source keeps no token, spaces nothing and locks nothing: the layer
-/// calls it once at a time, and shares, times and retries what it gives.
+/// [`ClientCredentialsGrant`](crate::oauth::ClientCredentialsGrant) is the source for OAuth 2.0. Implement this trait for
+/// any other: a metadata server, a file, a cache around another source; or use [`source_fn`] for a closure. A source need
+/// not cache, throttle or synchronize; the layer does, and has one fetch under way at a time.
+///
+/// Also implemented for `Arc<T>` and `Box<T>`.
 ///
 /// # Example
 ///
+/// The trait has boxed futures, so that `dyn TokenSource` exists; `#[async_trait]` cannot implement it. Use this form:
+///
 /// ```
 /// use std::{future::Future, pin::Pin, time::Duration};
-/// use tower_outbound_auth::{AccessToken, AuthError, FetchRequest, TokenSource};
+/// use tower_outbound_auth::{
+///     AuthError,
+///     token::{AccessToken, FetchRequest, TokenSource},
+/// };
 ///
-/// struct Fixed;
+/// struct MetadataServer {
+///     url: String,
+/// }
 ///
-/// impl TokenSource for Fixed {
-///     fn fetch<'a>(
-///         &'a self,
-///         _request: FetchRequest<'a>,
-///     ) -> Pin<Box<dyn Future<Output = Result<AccessToken, AuthError>> + Send + 'a>> {
-///         Box::pin(async { AccessToken::new("made-by-hand", Some(Duration::from_secs(600))) })
+/// impl TokenSource for MetadataServer {
+///     fn fetch(
+///         &self,
+///         _request: FetchRequest,
+///     ) -> Pin<Box<dyn Future<Output = Result<AccessToken, AuthError>> + Send + '_>> {
+///         Box::pin(async move {
+///             let secret = request_token(&self.url).await?;
+///             AccessToken::new(secret, Some(Duration::from_secs(600)))
+///         })
 ///     }
 /// }
+/// # async fn request_token(_url: &str) -> Result<String, AuthError> { Ok("made-by-hand".to_owned()) }
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no source of tokens",
+    message = "`{Self}` is not a source of tokens",
     label = "a layer cannot get its tokens from this",
-    note = "for OAuth 2.0 it is made by `ClientCredentials::builder(token_url, credentials).build()?`; `build` is easily forgotten",
-    note = "for any other, write `impl TokenSource for` a type of yours: a closure is none, since it cannot borrow its request"
+    note = "for OAuth 2.0, use `ClientCredentialsGrant::builder(token_url, credentials).build()?`; `build` is easily forgotten",
+    note = "for a closure, use `source_fn(move |request| async move {{ .. }})`",
+    note = "for anything else, write `impl TokenSource for` a type of yours"
 )]
 pub trait TokenSource: Send + Sync + 'static {
-    /// Gets a token, new from wherever tokens come from.
+    /// Fetches a new token.
     ///
     /// # Errors
     ///
-    /// A [transient](AuthError::is_transient) error is tried again within the same flight, after its
-    /// [`retry_after`](AuthError::retry_after) if it has one; any other ends the flight, and every request that waits for
-    /// it gets that error.
+    /// A [transient](AuthError::is_transient) error is tried again within the same fetch, after its
+    /// [`retry_after`](AuthError::retry_after) if it has one. Any other error ends the fetch, and every request that waits
+    /// for it gets that error.
     ///
     /// # Cancellation
     ///
-    /// The future is dropped when the flight's deadline passes, or when its runtime ends; never because a caller gave up.
-    fn fetch<'a>(
-        &'a self,
-        request: FetchRequest<'a>,
-    ) -> Pin<Box<dyn Future<Output = Result<AccessToken, AuthError>> + Send + 'a>>;
+    /// The future is dropped when the [deadline](crate::token::RefreshPolicy::deadline) of the fetch passes, or when its
+    /// runtime ends; never because a caller gave up.
+    fn fetch(&self, request: FetchRequest) -> Fetching<'_>;
 
-    /// Grows when the tokens that were obtained so far should be succeeded, as after a rotation of the secret.
+    /// Returns a number that grows when tokens obtained so far should be replaced, as after a rotation of the secret.
     ///
-    /// Read on every request, so it must be cheap. A source that wraps another forwards it.
+    /// Read on every request, so it must be cheap. A source that wraps another forwards it. Default: 0.
     fn generation(&self) -> u64 {
         0
     }
+
+    /// Returns a digest of everything that tells its tokens from those of other sources, without the secret.
+    ///
+    /// For caches that several sources share. A source that wraps another forwards it. Default: `None`.
+    fn identity(&self) -> Option<[u8; 32]> {
+        None
+    }
 }
 
-/// Why a token is wanted.
+impl<T: TokenSource + ?Sized> TokenSource for Arc<T> {
+    fn fetch(&self, request: FetchRequest) -> Fetching<'_> {
+        (**self).fetch(request)
+    }
+
+    fn generation(&self) -> u64 {
+        (**self).generation()
+    }
+
+    fn identity(&self) -> Option<[u8; 32]> {
+        (**self).identity()
+    }
+}
+
+impl<T: TokenSource + ?Sized> TokenSource for Box<T> {
+    fn fetch(&self, request: FetchRequest) -> Fetching<'_> {
+        (**self).fetch(request)
+    }
+
+    fn generation(&self) -> u64 {
+        (**self).generation()
+    }
+
+    fn identity(&self) -> Option<[u8; 32]> {
+        (**self).identity()
+    }
+}
+
+/// Creates a [`TokenSource`] from a closure.
+///
+/// # Example
+///
+/// What the closure holds is cloned for each fetch, as its future may not borrow from it:
+///
+/// ```
+/// use std::{sync::Arc, time::Duration};
+/// use tower_outbound_auth::{
+///     AuthError, AuthLayer,
+///     token::{AccessToken, source_fn},
+/// };
+///
+/// let path = Arc::<str>::from("/var/run/token");
+/// let source = source_fn(move |_request| {
+///     let path = Arc::clone(&path);
+///     async move { AccessToken::new(read(&path).await, Some(Duration::from_secs(300))) }
+/// });
+/// let layer = AuthLayer::builder(source).origin("https://api.example.com").build()?;
+/// # let _ = layer;
+/// # async fn read(_path: &str) -> String { "made-by-hand".to_owned() }
+/// # Ok::<(), AuthError>(())
+/// ```
+pub fn source_fn<F, Fut>(f: F) -> SourceFn<F>
+where
+    F: Fn(FetchRequest) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<AccessToken, AuthError>> + Send + 'static,
+{
+    SourceFn { f }
+}
+
+/// [`TokenSource`] made from a closure by [`source_fn`].
+#[derive(Clone, Copy)]
+pub struct SourceFn<F> {
+    f: F,
+}
+
+impl<F, Fut> TokenSource for SourceFn<F>
+where
+    F: Fn(FetchRequest) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<AccessToken, AuthError>> + Send + 'static,
+{
+    fn fetch(&self, request: FetchRequest) -> Fetching<'_> {
+        Box::pin((self.f)(request))
+    }
+}
+
+impl<F> fmt::Debug for SourceFn<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SourceFn").finish_non_exhaustive()
+    }
+}
+
+/// What a layer tells a [`TokenSource`] about the token that it wants.
 #[non_exhaustive]
-#[derive(Clone, Copy, Debug)]
-pub struct FetchRequest<'a> {
-    rejected: Option<&'a AccessToken>,
+#[derive(Clone, Debug)]
+pub struct FetchRequest {
+    rejected: Option<AccessToken>,
+    now: SystemTime,
 }
 
-impl<'a> FetchRequest<'a> {
-    /// A request as a layer makes it when it has no token, or an old one.
-    #[expect(clippy::new_without_default, reason = "a default request for a token means nothing to a reader")]
+impl FetchRequest {
+    /// Creates the request of a layer that has no token, or an old one.
+    #[expect(clippy::new_without_default, reason = "a default request for a token would mean nothing to a reader")]
     pub fn new() -> Self {
-        Self { rejected: None }
+        Self::at(Moment::now().wall, None)
     }
 
-    /// Says which token the API refused.
-    pub fn with_rejected(self, token: &'a AccessToken) -> Self {
-        Self { rejected: Some(token) }
+    /// Adds the token that must not be returned again.
+    pub fn with_rejected(self, token: AccessToken) -> Self {
+        Self { rejected: Some(token), ..self }
     }
 
-    /// The token that the API refused, if that is why a new one is wanted: a cache must not give it out again.
-    pub fn rejected(&self) -> Option<&'a AccessToken> {
-        self.rejected
+    pub(crate) fn at(now: SystemTime, rejected: Option<AccessToken>) -> Self {
+        Self { rejected, now }
+    }
+
+    /// Returns the token that must not be returned again: the API rejected it, or
+    /// [`refresh`](crate::token::TokenHandle::refresh) was called. A cache must forget it.
+    pub fn rejected(&self) -> Option<&AccessToken> {
+        self.rejected.as_ref()
+    }
+
+    /// Returns the time by the authorization server's clock, as far as it is known, for what is signed with a time.
+    pub fn now(&self) -> SystemTime {
+        self.now
     }
 }

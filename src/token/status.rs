@@ -1,26 +1,26 @@
 //! What is known about the token of a layer, for health checks and people.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use crate::{
-    clock::Moment,
     error::AuthError,
-    token::{gate::Record, store::Store},
+    time::Moment,
+    token::cache::{Record, TokenCache},
 };
 
-/// What is known about the token of a layer.
+/// What is known about the token of a layer; returned by [`TokenHandle::status`](crate::token::TokenHandle::status).
 #[non_exhaustive]
 #[derive(Clone, Debug)]
 pub struct TokenStatus {
-    /// Whether there is one, and how old it is.
+    /// Whether there is a token, and how old it is.
     pub state: TokenState,
-    /// How long it still lives; `None` if there is none, or if its server set no lifetime.
+    /// The rest of its lifetime; `None` if there is no token, or if its server stated no lifetime.
     pub expires_in: Option<Duration>,
     /// Tokens obtained so far.
     pub issued: u64,
-    /// Flights failed so far; each may have made several tries.
+    /// Token fetches that failed so far; each may have made several attempts.
     pub failures: u64,
-    /// Why the last flight failed; `None` if it brought a token.
+    /// Why the last fetch failed; `None` if it brought a token.
     pub last_error: Option<AuthError>,
 }
 
@@ -28,24 +28,35 @@ pub struct TokenStatus {
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenState {
-    /// There is none: never was, or the API rejected it.
+    /// There is none: none was fetched yet, or it was rejected or invalidated.
     Missing,
-    /// It is young.
+    /// It is valid, and not due for a refresh.
     Fresh,
-    /// The next request refreshes it, and need not wait.
-    Aging,
-    /// It is of no use any more: the next request fetches another, and waits.
+    /// It is past its refresh point and still valid: the next request starts a refresh and goes on with it.
+    Stale,
+    /// It is no longer used: the next request fetches another, and waits.
     Expired,
 }
 
+impl fmt::Display for TokenState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Missing => "missing",
+            Self::Fresh => "fresh",
+            Self::Stale => "stale",
+            Self::Expired => "expired",
+        })
+    }
+}
+
 impl TokenStatus {
-    pub(super) fn read(store: &Store, now: Moment) -> Self {
-        let Record { issued, failures, last_error } = store.record();
-        let current = store.current();
+    pub(super) fn read(cache: &TokenCache, now: Moment) -> Self {
+        let Record { issued, failures, last_error } = cache.record();
+        let current = cache.current();
         let state = match current.as_deref() {
             None => TokenState::Missing,
             Some(token) if !token.is_usable(now) => TokenState::Expired,
-            Some(token) if token.is_aging(now) => TokenState::Aging,
+            Some(token) if token.is_stale(now) => TokenState::Stale,
             Some(_) => TokenState::Fresh,
         };
         let expires_in = current.as_deref().and_then(|token| token.token.expires_in());

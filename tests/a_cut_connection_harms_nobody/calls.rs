@@ -3,7 +3,7 @@
 use std::{thread, time::Duration};
 
 use tokio::runtime::{Builder, Runtime};
-use tower_outbound_auth::{BoxError, TokenState, oauth::Transport};
+use tower_outbound_auth::{BoxError, TokenState, client::HttpsClient};
 
 use crate::{
     TestResult, check, each,
@@ -15,7 +15,7 @@ use crate::{
 #[tokio::test]
 async fn a_call_that_is_cut_off_at_any_byte_fails_with_the_transports_error_and_is_sent_once() -> TestResult {
     let server = server::listen().await?;
-    let transport = Transport::builder().idle_timeout(A_MINUTE).build()?;
+    let transport = HttpsClient::builder().idle_timeout(A_MINUTE).build()?;
     let first = first_exchange(&transport, "/one").await?;
     each(every_cut(first), |fault| {
         let transport = transport.clone();
@@ -42,7 +42,7 @@ async fn a_call_that_is_cut_off_at_any_byte_fails_with_the_transports_error_and_
 #[test]
 fn a_call_on_a_connection_that_was_closed_unnoticed_is_sent_once() -> TestResult {
     let (servers, client) = (Runtime::new()?, Builder::new_current_thread().enable_all().build()?);
-    let transport = Transport::builder().idle_timeout(A_MINUTE).build()?;
+    let transport = HttpsClient::builder().idle_timeout(A_MINUTE).build()?;
     let mut failed = 0;
     for _ in 0..20 {
         let proxy = servers.block_on(async { Proxy::before(server::listen().await?, &[]).await })?;
@@ -78,7 +78,7 @@ fn every_cut(first: [usize; 2]) -> impl Iterator<Item = Fault> {
 }
 
 /// How many bytes of a request and of an answer a first call takes.
-pub(crate) async fn first_exchange(transport: &Transport, path: &str) -> Result<[usize; 2], BoxError> {
+pub(crate) async fn first_exchange(transport: &HttpsClient, path: &str) -> Result<[usize; 2], BoxError> {
     let proxy = Proxy::before(server::listen().await?, &[]).await?;
     User::new(&proxy, transport)?.call(path).await?;
     Ok([proxy.bytes(Side::Request), proxy.bytes(Side::Answer)])

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use tower_outbound_auth::{AuthLayer, BoxError, NotReplayed, RefreshPolicy, oauth::Transport};
+use tower_outbound_auth::{AuthLayer, BoxError, NotReplayed, RefreshPolicy, client::HttpsClient};
 
 use crate::{
     TestResult,
@@ -18,7 +18,7 @@ use crate::{
 #[tokio::test]
 async fn r4_a_second_sending_that_is_cut_off_at_any_byte_is_the_last() -> TestResult {
     let server = server::listen().await?;
-    let transport = Transport::builder().idle_timeout(A_MINUTE).build()?;
+    let transport = HttpsClient::builder().idle_timeout(A_MINUTE).build()?;
     // The 401 is as long as the answer that a call gets without a token to refuse.
     let [request, answer] = refused_exchange(&transport).await?;
     let of =
@@ -40,7 +40,7 @@ async fn r4_a_second_sending_that_is_cut_off_at_any_byte_is_the_last() -> TestRe
 #[tokio::test]
 async fn r9_a_401_that_is_cut_off_in_its_head_is_none_and_in_its_body_is_healed_all_the_same() -> TestResult {
     let server = server::listen().await?;
-    let transport = Transport::builder().idle_timeout(A_MINUTE).build()?;
+    let transport = HttpsClient::builder().idle_timeout(A_MINUTE).build()?;
     let [_, answer] = refused_exchange(&transport).await?;
     let head = answer - server::SIZE;
     let faults =
@@ -67,7 +67,7 @@ async fn r9_a_401_that_is_cut_off_in_its_head_is_none_and_in_its_body_is_healed_
 #[tokio::test]
 async fn r6_a_401_whose_token_exchange_is_cut_off_at_any_byte_is_the_callers() -> TestResult {
     let server = server::listen().await?;
-    let api = Transport::builder().build()?;
+    let api = HttpsClient::builder().build()?;
     let of = |side| (0..2_048).step_by(13 * step()).flat_map(move |at| KINDS.map(|kind| Fault { side, at, kind }));
     each(of(Side::Request).chain(of(Side::Answer)), |fault| {
         let api = api.clone();
@@ -87,7 +87,7 @@ async fn r6_a_401_whose_token_exchange_is_cut_off_at_any_byte_is_the_callers() -
 }
 
 /// How many bytes of the request and of the answer the first half of a healed call takes.
-async fn refused_exchange(transport: &Transport) -> Result<[usize; 2], BoxError> {
+async fn refused_exchange(transport: &HttpsClient) -> Result<[usize; 2], BoxError> {
     let [request, answer] = first_exchange(transport, REVOKED).await?;
     // Both tokens are of one length, and the answer to the second is a 200, with another reason.
     let longer = "401 Unauthorized".len() - "200 OK".len();

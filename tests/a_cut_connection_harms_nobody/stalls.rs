@@ -5,8 +5,8 @@ use std::{net::SocketAddr, time::Duration};
 use http::StatusCode;
 use tokio::{net::TcpListener, time::timeout};
 use tower_outbound_auth::{
-    AuthError, AuthLayer, AuthLayerBuilder, ClientCredentials, Credentials, ErrorKind, FetchRequest, NotReplayed,
-    RefreshPolicy, TokenSource, oauth::Transport,
+    AuthError, AuthLayer, AuthLayerBuilder, Credentials, ErrorKind, FetchRequest, NotReplayed, RefreshPolicy,
+    TokenSource, client::HttpsClient, oauth::ClientCredentialsGrant,
 };
 #[cfg(target_os = "linux")]
 use {
@@ -63,7 +63,7 @@ async fn a_pause_within_the_timeout_costs_nothing_but_time() -> TestResult {
         source(&proxy, Framing::Length).build()?.fetch(FetchRequest::new()).await?;
         check(proxy.connections() == 1 && proxy.count("POST ") == 1, proxy.connections())?;
         let proxy = Proxy::before(server, &[Some(fault)]).await?;
-        let user = User::new(&proxy, &Transport::builder().build()?)?;
+        let user = User::new(&proxy, &HttpsClient::builder().build()?)?;
         check(user.call("/one").await? == OK && proxy.count("Bearer ") == 1, "the call")
     })
     .await
@@ -72,7 +72,7 @@ async fn a_pause_within_the_timeout_costs_nothing_but_time() -> TestResult {
 #[tokio::test]
 async fn a_call_that_is_held_up_anywhere_ends_with_the_timeout_around_it_and_is_sent_once() -> TestResult {
     let server = server::listen().await?;
-    let transport = Transport::builder().idle_timeout(Duration::from_secs(60)).build()?;
+    let transport = HttpsClient::builder().idle_timeout(Duration::from_secs(60)).build()?;
     each(faults(), |fault| {
         let transport = transport.clone();
         async move {
@@ -95,7 +95,7 @@ async fn r9_a_401_whose_body_is_held_up_is_healed_all_the_same() -> TestResult {
     let server = server::listen().await?;
     each(faults().filter(|fault| fault.side == Side::Answer && fault.at >= 500), |fault| async move {
         let proxy = Proxy::before(server, &[Some(fault)]).await?;
-        let user = User::new(&proxy, &Transport::builder().idle_timeout(Duration::from_secs(60)).build()?)?;
+        let user = User::new(&proxy, &HttpsClient::builder().idle_timeout(Duration::from_secs(60)).build()?)?;
         check(user.call(REVOKED).await? == OK, "the call")?;
         check(proxy.connections() == 2 && user.issuer.requests() == 2, proxy.connections())
     })
@@ -106,7 +106,7 @@ async fn r9_a_401_whose_body_is_held_up_is_healed_all_the_same() -> TestResult {
 async fn s7_a_call_waits_for_a_held_up_token_no_longer_than_it_may() -> TestResult {
     let server = server::listen().await?;
     each(faults(), |fault| async move {
-        let (api, transport) = (Proxy::before(server, &[]).await?, Transport::builder().build()?);
+        let (api, transport) = (Proxy::before(server, &[]).await?, HttpsClient::builder().build()?);
         let tokens = Proxy::before(server, &[Some(fault); 9]).await?;
         let layer =
             patient(source(&tokens, Framing::Length).build()?).origin(&api.origin()).max_wait(A_WHILE).build()?;
@@ -144,21 +144,22 @@ async fn a_server_that_no_connection_comes_about_to_costs_an_exchange_its_timeou
     check_bound(address).await?;
     // The transport's own bound for a connection, of 5 s.
     let request = Request::get(format!("http://{address}/")).body(Empty::new())?;
-    let connecting = Transport::builder().build()?.call(request);
+    let connecting = HttpsClient::builder().build()?.call(request);
     let error = timeout(Duration::from_secs(15), connecting).await?.err().ok_or("an answer all the same")?;
     check(is_of_transport(&error), &error)
 }
 
 async fn check_bound(address: SocketAddr) -> TestResult {
     let url = format!("http://{address}/token");
-    let source = ClientCredentials::builder(&url, Credentials::new("client", "secret")).timeout(A_WHILE).build()?;
+    let source =
+        ClientCredentialsGrant::builder(&url, Credentials::new("client", "secret")).timeout(A_WHILE).build()?;
     let failed = timeout(Duration::from_secs(15), patient(source).build()?.handle().token()).await?;
     let error = failed.err().ok_or("a token all the same")?;
     check(error.kind() == ErrorKind::Timeout && error.is_transient(), &error)
 }
 
 /// A flight of this layer may take as long as it likes.
-fn patient(source: ClientCredentials) -> AuthLayerBuilder {
+fn patient(source: ClientCredentialsGrant) -> AuthLayerBuilder {
     let rest = Duration::from_secs(600);
     AuthLayer::builder(source).any_origin().refresh(RefreshPolicy::default().cool_down(rest, rest))
 }

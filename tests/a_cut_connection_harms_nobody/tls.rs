@@ -18,7 +18,8 @@ use http::Request;
 use http_body_util::{BodyExt, Full};
 use tower::{Layer, ServiceExt};
 use tower_outbound_auth::{
-    Auth, AuthError, BoxError, ClientCredentials, Credentials, ErrorKind, FetchRequest, TokenSource, oauth::Transport,
+    Auth, AuthError, BoxError, Credentials, ErrorKind, FetchRequest, TokenSource, client::HttpsClient,
+    oauth::ClientCredentialsGrant,
 };
 
 use self::{
@@ -37,30 +38,30 @@ struct World {
     server: Server,
     proxy: Proxy,
     origin: String,
-    transport: Transport,
+    transport: HttpsClient,
 }
 
 impl World {
     /// An authority for each, since a session that is resumed takes fewer bytes.
     async fn new(protocols: &[&[u8]], idle_timeout: Duration, fault: Option<Fault>) -> Result<Self, BoxError> {
         let (authority, server) = (Authority::new()?, Server::new());
-        let transport = Transport::builder().root_certificates(authority.pem()).idle_timeout(idle_timeout).build()?;
+        let transport = HttpsClient::builder().root_certificates(authority.pem()).idle_timeout(idle_timeout).build()?;
         let tls = authority.acceptor(protocols, Authority::nobody())?;
         let proxy = Proxy::before(tls.serve(server.clone(), None).await?, &[fault]).await?;
         let origin = proxy.origin().replace("http://127.0.0.1", &format!("https://{NAME}"));
         Ok(Self { server, proxy, origin, transport })
     }
 
-    fn source(&self) -> Result<ClientCredentials, AuthError> {
+    fn source(&self) -> Result<ClientCredentialsGrant, AuthError> {
         let (url, credentials) = (format!("{}/token", self.origin), Credentials::new("client", "secret"));
-        ClientCredentials::builder(&url, credentials).transport(self.transport.clone()).build()
+        ClientCredentialsGrant::builder(&url, credentials).transport(self.transport.clone()).build()
     }
 
-    fn client(&self) -> Result<Auth<Transport>, AuthError> {
+    fn client(&self) -> Result<Auth<HttpsClient>, AuthError> {
         Ok(self.server.layer(&self.origin)?.layer(self.transport.clone()))
     }
 
-    async fn call(&self, client: &Auth<Transport>) -> TestResult {
+    async fn call(&self, client: &Auth<HttpsClient>) -> TestResult {
         let request = Request::post(&self.origin).body(Full::new(Bytes::from_static(&[b'b'; 500])))?;
         let answer = client.clone().oneshot(request).await?;
         check(answer.status() == 200 && answer.into_body().collect().await?.to_bytes().len() == 500, "the answer")

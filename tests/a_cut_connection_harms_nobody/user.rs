@@ -8,8 +8,9 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy;
 use tower::{Layer, ServiceExt};
 use tower_outbound_auth::{
-    Auth, AuthError, AuthLayer, BoxError, ClientCredentials, ClientCredentialsBuilder, Credentials, NotReplayed,
-    TokenHandle, TokenState, oauth::Transport,
+    Auth, AuthError, AuthLayer, BoxError, Credentials, NotReplayed, TokenHandle, TokenState,
+    client::HttpsClient,
+    oauth::{ClientCredentialsGrant, ClientCredentialsGrantBuilder},
 };
 
 use crate::{
@@ -19,18 +20,18 @@ use crate::{
 };
 
 /// A source whose secret makes its requests as long as they have to be.
-pub(crate) fn source(proxy: &Proxy, framing: Framing) -> ClientCredentialsBuilder {
+pub(crate) fn source(proxy: &Proxy, framing: Framing) -> ClientCredentialsGrantBuilder {
     // Making it anew would be most of a case.
-    static TRANSPORT: LazyLock<Transport> = LazyLock::new(|| Transport::builder().build().unwrap());
+    static TRANSPORT: LazyLock<HttpsClient> = LazyLock::new(|| HttpsClient::builder().build().unwrap());
     let url = format!("{}{}", proxy.origin(), framing.path());
     let credentials = Credentials::new("client", "s".repeat(SIZE));
-    ClientCredentials::builder(&url, credentials).transport(TRANSPORT.clone())
+    ClientCredentialsGrant::builder(&url, credentials).transport(TRANSPORT.clone())
 }
 
 pub(crate) struct User {
     pub(crate) issuer: Issuer,
     origin: String,
-    client: Auth<Transport>,
+    client: Auth<HttpsClient>,
     handle: TokenHandle,
 }
 
@@ -43,14 +44,14 @@ pub(crate) struct Answer {
 
 impl User {
     /// One whose tokens come from elsewhere.
-    pub(crate) fn new(proxy: &Proxy, transport: &Transport) -> Result<Self, AuthError> {
+    pub(crate) fn new(proxy: &Proxy, transport: &HttpsClient) -> Result<Self, AuthError> {
         let issuer = Issuer::new();
         issuer.set(|settings| settings.latency = Duration::ZERO);
         let layer = AuthLayer::builder(issuer.clone()).origin(&proxy.origin()).build()?;
         Ok(Self { issuer, ..Self::of(proxy, transport, &layer) })
     }
 
-    pub(crate) fn of(proxy: &Proxy, transport: &Transport, layer: &AuthLayer) -> Self {
+    pub(crate) fn of(proxy: &Proxy, transport: &HttpsClient, layer: &AuthLayer) -> Self {
         let (client, handle) = (layer.layer(transport.clone()), layer.handle());
         Self { issuer: Issuer::new(), origin: proxy.origin(), client, handle }
     }

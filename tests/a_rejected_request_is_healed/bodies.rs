@@ -251,11 +251,11 @@ async fn rejecting_issuer() -> (Issuer, AuthLayer) {
 struct UntilRead(Arc<AtomicBool>);
 
 impl Replay<Body> for UntilRead {
-    fn replay(&self, body: &Body) -> Option<Body> {
+    fn clone_body(&self, body: &Body) -> Option<Body> {
         Some(body.clone())
     }
 
-    fn is_whole(&self, _kept: &Body) -> bool {
+    fn is_complete(&self, _kept: &Body) -> bool {
         self.0.load(SeqCst)
     }
 }

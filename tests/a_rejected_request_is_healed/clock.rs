@@ -15,8 +15,8 @@ use http_body_util::Full;
 use tokio::time::{Instant, sleep};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_outbound_auth::{
-    AuthError, AuthLayer, BoxError, ClientCredentials, Clock, Credentials, NoReplay, NotReplayed, Rejection, SignRules,
-    SignatureHeaders, Signer, SigningContext, TokenState,
+    AuthError, AuthLayer, BoxError, Clock, Credentials, NoReplay, NotReplayed, Rejection, SignRules, SignatureHeaders,
+    Signer, SigningContext, TokenState, oauth::ClientCredentialsGrant,
 };
 
 use super::answering;
@@ -211,7 +211,7 @@ fn with_endpoint(url: &str) -> (AuthLayer, Arc<Mutex<HeaderMap>>) {
             Ok::<_, BoxError>(response)
         }
     });
-    let source = ClientCredentials::builder(url, Credentials::new("id", "secret"));
+    let source = ClientCredentialsGrant::builder(url, Credentials::new("id", "secret"));
     let source = source.transport(transport).allow_insecure_http().build().unwrap();
     let builder = AuthLayer::builder(source).origin(ORIGIN).clock(Clock::Tokio);
     (builder.sign(SignRules::all(), Millis).build().unwrap(), headers)

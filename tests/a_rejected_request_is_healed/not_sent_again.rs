@@ -177,11 +177,11 @@ async fn r7_with_empty_body_a_get_is_healed_and_a_post_renews_the_token() {
 struct Recording(Arc<AtomicBool>);
 
 impl Replay<Body> for Recording {
-    fn replay(&self, body: &Body) -> Option<Body> {
+    fn clone_body(&self, body: &Body) -> Option<Body> {
         Some(body.clone())
     }
 
-    fn is_whole(&self, _kept: &Body) -> bool {
+    fn is_complete(&self, _kept: &Body) -> bool {
         self.0.load(SeqCst)
     }
 }

@@ -207,7 +207,7 @@ impl Pair {
     fn hold(&mut self, copy: usize) {
         if let Some(real) = &self.reals[copy] {
             let whole = self.model.is_whole(copy);
-            assert_eq!(CloneBody.hold(&real.body), whole, "copy {copy}");
+            assert_eq!(CloneBody.reserve(&real.body), whole, "copy {copy}");
             self.model.heir = if whole { Some(copy) } else { self.model.heir };
         }
     }
@@ -228,7 +228,7 @@ impl Pair {
             let hint = real.body.size_hint();
             let said = (hint.lower(), hint.upper(), real.body.is_end_stream());
             assert_eq!(said, self.model.hint(copy), "copy {copy} of itself");
-            assert_eq!(real.body.is_whole(), self.model.is_whole(copy), "copy {copy}");
+            assert_eq!(real.body.is_complete(), self.model.is_whole(copy), "copy {copy}");
             if real.waits && self.model.clone().poll(copy) != Got::Pending {
                 assert!(real.woken.is_woken(), "copy {copy} was not woken");
             }

@@ -330,7 +330,7 @@ impl<E> retry::Policy<Request<Streamed>, Response<Full<Bytes>>, E> for Again {
         result: &mut Result<Response<Full<Bytes>>, E>,
     ) -> Option<Ready<()>> {
         let again = result.as_ref().is_ok_and(|response| response.status() == self.0);
-        (again && request.body().is_whole()).then(|| ready(()))
+        (again && request.body().is_complete()).then(|| ready(()))
     }
 
     fn clone_request(&mut self, request: &Request<Streamed>) -> Option<Request<Streamed>> {

@@ -108,7 +108,7 @@ fn a_frame_beyond_the_limit_that_comes_while_a_copy_takes_over_is_not_lost_to_it
     assert_eq!(next(&mut case.first), "two");
     assert!(case.second_is_woken.is_woken());
     assert!(case.first.try_clone().is_none(), "the limit is passed");
-    assert!(case.second.borrow().is_whole(), "all of it is there for the one that took over");
+    assert!(case.second.borrow().is_complete(), "all of it is there for the one that took over");
     assert_eq!(next(&mut case.first), "error: the request is sent again, and the rest of its body goes there");
     assert_eq!(next(&mut case.first), "end", "an error is the last word");
     assert_eq!([case.second(), case.second(), case.second()], ["two", "three", "end"]);
@@ -124,7 +124,7 @@ fn a_stream_that_panics_has_failed_for_all_copies() {
     }));
     catch_unwind(AssertUnwindSafe(|| next(&mut case.first))).unwrap_err();
     assert!(case.second_is_woken.is_woken());
-    assert!(!case.second.borrow().is_whole());
+    assert!(!case.second.borrow().is_complete());
     assert_eq!(case.second(), "error: the body failed while another copy of it was read");
     assert!(case.first.try_clone().is_none());
 }
@@ -137,7 +137,7 @@ fn the_error_of_a_stream_comes_out_as_it_is_and_no_copy_hides_it() {
     let mut copy = first.try_clone().unwrap();
     assert_eq!([next(&mut first), next(&mut first)], ["one", "error: the disk is gone"]);
     assert_eq!(next(&mut first), "end", "an error is the last word");
-    assert!(!copy.is_whole());
+    assert!(!copy.is_complete());
     assert!(next(&mut copy).starts_with("error: "));
 }
 
@@ -173,7 +173,7 @@ fn frames_beyond_the_first_thousand_count_although_they_are_empty() {
         let mut first = ReplayBody::new(Hooked { polls, hook: Hook::default() }, 64);
         let copy = first.try_clone().unwrap();
         while next(&mut first) != "end" {}
-        assert_eq!(copy.is_whole(), whole, "{frames}");
+        assert_eq!(copy.is_complete(), whole, "{frames}");
     }
 }
 
@@ -186,7 +186,7 @@ fn trailers_count() {
         let copy = first.try_clone().unwrap();
         let frame = Pin::new(&mut first).poll_frame(&mut Context::from_waker(Waker::noop()));
         assert!(matches!(frame, Poll::Ready(Some(Ok(frame))) if frame.is_trailers()));
-        assert_eq!(copy.is_whole(), whole, "{limit}");
+        assert_eq!(copy.is_complete(), whole, "{limit}");
     }
 }
 

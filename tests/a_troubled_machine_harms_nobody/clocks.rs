@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tower_outbound_auth::sandbox::{Fault, Sandbox, Trouble};
+use tower_outbound_auth::sandbox::{Fault, FaultKind, Sandbox};
 
 use crate::user::{Protocol, TestResult, User};
 
@@ -27,6 +27,6 @@ async fn r8_two_servers_whose_clocks_differ_cost_one_more_request_once() -> Test
 async fn user(direction: i64) -> Result<User, tower_outbound_auth::BoxError> {
     let sandbox = Sandbox::builder().timestamp_window(Duration::from_secs(60)).start().await?;
     sandbox.set_clock_offset(direction * 300);
-    sandbox.inject(Fault::token(Trouble::WrongClock(direction * -900)).times(1_000));
+    sandbox.inject(Fault::token(FaultKind::WrongClock(direction * -900)).times(1_000));
     Ok(User::over(Protocol::Http1, sandbox)?)
 }

@@ -17,7 +17,7 @@ use tokio::{
 };
 use tower::{Layer, ServiceExt};
 use tower_outbound_auth::{
-    AuthError, AuthLayer, ClientCredentials, Credentials, ErrorKind, RefreshPolicy, oauth::Transport,
+    AuthError, AuthLayer, Credentials, ErrorKind, RefreshPolicy, client::HttpsClient, oauth::ClientCredentialsGrant,
 };
 
 use crate::{A_HANG, TestResult, process::Process, server::Server};
@@ -37,11 +37,11 @@ async fn t9_a_process_without_a_file_descriptor_fails_in_time_and_recovers() -> 
 pub(crate) fn run_out_of_files() -> TestResult {
     let origin = env::var("ORIGIN")?;
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let source = ClientCredentials::builder(&format!("{origin}/token"), Credentials::new("client", "secret"));
+    let source = ClientCredentialsGrant::builder(&format!("{origin}/token"), Credentials::new("client", "secret"));
     let rest = Duration::from_secs(600);
     let policy = RefreshPolicy::default().cool_down(rest, rest);
     let layer = AuthLayer::builder(source.build()?).origin(&origin).refresh(policy).build()?;
-    let client = layer.layer(Transport::builder().build()?);
+    let client = layer.layer(HttpsClient::builder().build()?);
     let call = || {
         let request = Request::get(format!("{origin}/api")).body(Full::<Bytes>::default());
         let client = client.clone();

@@ -15,8 +15,8 @@ use hyper_util::{
 use tokio::{net::TcpSocket, time::timeout};
 use tower::{Layer, ServiceExt};
 use tower_outbound_auth::{
-    Auth, AuthError, AuthLayer, BoxError, ClientCredentials, Credentials, ErrorKind, FetchRequest, RefreshPolicy,
-    TokenHandle, TokenSource, oauth::Transport,
+    Auth, AuthError, AuthLayer, BoxError, Credentials, ErrorKind, FetchRequest, RefreshPolicy, TokenHandle,
+    TokenSource, client::HttpsClient, oauth::ClientCredentialsGrant,
 };
 
 use crate::{
@@ -124,8 +124,8 @@ async fn a_token_server_on_ipv6_alone_is_reached() -> TestResult {
     };
     // By its address, over the ready-made transport.
     let (origin, credentials) = (format!("http://{address}"), Credentials::new("client", "secret"));
-    let by_address = ClientCredentials::builder(&format!("{origin}/token"), credentials).build()?;
-    let client = AuthLayer::builder(by_address).origin(&origin).build()?.layer(Transport::builder().build()?);
+    let by_address = ClientCredentialsGrant::builder(&format!("{origin}/token"), credentials).build()?;
+    let client = AuthLayer::builder(by_address).origin(&origin).build()?.layer(HttpsClient::builder().build()?);
     let request = Request::get(format!("{origin}/api")).body(Full::<Bytes>::default())?;
     assert_eq!(client.oneshot(request).await?.status(), StatusCode::OK);
     // By a name, whose other address refuses connections, or lets none come about.
@@ -150,9 +150,9 @@ async fn a_token_server_on_ipv6_alone_is_reached() -> TestResult {
     Ok(())
 }
 
-fn source(host: &str, port: u16, resolver: &Resolver) -> Result<ClientCredentials, AuthError> {
+fn source(host: &str, port: u16, resolver: &Resolver) -> Result<ClientCredentialsGrant, AuthError> {
     let url = format!("http://{host}:{port}/token");
-    let source = ClientCredentials::builder(&url, Credentials::new("client", "secret")).allow_insecure_http();
+    let source = ClientCredentialsGrant::builder(&url, Credentials::new("client", "secret")).allow_insecure_http();
     source.timeout(Duration::from_millis(1_500)).transport(http(resolver)).build()
 }
 

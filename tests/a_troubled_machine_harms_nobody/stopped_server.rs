@@ -12,8 +12,9 @@ use tokio::{
 };
 use tower::{Layer, ServiceExt};
 use tower_outbound_auth::{
-    Auth, AuthError, AuthLayer, BoxError, ClientCredentials, ClientCredentialsBuilder, Credentials, ErrorKind,
-    RefreshPolicy, TokenHandle, oauth::Transport,
+    Auth, AuthError, AuthLayer, BoxError, Credentials, ErrorKind, RefreshPolicy, TokenHandle,
+    client::HttpsClient,
+    oauth::{ClientCredentialsGrant, ClientCredentialsGrantBuilder},
 };
 
 use crate::{
@@ -27,25 +28,26 @@ struct World {
     token_url: String,
     /// Where any token is taken: the tokens are of another process.
     api: String,
-    client: Auth<Transport>,
+    client: Auth<HttpsClient>,
     handle: TokenHandle,
 }
 
 impl World {
     async fn new(
-        set: impl Fn(ClientCredentialsBuilder) -> ClientCredentialsBuilder,
+        set: impl Fn(ClientCredentialsGrantBuilder) -> ClientCredentialsGrantBuilder,
         policy: RefreshPolicy,
     ) -> Result<Self, BoxError> {
         let mut tokens = Process::start("token server", &[], MANY_FILES)?;
         let token_url = tokens.hear()?;
         let api = format!("http://{}/count", Server::new(A_HANG, Duration::ZERO).listen("127.0.0.1:0").await?);
-        let source = ClientCredentials::builder(&format!("{token_url}/token"), Credentials::new("client", "secret"));
+        let source =
+            ClientCredentialsGrant::builder(&format!("{token_url}/token"), Credentials::new("client", "secret"));
         let layer = AuthLayer::builder(set(source).build()?).any_origin().refresh(policy).build()?;
-        let client = layer.layer(Transport::builder().build()?);
+        let client = layer.layer(HttpsClient::builder().build()?);
         Ok(Self { tokens, token_url, api, client, handle: layer.handle() })
     }
 
-    async fn call(client: Auth<Transport>, api: String) -> TestResult {
+    async fn call(client: Auth<HttpsClient>, api: String) -> TestResult {
         let request = Request::get(api).body(Full::<Bytes>::default())?;
         let answer = timeout(A_HANG, client.oneshot(request)).await??;
         if answer.status() == 200 { Ok(()) } else { Err(answer.status().as_str().into()) }
@@ -65,7 +67,7 @@ impl World {
     /// Token requests that the server got to read.
     async fn token_requests(&self) -> Result<usize, BoxError> {
         let request = Request::get(format!("{}/count", self.token_url)).body(Full::<Bytes>::default())?;
-        let answer = Transport::builder().build()?.oneshot(request).await?.into_body().collect().await?.to_bytes();
+        let answer = HttpsClient::builder().build()?.oneshot(request).await?.into_body().collect().await?.to_bytes();
         Ok(String::from_utf8_lossy(&answer).parse()?)
     }
 }

@@ -11,7 +11,7 @@ use http::Request;
 use http_body_util::Full;
 use tokio::{runtime::Runtime, time::sleep};
 use tower::{Layer, ServiceExt};
-use tower_outbound_auth::{AuthLayer, ClientCredentials, Credentials, oauth::Transport};
+use tower_outbound_auth::{AuthLayer, Credentials, client::HttpsClient, oauth::ClientCredentialsGrant};
 
 use crate::{
     TestResult,
@@ -65,9 +65,9 @@ pub(crate) fn call_when_told() -> TestResult {
     let origin = env::var("ORIGIN")?;
     let runtime = Runtime::new()?;
     let _context = runtime.enter();
-    let source = ClientCredentials::builder(&format!("{origin}/token"), Credentials::new("client", "secret"));
+    let source = ClientCredentialsGrant::builder(&format!("{origin}/token"), Credentials::new("client", "secret"));
     let layer = AuthLayer::builder(source.build()?).origin(&origin).build()?;
-    let client = layer.layer(Transport::builder().build()?);
+    let client = layer.layer(HttpsClient::builder().build()?);
     let _warm = env::var("WARM").is_ok_and(|warm| !warm.is_empty()).then(|| layer.handle().keep_warm());
     for _line in io::stdin().lock().lines() {
         let request = Request::get(format!("{origin}/api")).body(Full::<Bytes>::default())?;

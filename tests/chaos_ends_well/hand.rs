@@ -8,7 +8,7 @@ use std::{
 use fastrand::Rng;
 use http::StatusCode;
 use tokio::{task::JoinSet, time::sleep};
-use tower_outbound_auth::sandbox::{Fault, Trouble};
+use tower_outbound_auth::sandbox::{Fault, FaultKind};
 
 use crate::{
     MORTALS,
@@ -62,7 +62,7 @@ impl Hand {
             }
         }
         for world in &self.worlds {
-            world.sandbox.inject(Fault::token(Trouble::Status(StatusCode::SERVICE_UNAVAILABLE)).times(u32::MAX));
+            world.sandbox.inject(Fault::token(FaultKind::Status(StatusCode::SERVICE_UNAVAILABLE)).times(u32::MAX));
             world.sandbox.revoke_tokens();
             world.sandbox.set_clock_offset(self.random.i64(1_000..7_200));
             self.tally.count(Row::Hand, "revocations");
@@ -111,15 +111,15 @@ impl Hand {
     fn api_fault(&mut self, world: &World) {
         let latency = API_LATENCY.mul_f64(self.random.f64());
         let (name, trouble) = match self.random.u8(..9) {
-            0 => ("401", Trouble::Status(StatusCode::UNAUTHORIZED)),
-            1 => ("500", Trouble::Status(StatusCode::INTERNAL_SERVER_ERROR)),
-            2 => ("503", Trouble::Status(StatusCode::SERVICE_UNAVAILABLE)),
-            3 => ("429, Retry-After", Trouble::RetryAfter(StatusCode::TOO_MANY_REQUESTS, Duration::from_secs(1))),
-            4 => ("latency", Trouble::Latency(latency)),
-            5 => ("reset", Trouble::Reset),
-            6 => ("malformed", Trouble::Malformed),
-            7 => ("cut off", Trouble::CutOff),
-            _ => ("wrong clock", Trouble::WrongClock(self.random.i64(-7200..7200))),
+            0 => ("401", FaultKind::Status(StatusCode::UNAUTHORIZED)),
+            1 => ("500", FaultKind::Status(StatusCode::INTERNAL_SERVER_ERROR)),
+            2 => ("503", FaultKind::Status(StatusCode::SERVICE_UNAVAILABLE)),
+            3 => ("429, Retry-After", FaultKind::RetryAfter(StatusCode::TOO_MANY_REQUESTS, Duration::from_secs(1))),
+            4 => ("latency", FaultKind::Latency(latency)),
+            5 => ("reset", FaultKind::Reset),
+            6 => ("malformed", FaultKind::Malformed),
+            7 => ("cut off", FaultKind::CutOff),
+            _ => ("wrong clock", FaultKind::WrongClock(self.random.i64(-7200..7200))),
         };
         let times = self.random.u32(1..=3);
         self.tally.add(Row::Faults, format!("API: {name}"), times.into());
@@ -130,14 +130,14 @@ impl Hand {
         // Longer than one try may take, or not so long.
         let latency = Duration::from_millis(if self.random.bool() { 1_300 } else { self.random.u64(10..400) });
         let (name, trouble) = match self.random.u8(..8) {
-            0 => ("500", Trouble::Status(StatusCode::INTERNAL_SERVER_ERROR)),
-            1 => ("503", Trouble::Status(StatusCode::SERVICE_UNAVAILABLE)),
-            2 => ("429, Retry-After", Trouble::RetryAfter(StatusCode::TOO_MANY_REQUESTS, Duration::from_secs(1))),
-            3 => ("latency", Trouble::Latency(latency)),
-            4 => ("reset", Trouble::Reset),
-            5 => ("malformed", Trouble::Malformed),
-            6 => ("cut off", Trouble::CutOff),
-            _ => ("wrong clock", Trouble::WrongClock(self.random.i64(-7200..7200))),
+            0 => ("500", FaultKind::Status(StatusCode::INTERNAL_SERVER_ERROR)),
+            1 => ("503", FaultKind::Status(StatusCode::SERVICE_UNAVAILABLE)),
+            2 => ("429, Retry-After", FaultKind::RetryAfter(StatusCode::TOO_MANY_REQUESTS, Duration::from_secs(1))),
+            3 => ("latency", FaultKind::Latency(latency)),
+            4 => ("reset", FaultKind::Reset),
+            5 => ("malformed", FaultKind::Malformed),
+            6 => ("cut off", FaultKind::CutOff),
+            _ => ("wrong clock", FaultKind::WrongClock(self.random.i64(-7200..7200))),
         };
         let times = self.random.u32(1..=3);
         self.tally.add(Row::Faults, format!("token: {name}"), times.into());

@@ -63,7 +63,7 @@ impl Login {
     pub(crate) fn new(world: &Arc<World>, tally: &Arc<Tally>, settings: Settings) -> Result<Self, BoxError> {
         let (environment, credentials) = (world.sandbox.environment(), world.credentials.clone());
         let ledger = Ledger::new(settings.name, tally, &world.excuses, world.lifetime);
-        let source = paynet::source(&environment, credentials.clone())
+        let source = paynet::grant(&environment, credentials.clone())
             .transport(TokenDesk::new(&ledger))
             .timeout(TOKEN_TIMEOUT)
             .build()?;
@@ -75,7 +75,7 @@ impl Login {
             .cool_down(FIRST_COOL_DOWN, 2 * FIRST_COOL_DOWN);
         let builder = AuthLayer::builder(source)
             .origin(environment.api_origin())
-            .sign(paynet::rules(), TimestampHmac::sha256(credentials))
+            .sign(paynet::sign_rules(), TimestampHmac::sha256(credentials))
             .refresh(policy)
             .clock(settings.clock);
         let layer = settings.max_wait.into_iter().fold(builder, AuthLayerBuilder::max_wait).build()?;

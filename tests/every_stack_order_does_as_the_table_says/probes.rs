@@ -41,22 +41,22 @@ async fn wait_for_a_token(order: &Order) -> String {
 }
 
 async fn slow_answer(order: &Order) -> String {
-    elapsed(&order.warm_stack().await.get("/slow").await, "a slow answer fails (`Elapsed`)")
+    elapsed(&order.warm_stack().await.get("/slow").await, "a slow response fails (`Elapsed`)")
 }
 
 /// A request that is sent twice, and takes twice as long.
 async fn healed_request(order: &Order) -> String {
     let stack = order.warm_stack().await;
     stack.issuer.revoke();
-    elapsed(&stack.get("/unhurried").await, "both sends of a healed request count together")
+    elapsed(&stack.get("/unhurried").await, "both sends of a replayed request count together")
 }
 
 /// May a call that needs no token go on while another waits for the first one?
 async fn calls_without_a_token(order: &Order) -> String {
     match meanwhile(&order.stack()).await {
         Meanwhile::Free => String::new(),
-        Meanwhile::Waits => "a permit is held while there is no token".to_owned(),
-        Meanwhile::Shed => "calls are shed (`Overloaded`) while there is no token".to_owned(),
+        Meanwhile::Waits => "a permit is held while a call waits for its token".to_owned(),
+        Meanwhile::Shed => "calls are shed (`Overloaded`) while a call waits for its token".to_owned(),
         Meanwhile::Failed(error) => format!("the call that waits for the first token fails: {error:?}"),
     }
 }
@@ -67,8 +67,8 @@ async fn calls_during_a_renewal(order: &Order) -> String {
     stack.issuer.revoke();
     match meanwhile(&stack).await {
         Meanwhile::Free => String::new(),
-        Meanwhile::Waits => "also while a rejected one is renewed".to_owned(),
-        Meanwhile::Shed => "also (`Overloaded`) while a rejected one is renewed".to_owned(),
+        Meanwhile::Waits => "also while a rejected token is renewed".to_owned(),
+        Meanwhile::Shed => "also (`Overloaded`) while a rejected token is renewed".to_owned(),
         Meanwhile::Failed(error) => format!("the call that was rejected fails: {error:?}"),
     }
 }
@@ -83,9 +83,9 @@ async fn counted(order: &Order) -> String {
     }
     match RATE.checked_sub(calls) {
         None => String::new(),
-        Some(0) => "a healed request counts once".to_owned(),
-        Some(1) => "a healed request counts twice".to_owned(),
-        Some(more) => format!("a healed request counts {} times", more + 1),
+        Some(0) => "a replayed request counts once".to_owned(),
+        Some(1) => "a replayed request counts twice".to_owned(),
+        Some(more) => format!("a replayed request counts {} times", more + 1),
     }
 }
 
@@ -95,8 +95,8 @@ async fn retries(order: &Order) -> String {
     stack.get("/busy").await.result.unwrap();
     match &values(&stack, "x-timestamp")[..] {
         [_] => String::new(),
-        [first, second] if first == second => "tries share a signature, which ages".to_owned(),
-        [_, _] => "each try is signed anew".to_owned(),
+        [first, second] if first == second => "attempts share one signature, which ages".to_owned(),
+        [_, _] => "each attempt is signed anew".to_owned(),
         more => format!("it takes {} tries", more.len()),
     }
 }
@@ -111,7 +111,7 @@ async fn redirects(order: &Order) -> String {
     };
     let carried: Vec<_> = CREDENTIALS.iter().filter(|name| request.headers().contains_key(**name)).copied().collect();
     match &carried[..] {
-        [] => "a redirect carries nothing away".to_owned(),
+        [] => "a redirect carries no credential away".to_owned(),
         [others @ .., last] => format!("**a redirect carries `{}` and `{last}` to another host**", others.join("`, `")),
     }
 }
@@ -136,8 +136,8 @@ async fn request_ids(order: &Order) -> String {
     stack.get("/").await.result.unwrap();
     match &values(&stack, "x-request-id")[..] {
         [] => String::new(),
-        [first, second] if first == second => "both sends of a healed request have one id".to_owned(),
-        [_, _] => "each send has an id of its own".to_owned(),
+        [first, second] if first == second => "both sends of a replayed request have one id".to_owned(),
+        [_, _] => "each send has its own id".to_owned(),
         others => format!("{} sends have an id", others.len()),
     }
 }
@@ -150,7 +150,7 @@ async fn spans(order: &Order) -> String {
     let spans = stack.spans.lock().unwrap().clone();
     match &spans[..] {
         [] => String::new(),
-        [span] if *span >= FLIGHT => "a healed request is one span, the wait for its token in it".to_owned(),
+        [span] if *span >= FLIGHT => "a replayed request is one span, with the wait for its token".to_owned(),
         [first, second] if *first + *second < FLIGHT => "each send is a span, without the wait for a token".to_owned(),
         others => format!("the spans last {others:?}"),
     }

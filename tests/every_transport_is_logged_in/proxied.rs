@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::Version;
 use http_body_util::Full;
 use tower::Layer;
-use tower_outbound_auth::{ClientCredentials, Credentials, FetchRequest, TokenSource, oauth::Transport};
+use tower_outbound_auth::{Credentials, FetchRequest, TokenSource, client::HttpsClient, oauth::ClientCredentialsGrant};
 
 use crate::{
     A_MINUTE, TestResult,
@@ -59,7 +59,7 @@ async fn a_proxy_over_tls_is_told_its_credentials_and_never_sees_the_client_cert
     let told = "Proxy-Authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n";
     let head = format!("CONNECT {BANK}:8443 HTTP/1.1\r\nHost: {BANK}:8443\r\n{told}\r\n");
     assert_eq!(proxy.asked(), [head]);
-    let error = refused(&format!("https://{BANK}"), &Transport::builder().proxy(&url).build()?).await?;
+    let error = refused(&format!("https://{BANK}"), &HttpsClient::builder().proxy(&url).build()?).await?;
     assert!(error.to_string().ends_with(&format!("no connection through the proxy at {url}")), "{error}");
     Ok(())
 }
@@ -80,9 +80,9 @@ async fn this_machine_is_reached_without_the_proxy() -> TestResult {
 async fn plain_http_goes_through_the_proxy_to_its_own_port() -> TestResult {
     let server = Server::new();
     let proxy = ConnectProxy::to(server.listen().await?);
-    let transport = Transport::builder().proxy(&format!("http://{}", proxy.listen().await?)).build()?;
+    let transport = HttpsClient::builder().proxy(&format!("http://{}", proxy.listen().await?)).build()?;
     for url in ["http://login.bank.example/token", "http://login.bank.example:8080/token"] {
-        let source = ClientCredentials::builder(url, Credentials::new("client", "secret")).allow_insecure_http();
+        let source = ClientCredentialsGrant::builder(url, Credentials::new("client", "secret")).allow_insecure_http();
         source.transport(transport.clone()).build()?.fetch(FetchRequest::new()).await?;
     }
     let lines: Vec<_> = proxy.asked().iter().filter_map(|head| head.lines().next().map(str::to_owned)).collect();
@@ -100,7 +100,7 @@ async fn a_proxy_that_makes_no_tunnel_is_named_with_the_reason() -> TestResult {
     ] {
         let proxy = ConnectProxy::to(([127, 0, 0, 1], 1).into()).answering(answer);
         let url = format!("http://{}", proxy.listen().await?);
-        let error = refused("https://login.bank.example", &Transport::builder().proxy(&url).build()?).await?;
+        let error = refused("https://login.bank.example", &HttpsClient::builder().proxy(&url).build()?).await?;
         let expected = format!("the authorization server cannot be reached: no connection through the proxy at {url}");
         assert_eq!(error.to_string(), expected);
         let mut causes = std::iter::successors(error.source(), |error| (*error).source()).map(ToString::to_string);
@@ -108,7 +108,7 @@ async fn a_proxy_that_makes_no_tunnel_is_named_with_the_reason() -> TestResult {
         assert!(!proxy.asked().is_empty());
     }
     let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
-    let transport = Transport::builder().proxy(&format!("http://{nobody}")).build()?;
+    let transport = HttpsClient::builder().proxy(&format!("http://{nobody}")).build()?;
     let error = refused("https://login.bank.example", &transport).await?;
     assert!(error.to_string().contains(&format!("through the proxy at http://{nobody}")), "{error}");
     Ok(())

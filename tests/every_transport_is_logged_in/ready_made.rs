@@ -7,8 +7,9 @@ use http::Version;
 use http_body_util::Full;
 use tower::Layer;
 use tower_outbound_auth::{
-    AuthError, AuthLayer, BoxError, ClientCredentials, Credentials, ErrorKind, FetchRequest, TokenSource,
-    oauth::{Transport, TransportBuilder},
+    AuthError, AuthLayer, BoxError, Credentials, ErrorKind, FetchRequest, TokenSource,
+    client::{HttpsClient, HttpsClientBuilder},
+    oauth::ClientCredentialsGrant,
 };
 
 use crate::{
@@ -57,10 +58,10 @@ async fn private_roots_are_trusted_alone_or_beside_mozillas() -> TestResult {
             source(&origin, &transport)?.fetch(FetchRequest::new()).await?;
         }
     }
-    let shown = |builder: TransportBuilder| Ok::<_, AuthError>(format!("{:?}", builder.build()?));
+    let shown = |builder: HttpsClientBuilder| Ok::<_, AuthError>(format!("{:?}", builder.build()?));
     assert!(shown(builder())?.contains("roots: 2,"));
-    let public = shown(Transport::builder())?;
-    assert_eq!(public, shown(Transport::builder().mozilla_roots())?);
+    let public = shown(HttpsClient::builder())?;
+    assert_eq!(public, shown(HttpsClient::builder().mozilla_roots())?);
     assert!(!shown(builder().mozilla_roots())?.contains("roots: 2,") && !public.contains("roots: 0,"), "{public}");
     Ok(())
 }
@@ -70,9 +71,9 @@ async fn a_server_of_an_unknown_authority_gets_no_secret_and_the_error_says_what
     let (server, authority) = (Server::new(), Authority::new()?);
     let origin = authority.listen(server.clone(), H2_AND_H1, None).await?;
     // Another by another name, and another by the same.
-    for builder in [Transport::builder(), trusting(&Authority::called("another")?), trusting(&Authority::new()?)] {
+    for builder in [HttpsClient::builder(), trusting(&Authority::called("another")?), trusting(&Authority::new()?)] {
         let error = refused(&origin, &builder.build()?).await?;
-        assert!(error.to_string().contains("name it in oauth::Transport's root_certificates()"), "{error}");
+        assert!(error.to_string().contains("name it in client::HttpsClient's root_certificates()"), "{error}");
     }
     // One that is known, for another name.
     let elsewhere = origin.replace(NAME, "127.0.0.1");
@@ -111,7 +112,7 @@ async fn a_server_that_misses_a_client_certificate_or_refuses_it_is_told_of() ->
         let (server, authority) = (Server::new(), Authority::new()?);
         let origin = listen(&authority, &server, protocols).await?;
         let error = refused(&origin, &trusting(&authority).build()?).await?;
-        assert!(error.to_string().contains("give one to oauth::Transport's identity()"), "{error:?}");
+        assert!(error.to_string().contains("give one to client::HttpsClient's identity()"), "{error:?}");
         for foreign in [Authority::called("another")?, Authority::new()?] {
             let identity = foreign.identity(&["client"])?;
             let transport = trusting(&authority).identity(identity.certificate_pem(), identity.key_pem()).build()?;
@@ -129,22 +130,22 @@ async fn listen(authority: &Authority, server: &Server, protocols: &[&[u8]]) -> 
     Ok(format!("https://{NAME}:{}", tls.serve(server.clone(), None).await?.port()))
 }
 
-pub(crate) fn trusting(authority: &Authority) -> TransportBuilder {
-    Transport::builder().root_certificates(authority.pem())
+pub(crate) fn trusting(authority: &Authority) -> HttpsClientBuilder {
+    HttpsClient::builder().root_certificates(authority.pem())
 }
 
 /// A layer that logs in there, over this transport.
-pub(crate) fn logged_in(origin: &str, transport: &Transport) -> Result<AuthLayer, AuthError> {
+pub(crate) fn logged_in(origin: &str, transport: &HttpsClient) -> Result<AuthLayer, AuthError> {
     AuthLayer::builder(source(origin, transport)?).origin(origin).build()
 }
 
-pub(crate) fn source(origin: &str, transport: &Transport) -> Result<ClientCredentials, AuthError> {
+pub(crate) fn source(origin: &str, transport: &HttpsClient) -> Result<ClientCredentialsGrant, AuthError> {
     let credentials = Credentials::new("client", "secret");
-    ClientCredentials::builder(&format!("{origin}/token"), credentials).transport(transport.clone()).build()
+    ClientCredentialsGrant::builder(&format!("{origin}/token"), credentials).transport(transport.clone()).build()
 }
 
 /// The error of a token request, which is one that may be tried again.
-pub(crate) async fn refused(origin: &str, transport: &Transport) -> Result<AuthError, BoxError> {
+pub(crate) async fn refused(origin: &str, transport: &HttpsClient) -> Result<AuthError, BoxError> {
     let error = source(origin, transport)?.fetch(FetchRequest::new()).await.err().ok_or("a token")?;
     assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Unavailable, true), "{error:?}");
     Ok(error)

@@ -5,7 +5,7 @@ use http::{Request, Response, Version};
 use http_body_util::Full;
 use reqwest::redirect::Policy;
 use tower::{BoxError, Layer, ServiceBuilder, util::BoxCloneSyncService};
-use tower_outbound_auth::{AuthLayer, ClientCredentials, Credentials};
+use tower_outbound_auth::{AuthLayer, Credentials, oauth::ClientCredentialsGrant};
 
 use crate::{TestResult, is_logged_in, server::Server};
 
@@ -27,7 +27,8 @@ async fn as_the_client_of_the_api_and_of_the_token_endpoint() -> TestResult {
     let server = Server::new();
     let origin = format!("http://{}", server.listen().await?);
     let credentials = Credentials::new("client", "secret");
-    let source = ClientCredentials::builder(&format!("{origin}/token"), credentials).transport(wrapped()?).build()?;
+    let source =
+        ClientCredentialsGrant::builder(&format!("{origin}/token"), credentials).transport(wrapped()?).build()?;
     let client = AuthLayer::builder(source).origin(&origin).build()?.layer(wrapped()?);
     is_logged_in(client, &origin, &server, Version::HTTP_11).await
 }

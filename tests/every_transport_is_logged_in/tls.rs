@@ -12,7 +12,7 @@ use hyper_util::{
 };
 use rustls::{ClientConfig, crypto::ring};
 use tower::{Layer, ServiceExt};
-use tower_outbound_auth::{AuthError, AuthLayer, BoxError, ClientCredentials, Credentials, ErrorKind};
+use tower_outbound_auth::{AuthError, AuthLayer, BoxError, Credentials, ErrorKind, oauth::ClientCredentialsGrant};
 
 use crate::{
     TestResult,
@@ -56,9 +56,9 @@ async fn a_token_endpoint_that_nobody_vouches_for_gets_no_secret() -> TestResult
     Ok(())
 }
 
-fn source(origin: &str, https: &Https) -> Result<ClientCredentials, AuthError> {
+fn source(origin: &str, https: &Https) -> Result<ClientCredentialsGrant, AuthError> {
     let credentials = Credentials::new("client", "secret");
-    ClientCredentials::builder(&format!("{origin}/token"), credentials).transport(https.clone()).build()
+    ClientCredentialsGrant::builder(&format!("{origin}/token"), credentials).transport(https.clone()).build()
 }
 
 /// A client that trusts this authority and no other, and takes the better of the protocols that the server has.

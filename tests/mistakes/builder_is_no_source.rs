@@ -1,10 +1,10 @@
-//! says: `ClientCredentialsBuilder` is no source of tokens
-//! says: `ClientCredentials::builder(token_url, credentials).build()?`
+//! says: `ClientCredentialsGrantBuilder` is no source of tokens
+//! says: `ClientCredentialsGrant::builder(token_url, credentials).build()?`
 
-use tower_outbound_auth::{AuthError, AuthLayer, ClientCredentials, Credentials};
+use tower_outbound_auth::{AuthError, AuthLayer, Credentials, oauth::ClientCredentialsGrant};
 
 fn layer(credentials: Credentials) -> Result<AuthLayer, AuthError> {
-    let source = ClientCredentials::builder("https://login.example.com/token", credentials);
+    let source = ClientCredentialsGrant::builder("https://login.example.com/token", credentials);
     AuthLayer::builder(source).origin("https://api.example.com").build()
 }
 

@@ -1,9 +1,9 @@
 //! says: `Credentials` makes no signatures
 //! says: `TimestampHmac::sha256(credentials)` signs as PayNet wants it
 
-use tower_outbound_auth::{AuthError, AuthLayer, ClientCredentials, Credentials, SignRules};
+use tower_outbound_auth::{AuthError, AuthLayer, Credentials, SignRules, oauth::ClientCredentialsGrant};
 
-fn layer(source: ClientCredentials, credentials: Credentials) -> Result<AuthLayer, AuthError> {
+fn layer(source: ClientCredentialsGrant, credentials: Credentials) -> Result<AuthLayer, AuthError> {
     AuthLayer::builder(source).origin("https://api.example.com").sign(SignRules::all(), credentials).build()
 }
 

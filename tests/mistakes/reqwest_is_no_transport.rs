@@ -1,10 +1,10 @@
 //! says: // else a `service_fn`
 
-use tower_outbound_auth::{AuthError, ClientCredentials, Credentials};
+use tower_outbound_auth::{AuthError, Credentials, oauth::ClientCredentialsGrant};
 
-fn source(credentials: Credentials) -> Result<ClientCredentials, AuthError> {
+fn source(credentials: Credentials) -> Result<ClientCredentialsGrant, AuthError> {
     let login = "https://login.example.com/token";
-    ClientCredentials::builder(login, credentials).transport(reqwest::Client::new()).build()
+    ClientCredentialsGrant::builder(login, credentials).transport(reqwest::Client::new()).build()
 }
 
 fn main() {}

@@ -11,7 +11,7 @@ use http::{Request, Response};
 use http_body_util::{BodyExt, Full, combinators::BoxBody};
 use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_outbound_auth::{
-    AuthLayer, BoxError, ClientCredentials, Credentials, EmptyBody, NoReplay, SignRules, TimestampHmac,
+    AuthLayer, BoxError, Credentials, EmptyBody, NoReplay, SignRules, TimestampHmac, oauth::ClientCredentialsGrant,
 };
 
 use crate::support::{Issuer, ORIGIN};
@@ -73,7 +73,7 @@ fn built_they_are_a_source_a_signer_and_a_layer() -> Result<(), Box<dyn Error>> 
             Ok::<_, reqwest::Error>(Response::<reqwest::Body>::from(answer))
         }
     });
-    let source = ClientCredentials::builder("https://login.example.com/token", credentials.clone());
+    let source = ClientCredentialsGrant::builder("https://login.example.com/token", credentials.clone());
     let auth = AuthLayer::builder(source.transport(transport).build()?)
         .origin(ORIGIN)
         .sign(SignRules::all(), TimestampHmac::sha256(credentials));

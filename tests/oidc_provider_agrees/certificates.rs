@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use http::StatusCode;
 use tower_outbound_auth::{
-    ClientAuth, ClientCredentials, ClientCredentialsBuilder, Credentials, ErrorKind, oauth::Transport,
+    Credentials, ErrorKind,
+    client::HttpsClient,
+    oauth::{ClientAuth, ClientCredentialsGrant, ClientCredentialsGrantBuilder},
 };
 
 use crate::{
@@ -12,14 +14,14 @@ use crate::{
     server::{Identity, SERVER, refused, token},
 };
 
-fn showing(identity: &Identity) -> Result<Transport, tower_outbound_auth::AuthError> {
+fn showing(identity: &Identity) -> Result<HttpsClient, tower_outbound_auth::AuthError> {
     SERVER.trusting().identity(&identity.chain, &identity.key).build()
 }
 
 /// A client that has no secret.
-fn source(id: &str, transport: &Transport) -> ClientCredentialsBuilder {
+fn source(id: &str, transport: &HttpsClient) -> ClientCredentialsGrantBuilder {
     let url = format!("{}/token", SERVER.issuer);
-    let builder = ClientCredentials::builder(&url, Credentials::new(id, "")).client_auth(ClientAuth::Certificate);
+    let builder = ClientCredentialsGrant::builder(&url, Credentials::new(id, "")).client_auth(ClientAuth::Certificate);
     builder.transport(transport.clone())
 }
 
@@ -71,11 +73,11 @@ async fn openssl_tells_of_a_certificate_that_is_missing_or_unknown() -> TestResu
     let url = format!("{}/token", SERVER.strict);
     let at = |transport| {
         let credentials = Credentials::new("certified", "");
-        let builder = ClientCredentials::builder(&url, credentials).client_auth(ClientAuth::Certificate);
-        builder.transport::<Transport, _>(transport)
+        let builder = ClientCredentialsGrant::builder(&url, credentials).client_auth(ClientAuth::Certificate);
+        builder.transport::<HttpsClient, _>(transport)
     };
     for (transport, advice) in [
-        (SERVER.trusting().build()?, "give one to oauth::Transport's identity()"),
+        (SERVER.trusting().build()?, "give one to client::HttpsClient's identity()"),
         (showing(&SERVER.clients.self_signed)?, "does not accept the client certificate"),
     ] {
         let error = token(at(transport)).await.expect_err(advice);

@@ -13,9 +13,9 @@ use http_body_util::{BodyExt, Full};
 use serde::{Deserialize, de::DeserializeOwned};
 use tower::{Layer, Service, ServiceExt};
 use tower_outbound_auth::{
-    AccessToken, Auth, AuthError, AuthLayer, BoxError, ClientCredentials, ClientCredentialsBuilder, Credentials,
-    ErrorKind, FetchRequest, TokenHandle, TokenSource,
-    oauth::{Transport, TransportBuilder},
+    AccessToken, Auth, AuthError, AuthLayer, BoxError, Credentials, ErrorKind, FetchRequest, TokenHandle, TokenSource,
+    client::{HttpsClient, HttpsClientBuilder},
+    oauth::{ClientCredentialsGrant, ClientCredentialsGrantBuilder},
 };
 
 #[derive(Deserialize)]
@@ -84,21 +84,21 @@ pub(crate) static SERVER: LazyLock<Server> = LazyLock::new(|| {
 });
 
 impl Server {
-    pub(crate) fn trusting(&self) -> TransportBuilder {
-        Transport::builder().root_certificates(&self.root).idle_timeout(Duration::from_secs(5))
+    pub(crate) fn trusting(&self) -> HttpsClientBuilder {
+        HttpsClient::builder().root_certificates(&self.root).idle_timeout(Duration::from_secs(5))
     }
 
     /// A source over the private authority.
-    pub(crate) fn source(&self, id: &str, secret: &str) -> Result<ClientCredentialsBuilder, AuthError> {
+    pub(crate) fn source(&self, id: &str, secret: &str) -> Result<ClientCredentialsGrantBuilder, AuthError> {
         self.source_at(&format!("{}/token", self.issuer), Credentials::new(id, secret))
     }
 
-    pub(crate) fn source_at(&self, url: &str, of: Credentials) -> Result<ClientCredentialsBuilder, AuthError> {
-        Ok(ClientCredentials::builder(url, of).transport(self.trusting().build()?))
+    pub(crate) fn source_at(&self, url: &str, of: Credentials) -> Result<ClientCredentialsGrantBuilder, AuthError> {
+        Ok(ClientCredentialsGrant::builder(url, of).transport(self.trusting().build()?))
     }
 
     /// A client of the API.
-    pub(crate) fn user(&self, source: ClientCredentials, transport: Transport) -> Result<User, AuthError> {
+    pub(crate) fn user(&self, source: ClientCredentialsGrant, transport: HttpsClient) -> Result<User, AuthError> {
         let auth = AuthLayer::builder(source).origin(&self.api).build()?;
         Ok(User { handle: auth.handle(), client: auth.layer(transport) })
     }
@@ -123,7 +123,7 @@ impl Server {
 
 pub(crate) struct User {
     pub(crate) handle: TokenHandle,
-    client: Auth<Transport>,
+    client: Auth<HttpsClient>,
 }
 
 impl User {
@@ -146,12 +146,12 @@ where
     Ok((status, serde_json::from_slice(&body)?))
 }
 
-pub(crate) async fn token(source: ClientCredentialsBuilder) -> Result<AccessToken, AuthError> {
+pub(crate) async fn token(source: ClientCredentialsGrantBuilder) -> Result<AccessToken, AuthError> {
     source.build()?.fetch(FetchRequest::new()).await
 }
 
 /// Asserts that the server refuses, with this code.
-pub(crate) async fn refused(source: ClientCredentialsBuilder, code: &str) {
+pub(crate) async fn refused(source: ClientCredentialsGrantBuilder, code: &str) {
     let error = token(source).await.expect_err(code);
     assert_eq!((error.kind(), error.oauth_error()), (ErrorKind::Denied, Some(code)), "{error:?}");
 }

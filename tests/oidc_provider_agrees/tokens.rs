@@ -7,7 +7,7 @@ use http::{Request, StatusCode, header::CONTENT_TYPE};
 use http_body_util::Full;
 use tokio::time::{Instant, sleep};
 use tower::ServiceExt;
-use tower_outbound_auth::ClientAuth;
+use tower_outbound_auth::oauth::ClientAuth;
 
 use crate::{
     TestResult,

@@ -1,7 +1,7 @@
 //! What goes wrong between a client and its authorization server is told by its name.
 
 use http::StatusCode;
-use tower_outbound_auth::{ClientAuth, Credentials, ErrorKind, oauth::Transport};
+use tower_outbound_auth::{Credentials, ErrorKind, client::HttpsClient, oauth::ClientAuth};
 
 use crate::{
     TestResult,
@@ -51,7 +51,7 @@ async fn t9_a_busy_server_is_asked_again_when_it_said() -> TestResult {
 #[tokio::test]
 #[ignore = "takes Node.js: tests/all.sh runs it"]
 async fn a_server_whose_authority_is_not_known_gets_no_secret() -> TestResult {
-    let source = SERVER.source("plain", "secret of plain")?.transport(Transport::builder().build()?);
+    let source = SERVER.source("plain", "secret of plain")?.transport(HttpsClient::builder().build()?);
     let error = token(source).await.expect_err("it is not trusted");
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert!(error.to_string().contains("root_certificates()"), "{error}");

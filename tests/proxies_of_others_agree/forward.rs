@@ -2,7 +2,7 @@
 
 use std::{fs, io};
 
-use tower_outbound_auth::{BoxError, ErrorKind, oauth::TransportBuilder};
+use tower_outbound_auth::{BoxError, ErrorKind, client::HttpsClientBuilder};
 
 use crate::{
     TestResult,
@@ -30,7 +30,7 @@ impl Tinyproxy {
         Ok(Self { daemon, port })
     }
 
-    fn before(&self, transport: TransportBuilder) -> TransportBuilder {
+    fn before(&self, transport: HttpsClientBuilder) -> HttpsClientBuilder {
         transport.proxy(&format!("http://127.0.0.1:{}", self.port))
     }
 

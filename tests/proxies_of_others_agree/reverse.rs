@@ -6,7 +6,7 @@ use h2::Reason;
 use http::Version;
 use hyper_util::client::legacy;
 use tokio::{task::JoinSet, time::sleep};
-use tower_outbound_auth::{BoxError, ErrorKind, oauth::Transport};
+use tower_outbound_auth::{BoxError, ErrorKind, client::HttpsClient};
 
 use crate::{
     TestResult,
@@ -165,9 +165,9 @@ async fn a_502_or_504_of_the_api_is_the_callers_and_says_nothing_of_the_token() 
 async fn a_server_of_a_private_authority_gets_no_secret_from_who_does_not_know_it() -> TestResult {
     let backend = Backend::default();
     let nginx = Nginx::before(backend.start(None).await?, "")?;
-    let user = User::new(Transport::builder(), &format!("https://localhost:{}", nginx.http2))?;
+    let user = User::new(HttpsClient::builder(), &format!("https://localhost:{}", nginx.http2))?;
     let error = user.failure().await?;
-    assert!(error.to_string().contains("name it in oauth::Transport's root_certificates()"), "{error}");
+    assert!(error.to_string().contains("name it in client::HttpsClient's root_certificates()"), "{error}");
     assert_eq!(nginx.answered("/token").len(), 0);
     Ok(())
 }

@@ -8,13 +8,14 @@ use http_body_util::{BodyExt, Full};
 use tokio::time::timeout;
 use tower::{Layer, ServiceExt};
 use tower_outbound_auth::{
-    Auth, AuthError, AuthLayer, BoxError, ClientCredentials, Credentials, NotReplayed, RefreshPolicy, TokenHandle,
-    oauth::{Transport, TransportBuilder},
+    Auth, AuthError, AuthLayer, BoxError, Credentials, NotReplayed, RefreshPolicy, TokenHandle,
+    client::{HttpsClient, HttpsClientBuilder},
+    oauth::ClientCredentialsGrant,
 };
 
 #[derive(Clone)]
 pub(crate) struct User {
-    client: Auth<Transport>,
+    client: Auth<HttpsClient>,
     pub(crate) handle: TokenHandle,
     origin: String,
 }
@@ -30,13 +31,13 @@ pub(crate) struct Answer {
 
 impl User {
     /// Connections are kept, as an API's are. After a failed flight there is a long rest.
-    pub(crate) fn new(transport: TransportBuilder, origin: &str) -> Result<Self, AuthError> {
+    pub(crate) fn new(transport: HttpsClientBuilder, origin: &str) -> Result<Self, AuthError> {
         Self::with(transport, origin, origin)
     }
 
-    pub(crate) fn with(transport: TransportBuilder, tokens: &str, origin: &str) -> Result<Self, AuthError> {
+    pub(crate) fn with(transport: HttpsClientBuilder, tokens: &str, origin: &str) -> Result<Self, AuthError> {
         let transport = transport.idle_timeout(Duration::from_secs(60)).build()?;
-        let source = ClientCredentials::builder(&format!("{tokens}/token"), Credentials::new("client", SECRET));
+        let source = ClientCredentialsGrant::builder(&format!("{tokens}/token"), Credentials::new("client", SECRET));
         let rest = Duration::from_secs(600);
         let policy = RefreshPolicy::default().cool_down(rest, rest);
         let source = source.transport(transport.clone()).build()?;
@@ -62,8 +63,8 @@ impl User {
     }
 }
 
-pub(crate) fn trusting(root: &str) -> TransportBuilder {
-    Transport::builder().root_certificates(root)
+pub(crate) fn trusting(root: &str) -> HttpsClientBuilder {
+    HttpsClient::builder().root_certificates(root)
 }
 
 pub(crate) const SECRET: &str = "s3cret";

@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use tower::{ServiceBuilder, ServiceExt};
 use tower_outbound_auth::{
     Auth, AuthError, BoxError, Credentials, TokenHandle,
-    paynet::{self, Environment, ReadRejections, RejectionLayer, X_FIID},
+    paynet::{self, Environment, RejectionLayer, Rejections, X_FIID},
 };
 
 /// `tests/vendor/server.py`; it ends with this.
@@ -87,7 +87,7 @@ pub(crate) struct User {
     origin: String,
     pub(crate) credentials: Credentials,
     pub(crate) handle: TokenHandle,
-    client: Auth<ReadRejections<legacy::Client<HttpConnector, Full<Bytes>>>>,
+    client: Auth<Rejections<legacy::Client<HttpConnector, Full<Bytes>>>>,
 }
 
 impl User {

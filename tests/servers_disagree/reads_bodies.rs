@@ -1,13 +1,13 @@
-//! For an API that says in a body that the token is none: to be copied into an application, and changed there.
+//! For an API that reports a rejected token in the body. Copy it into your application and adapt it.
 
 use bytes::Bytes;
 use http::{Response, header::CONTENT_TYPE};
 use http_body::Body;
 use http_body_util::{BodyExt, Either, Full};
 use serde_json::Value;
-use tower_outbound_auth::{BoxError, Rejection};
+use tower_outbound_auth::{BoxError, rejection::Rejection};
 
-/// Leaves a `Rejection` with an answer whose JSON says that the token is none. Others pass unread.
+/// Leaves a `Rejection` in a response whose JSON says that the token is not valid. Other responses pass unread.
 pub(crate) async fn read_json<B>(response: Response<B>) -> Result<Response<Either<Full<Bytes>, B>>, BoxError>
 where
     B: Body<Data = Bytes, Error: Into<BoxError>>,

@@ -10,11 +10,12 @@ use hyper::body::Incoming;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use tower::{Layer, ServiceBuilder, ServiceExt, util::BoxCloneSyncService};
 use tower_outbound_auth::{
-    Auth, AuthLayer, BoxError, ClientAuth, ClientCredentials, ClientCredentialsBuilder, Clock, Credentials,
-    RefreshPolicy, Rejection, paynet,
+    Auth, AuthLayer, BoxError, Clock, Credentials, RefreshPolicy, Rejection,
+    oauth::{ClientAuth, ClientCredentialsGrant, ClientCredentialsGrantBuilder},
+    paynet,
 };
 
-use super::{mends_grants::mend, reads_bodies::read_json, server::Server};
+use super::{reads_bodies::read_json, server::Server};
 
 type Http = BoxCloneSyncService<Request<Full<Bytes>>, Response<Body>, BoxError>;
 
@@ -24,7 +25,7 @@ pub(crate) enum Setting {
     Nothing,
     ClientAuth(ClientAuth),
     DefaultLifetime,
-    MendedGrants,
+    AcceptTokenType,
     RejectWhen(fn(StatusCode) -> bool),
     RejectionLayer,
     ReadBodies,
@@ -37,7 +38,7 @@ pub(crate) struct User {
 
 impl User {
     pub(crate) fn new(server: &Server, (id, secret): (&str, &str), setting: Setting) -> Self {
-        let source = ClientCredentials::builder(
+        let source = ClientCredentialsGrant::builder(
             &format!("http://{}/token", server.address),
             Credentials::new(id, secret.to_owned()),
         );
@@ -74,17 +75,17 @@ impl Setting {
             Self::Nothing => "none",
             Self::ClientAuth(_) => "`client_auth`",
             Self::DefaultLifetime => "`default_lifetime`",
-            Self::MendedGrants => "[a layer of one's own](#grants)",
+            Self::AcceptTokenType => "`accept_token_type`",
             Self::RejectWhen(_) => "`reject_when`",
             Self::RejectionLayer => "`paynet::RejectionLayer`",
-            Self::ReadBodies => "[a layer of one's own](#rejections-in-a-body)",
+            Self::ReadBodies => "[a layer that reads the body](#rejections-in-a-body)",
         }
     }
 
-    fn source(self, source: ClientCredentialsBuilder) -> ClientCredentialsBuilder {
+    fn source(self, source: ClientCredentialsGrantBuilder) -> ClientCredentialsGrantBuilder {
         match self {
             Self::ClientAuth(method) => source.client_auth(method).transport(http()),
-            Self::MendedGrants => source.transport(ServiceBuilder::new().and_then(mend::<Body>).service(http())),
+            Self::AcceptTokenType => source.accept_token_type("BearerToken").transport(http()),
             _ => source.transport(http()),
         }
     }

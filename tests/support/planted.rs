@@ -11,8 +11,9 @@ use http::{HeaderName, HeaderValue, Request, Response};
 use serde_json::json;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_outbound_auth::{
-    AuthLayer, AuthLayerBuilder, BoxError, ClientCredentials, ClientCredentialsBuilder, Clock, Credentials, SignRules,
-    TimestampHmac, TokenSource, paynet::X_SIGNATURE,
+    AuthLayer, AuthLayerBuilder, BoxError, Clock, Credentials, SignRules, TimestampHmac, TokenSource,
+    oauth::{ClientCredentialsGrant, ClientCredentialsGrantBuilder},
+    paynet::X_SIGNATURE,
 };
 
 use crate::{
@@ -33,8 +34,10 @@ pub(crate) fn token_number(number: usize) -> Answer {
     Ok(reply(200, &[], answer.to_string()))
 }
 
-pub(crate) fn source(answer: impl Fn(usize) -> Answer + Clone + Send + Sync + 'static) -> ClientCredentialsBuilder {
-    let builder = ClientCredentials::builder("https://login.example.com/token", credentials());
+pub(crate) fn source(
+    answer: impl Fn(usize) -> Answer + Clone + Send + Sync + 'static,
+) -> ClientCredentialsGrantBuilder {
+    let builder = ClientCredentialsGrant::builder("https://login.example.com/token", credentials());
     builder.transport(endpoint(answer).1).param("password", SECRET)
 }
 

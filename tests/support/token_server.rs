@@ -10,8 +10,8 @@ use http_body_util::{BodyExt, Full};
 use serde_json::Value;
 use tower::{Service, service_fn};
 use tower_outbound_auth::{
-    AccessToken, AuthError, BoxError, ClientCredentials, ClientCredentialsBuilder, Credentials, ErrorKind,
-    FetchRequest, TokenSource,
+    AccessToken, AuthError, BoxError, Credentials, ErrorKind, FetchRequest, TokenSource,
+    oauth::{ClientCredentialsGrant, ClientCredentialsGrantBuilder},
 };
 
 pub(crate) const TOKEN_URL: &str = "https://login.example.com/oauth/token?tenant=a";
@@ -55,11 +55,11 @@ pub(crate) fn reply(status: u16, headers: &[(HeaderName, &str)], body: impl Into
     response
 }
 
-pub(crate) fn builder() -> ClientCredentialsBuilder {
-    ClientCredentials::builder(TOKEN_URL, Credentials::new("id", "key"))
+pub(crate) fn builder() -> ClientCredentialsGrantBuilder {
+    ClientCredentialsGrant::builder(TOKEN_URL, Credentials::new("id", "key"))
 }
 
-pub(crate) async fn fetch(source: &ClientCredentials) -> Result<AccessToken, AuthError> {
+pub(crate) async fn fetch(source: &ClientCredentialsGrant) -> Result<AccessToken, AuthError> {
     source.fetch(FetchRequest::new()).await
 }
 

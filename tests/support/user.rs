@@ -32,7 +32,7 @@ pub(crate) type Http = BoxCloneSyncService<Request<Full<Bytes>>, Response<Incomi
 #[derive(Clone)]
 pub(crate) struct User {
     pub(crate) sandbox: Arc<Sandbox>,
-    pub(crate) client: Auth<paynet::ReadRejections<Http>>,
+    pub(crate) client: Auth<paynet::Rejections<Http>>,
     pub(crate) handle: TokenHandle,
 }
 
@@ -72,10 +72,10 @@ impl User {
         set: impl FnOnce(AuthLayerBuilder) -> AuthLayerBuilder,
     ) -> Result<Self, AuthError> {
         let (environment, credentials) = (sandbox.environment(), sandbox.credentials());
-        let source = paynet::source(&environment, credentials.clone()).timeout(wait).build()?;
+        let source = paynet::grant(&environment, credentials.clone()).timeout(wait).build()?;
         let auth = AuthLayer::builder(source)
             .origin(environment.api_origin())
-            .sign(paynet::rules(), TimestampHmac::sha256(credentials));
+            .sign(paynet::sign_rules(), TimestampHmac::sha256(credentials));
         Ok(Self::new(protocol, &Arc::new(sandbox), &set(auth).build()?))
     }
 

@@ -21,7 +21,7 @@ use tower::{
     timeout::{TimeoutLayer, error::Elapsed},
 };
 use tower_http::follow_redirect::FollowRedirectLayer;
-use tower_outbound_auth::{Auth, AuthLayer, BoxError, ClientCredentials, Credentials};
+use tower_outbound_auth::{Auth, AuthLayer, BoxError, Credentials, oauth::ClientCredentialsGrant};
 
 type Client = Auth<legacy::Client<HttpConnector, Full<Bytes>>>;
 
@@ -31,7 +31,7 @@ async fn main() -> Result<(), BoxError> {
     let [token_url, api_url, id, secret] = arguments.as_slice() else {
         return Err("arguments: token URL, API URL, client id, client secret".into());
     };
-    let source = ClientCredentials::builder(token_url, Credentials::new(id, secret.as_str())).build()?;
+    let source = ClientCredentialsGrant::builder(token_url, Credentials::new(id, secret.as_str())).build()?;
     let auth = AuthLayer::builder(source).origin(api_url.trim_end_matches("/api")).build()?;
     let http = legacy::Client::builder(TokioExecutor::new()).build_http();
     let client: Client = ServiceBuilder::new().layer(auth).service(http);

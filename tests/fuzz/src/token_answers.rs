@@ -4,9 +4,7 @@ use std::{error::Error, fmt::Write, future::ready};
 
 use http::{Request, Response, StatusCode};
 use http_body::{Body, SizeHint};
-use tower_outbound_auth::{
-    AccessToken, AuthError, BoxError, ClientCredentials, Credentials, FetchRequest, TokenSource,
-};
+use tower_outbound_auth::{AccessToken, AuthError, BoxError, Credentials, FetchRequest, TokenSource, oauth::ClientCredentialsGrant};
 
 use crate::{
     body::{self, Scripted, Step, Tally},
@@ -54,7 +52,7 @@ fn fetch(status: StatusCode, steps: &[Step], hint: SizeHint) -> (Result<AccessTo
     (drive(limits, source.fetch(FetchRequest::new())), tally)
 }
 
-pub(crate) fn source<B>(response: Response<B>) -> ClientCredentials
+pub(crate) fn source<B>(response: Response<B>) -> ClientCredentialsGrant
 where
     B: Body<Error = body::Broken, Data: Send> + Send + 'static,
 {
@@ -64,7 +62,7 @@ where
         ready(response.ok_or_else(|| BoxError::from("asked twice")))
     });
     let credentials = Credentials::new("fuzz", SECRET);
-    let source = ClientCredentials::builder("https://login.example.com/token", credentials).transport(transport);
+    let source = ClientCredentialsGrant::builder("https://login.example.com/token", credentials).transport(transport);
     source.build().expect("the settings are good")
 }
 

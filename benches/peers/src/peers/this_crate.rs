@@ -6,9 +6,7 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
 use tower::{Layer, service_fn};
-use tower_outbound_auth::{
-    AuthError, AuthLayer, BoxError, ClientCredentials, ClientCredentialsBuilder, Credentials, NoReplay,
-};
+use tower_outbound_auth::{AuthError, AuthLayer, BoxError, Credentials, NoReplay, oauth::{ClientCredentialsGrant, ClientCredentialsGrantBuilder}};
 
 use crate::{
     api::{Api, Client},
@@ -29,11 +27,11 @@ pub(crate) fn over_http(world: &World) -> Result<impl Client + use<>, BoxError> 
     Ok(layer(source(world))?.layer(Api::<BoxError>::of(world)))
 }
 
-fn source(world: &World) -> ClientCredentialsBuilder {
-    ClientCredentials::builder(&world.url(TOKEN), Credentials::new("id", "secret"))
+fn source(world: &World) -> ClientCredentialsGrantBuilder {
+    ClientCredentialsGrant::builder(&world.url(TOKEN), Credentials::new("id", "secret"))
 }
 
-fn in_process(world: &World) -> ClientCredentialsBuilder {
+fn in_process(world: &World) -> ClientCredentialsGrantBuilder {
     let issuer = Arc::clone(&world.issuer);
     source(world).transport(service_fn(move |_: Request<Full<Bytes>>| {
         let issuer = Arc::clone(&issuer);
@@ -41,6 +39,6 @@ fn in_process(world: &World) -> ClientCredentialsBuilder {
     }))
 }
 
-fn layer(source: ClientCredentialsBuilder) -> Result<AuthLayer, AuthError> {
+fn layer(source: ClientCredentialsGrantBuilder) -> Result<AuthLayer, AuthError> {
     AuthLayer::builder(source.build()?).origin("https://api.example.com").build()
 }

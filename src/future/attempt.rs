@@ -1,0 +1,248 @@
+//! One sending of a request: what is remembered of it, and what its response means.
+
+use std::{sync::Arc, time::Duration};
+
+use http::{Request, Response, StatusCode};
+use tower_service::Service;
+
+use crate::{
+    authorize::Authorized,
+    error::AuthError,
+    future::waiting::Waiting,
+    origin::Target,
+    rejection::{NotReplayed, Rejection, Verdict},
+    replay::Replay,
+    settings::Settings,
+    telemetry,
+    time::{self, Instant, Moment, OriginKey},
+    token::{CachedToken, Renewal, SentWith},
+};
+
+/// A request on its way.
+pub(crate) enum Attempt<S, R, B> {
+    /// Without credentials of ours.
+    Passthrough,
+    /// Not to be sent again: it cannot be, or this was the replay.
+    Final(SentToken),
+    Replayable(Box<Replayable<S, R, B>>),
+}
+
+/// Which credentials a request carries, and since when.
+pub(crate) struct SentToken {
+    pub(super) settings: Arc<Settings>,
+    pub(super) at: Instant,
+    /// The clock that its signature was made by, if the response may teach it.
+    clock: Option<OriginKey>,
+    pub(super) version: u32,
+    /// What rejected the first request, if this is its replay.
+    pub(super) replay_of: Option<Rejection>,
+}
+
+pub(crate) struct Replayable<S, R, B> {
+    sent: SentToken,
+    pub(super) saved: SavedRequest<S, R, B>,
+}
+
+/// All that it takes to send a request later.
+pub(crate) struct SavedRequest<S, R, B> {
+    /// Not ready.
+    pub(crate) service: S,
+    pub(crate) policy: R,
+    /// As the caller made it.
+    pub(crate) request: Request<B>,
+    pub(crate) target: Target,
+    /// How long it may still wait for a token.
+    pub(crate) max_wait: Option<Duration>,
+}
+
+/// What comes of a response that is not simply returned.
+pub(crate) enum Next<S, R, B, RB> {
+    Return(Response<RB>),
+    Replay(Box<Waiting<S, R, B, RB>>),
+}
+
+impl SentToken {
+    #[inline]
+    pub(super) fn new(settings: &Arc<Settings>, token: &CachedToken, at: Instant, authorized: Authorized) -> Self {
+        let clock = match authorized {
+            Authorized::Signed(clock) => clock,
+            Authorized::Bearer => None,
+        };
+        Self { settings: Arc::clone(settings), at, clock, version: token.version, replay_of: None }
+    }
+
+    #[inline]
+    fn with(&self) -> SentWith {
+        SentWith { version: self.version, at: self.at, is_replay: self.replay_of == Some(Rejection::Token) }
+    }
+
+    /// Says whether the same request would be signed with another time now.
+    fn learn_clock<RB>(&self, response: &Response<RB>, smallest_step: Duration) -> bool {
+        let date = self.clock.zip(time::date(response.headers()));
+        date.is_some_and(|(clock, date)| {
+            self.settings.fetcher.clocks.learn(clock, date, self.at, Moment::now(), smallest_step)
+        })
+    }
+}
+
+impl<S, R, B> Attempt<S, R, B>
+where
+    S: Service<Request<B>>,
+    R: Replay<B>,
+{
+    /// Puts aside what a replay takes, and writes the credentials into a request that is sent next.
+    #[inline]
+    pub(crate) fn first(
+        settings: &Arc<Settings>,
+        service: &S,
+        policy: &R,
+        request: &mut Request<B>,
+        target: Target,
+        token: &CachedToken,
+        now: Moment,
+    ) -> Result<Self, AuthError>
+    where
+        S: Clone,
+    {
+        let copy = policy.clone_body(request.body()).map(|body| copy_with(request, body));
+        let authorized = settings.authorizer.authorize(request, token, target, &settings.fetcher.clocks, now)?;
+        let sent = SentToken::new(settings, token, now.instant, authorized);
+        Ok(match copy {
+            None => Self::Final(sent),
+            Some(request) => {
+                let (service, policy) = (service.clone(), policy.clone());
+                let saved = SavedRequest { service, policy, request, target, max_wait: settings.max_wait };
+                Self::Replayable(Box::new(Replayable { sent, saved }))
+            }
+        })
+    }
+
+    pub(super) fn set_max_wait(&mut self, max_wait: Option<Duration>) {
+        if let Self::Replayable(replayable) = self {
+            replayable.saved.max_wait = max_wait;
+        }
+    }
+
+    /// Whether the response can be returned as it is, as almost all can.
+    #[inline]
+    pub(super) fn is_accepted<RB>(&self, response: &Response<RB>) -> bool {
+        self.sent().is_none_or(|sent| {
+            let accepted = sent.settings.classifier.is_accepted(response);
+            if accepted {
+                sent.settings.fetcher.cache.accepted(sent.with());
+            }
+            accepted
+        })
+    }
+
+    /// What any other response means.
+    #[cold]
+    pub(super) fn classify<RB>(self, response: Response<RB>) -> Next<S, R, B, RB> {
+        let Some(sent) = self.sent() else {
+            return Next::Return(response);
+        };
+        let (response, verdict) = sent.settings.classifier.classify(response);
+        match verdict {
+            Verdict::Accepted => sent.settings.fetcher.cache.accepted(sent.with()),
+            Verdict::Unknown => {}
+            Verdict::InsufficientScope => return Next::Return(marked(response, NotReplayed::InsufficientScope)),
+            Verdict::Rejected(rejection) => {
+                telemetry::rejected(rejection, response.status());
+                return match (sent.replay_of, rejection) {
+                    (Some(first), _) => Next::Return(rejected_again(sent, first, rejection, response)),
+                    (None, Rejection::Token) => self.token_rejected(response),
+                    (None, Rejection::ClockSkew) => self.clock_rejected(response),
+                };
+            }
+        }
+        Next::Return(response)
+    }
+
+    fn token_rejected<RB>(self, response: Response<RB>) -> Next<S, R, B, RB> {
+        let replayable = matches!(&self, Self::Replayable(replayable) if replayable.saved.is_complete());
+        let Some(sent) = self.sent() else {
+            return Next::Return(response);
+        };
+        if response.status() == StatusCode::UNAUTHORIZED {
+            sent.learn_clock(&response, CLEARLY_ANOTHER_TIME);
+        }
+        let renewal = sent.settings.fetcher.rejected(sent.with(), replayable);
+        match (renewal, self) {
+            (Renewal::Return(reason), _) => Next::Return(marked(response, reason)),
+            (Renewal::ReplayNow, Self::Replayable(attempt)) if replayable => {
+                let Replayable { sent, saved } = *attempt;
+                Next::Replay(Box::new(Waiting::for_replay(Rejection::Token, sent, saved, response)))
+            }
+            (Renewal::Wait(waiter), Self::Replayable(attempt)) if replayable => {
+                let Replayable { sent, saved } = *attempt;
+                Next::Replay(Box::new(Waiting::for_successor(waiter, sent, saved, response)))
+            }
+            _ => Next::Return(marked(response, NotReplayed::BodyNotReplayable)),
+        }
+    }
+
+    fn clock_rejected<RB>(self, response: Response<RB>) -> Next<S, R, B, RB> {
+        let has_learnt = self.sent().is_some_and(|sent| sent.learn_clock(&response, time::DATE_RESOLUTION));
+        match self {
+            // It would be signed as before.
+            _ if !has_learnt => Next::Return(response),
+            Self::Replayable(attempt) if attempt.saved.is_complete() => {
+                let Replayable { sent, saved } = *attempt;
+                Next::Replay(Box::new(Waiting::for_replay(Rejection::ClockSkew, sent, saved, response)))
+            }
+            _ => Next::Return(marked(response, NotReplayed::BodyNotReplayable)),
+        }
+    }
+
+    #[inline]
+    fn sent(&self) -> Option<&SentToken> {
+        match self {
+            Self::Passthrough => None,
+            Self::Final(sent) => Some(sent),
+            Self::Replayable(replayable) => Some(&replayable.sent),
+        }
+    }
+}
+
+impl<S, R: Replay<B>, B> SavedRequest<S, R, B> {
+    pub(super) fn is_complete(&self) -> bool {
+        self.policy.is_complete(self.request.body())
+    }
+}
+
+/// There is one replay, so this response is the caller's; others may profit from what it tells.
+fn rejected_again<RB>(
+    sent: &SentToken,
+    first: Rejection,
+    rejection: Rejection,
+    response: Response<RB>,
+) -> Response<RB> {
+    match (first, rejection) {
+        (_, Rejection::ClockSkew) => _ = sent.learn_clock(&response, time::DATE_RESOLUTION),
+        (Rejection::Token, Rejection::Token) => {
+            sent.settings.fetcher.cache.replay_rejected(sent.version, time::instant());
+        }
+        (Rejection::ClockSkew, Rejection::Token) => _ = sent.settings.fetcher.rejected(sent.with(), false),
+    }
+    marked(response, NotReplayed::RejectedAgain)
+}
+
+/// The response, with the reason why its request was not replayed.
+pub(super) fn marked<RB>(mut response: Response<RB>, reason: NotReplayed) -> Response<RB> {
+    response.extensions_mut().insert(reason);
+    telemetry::not_replayed(reason);
+    response
+}
+
+fn copy_with<B>(request: &Request<B>, body: B) -> Request<B> {
+    let mut copy = Request::new(body);
+    request.method().clone_into(copy.method_mut());
+    request.uri().clone_into(copy.uri_mut());
+    *copy.version_mut() = request.version();
+    request.headers().clone_into(copy.headers_mut());
+    request.extensions().clone_into(copy.extensions_mut());
+    copy
+}
+
+/// A 401 to a signed request whose `Date` is further from the signed time than this is about the time.
+const CLEARLY_ANOTHER_TIME: Duration = Duration::from_secs(30);

@@ -1,0 +1,177 @@
+//! A request that waits: for a token, for the rejected response to be read, for the service to be ready.
+
+use std::{
+    future::Future,
+    mem,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use http::{Request, Response};
+use http_body::Body;
+use tower_service::Service;
+
+use crate::{
+    error::{AuthError, BoxError, ErrorKind},
+    future::{
+        attempt::{Attempt, SavedRequest, SentToken, marked},
+        discard::Discard,
+    },
+    rejection::{NotReplayed, Rejection},
+    replay::Replay,
+    settings::Settings,
+    telemetry,
+    time::{self, Moment},
+    token::{AcquireToken, CachedToken, Waiter},
+};
+
+/// A request that is sent later, for the first time or again.
+pub(crate) struct Waiting<S, R, B, RB> {
+    settings: Arc<Settings>,
+    saved: SavedRequest<S, R, B>,
+    stage: Stage<RB>,
+    replay_of: Option<Box<Rejected<RB>>>,
+}
+
+/// What a replay is caused by.
+struct Rejected<RB> {
+    by: Rejection,
+    /// The version of the rejected token, if the same text again must not be sent.
+    not_again: Option<u32>,
+    /// Unread, since it is the caller's if there is no token. `None` once it was given up.
+    response: Option<Response<RB>>,
+}
+
+enum Stage<RB> {
+    Acquiring(AcquireToken),
+    Discarding(Pin<Box<Discard<RB>>>),
+    Readying,
+}
+
+/// What the wait ended with.
+pub(super) enum Waited<RB> {
+    /// The service is ready, and this token is to be sent.
+    Ready(Arc<CachedToken>),
+    Return(Response<RB>),
+}
+
+/// A request that was sent.
+pub(super) type Sent<S, R, B> = (<S as Service<Request<B>>>::Future, Attempt<S, R, B>);
+
+impl<S, R, B, RB> Waiting<S, R, B, RB> {
+    /// For a request that found no token.
+    pub(super) fn for_token(settings: Arc<Settings>, saved: SavedRequest<S, R, B>) -> Self {
+        let acquire = AcquireToken::any(&settings.fetcher, saved.max_wait);
+        Self { settings, saved, stage: Stage::Acquiring(acquire), replay_of: None }
+    }
+
+    /// For a rejected request that is replayed with the successor of its token, which is being fetched.
+    pub(super) fn for_successor(
+        waiter: Waiter,
+        sent: SentToken,
+        saved: SavedRequest<S, R, B>,
+        response: Response<RB>,
+    ) -> Self {
+        let acquire = AcquireToken::successor(&sent.settings.fetcher, waiter, saved.max_wait);
+        let rejected = Rejected { by: Rejection::Token, not_again: Some(sent.version), response: Some(response) };
+        Self::replay(acquire, sent, saved, rejected)
+    }
+
+    /// For a rejected request that is replayed with whatever token is current.
+    pub(super) fn for_replay(
+        by: Rejection,
+        sent: SentToken,
+        saved: SavedRequest<S, R, B>,
+        response: Response<RB>,
+    ) -> Self {
+        let acquire = AcquireToken::any(&sent.settings.fetcher, saved.max_wait);
+        Self::replay(acquire, sent, saved, Rejected { by, not_again: None, response: Some(response) })
+    }
+
+    fn replay(acquire: AcquireToken, sent: SentToken, saved: SavedRequest<S, R, B>, rejected: Rejected<RB>) -> Self {
+        Self { settings: sent.settings, saved, stage: Stage::Acquiring(acquire), replay_of: Some(Box::new(rejected)) }
+    }
+}
+
+impl<S, R, B, RB> Waiting<S, R, B, RB>
+where
+    S: Service<Request<B>, Response = Response<RB>> + Clone,
+    S::Error: Into<BoxError>,
+    R: Replay<B>,
+    RB: Body,
+{
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Waited<RB>, BoxError>> {
+        loop {
+            match &mut self.stage {
+                Stage::Acquiring(acquire) => {
+                    let acquired = ready!(Pin::new(&mut *acquire).poll(cx));
+                    self.saved.max_wait = acquire.time_left();
+                    let rejected =
+                        self.replay_of.as_mut().and_then(|replay| Some((replay.not_again, replay.response.take()?)));
+                    self.stage = match (acquired, rejected) {
+                        (Ok(token), Some((not_again, response))) => {
+                            if let Some(reason) = self.reason_against(not_again, &token) {
+                                return Poll::Ready(Ok(Waited::Return(marked(response, reason))));
+                            }
+                            Stage::Discarding(Box::pin(Discard::new(response.into_body())))
+                        }
+                        (Ok(_), None) => Stage::Readying,
+                        (Err(_), Some((_, response))) => {
+                            return Poll::Ready(Ok(Waited::Return(marked(response, NotReplayed::FetchFailed))));
+                        }
+                        (Err(error), None) => return Poll::Ready(Err(error.into())),
+                    };
+                }
+                Stage::Discarding(body) => {
+                    ready!(body.as_mut().poll(cx));
+                    self.stage = Stage::Readying;
+                }
+                Stage::Readying => {
+                    ready!(self.saved.service.poll_ready(cx)).map_err(Into::into)?;
+                    if let Some(token) = self.settings.fetcher.cache.usable(Moment::now()) {
+                        return Poll::Ready(Ok(Waited::Ready(token)));
+                    }
+                    // It has ended meanwhile. What is ready may hold a permit, and must not wait with it.
+                    let clone = self.saved.service.clone();
+                    drop(mem::replace(&mut self.saved.service, clone));
+                    let acquire = AcquireToken::any(&self.settings.fetcher, self.saved.max_wait);
+                    self.stage = Stage::Acquiring(acquire);
+                }
+            }
+        }
+    }
+
+    /// Why the replay would not help, or is not possible. If there is no reason, the kept body stays complete from now on.
+    fn reason_against(&self, not_again: Option<u32>, token: &CachedToken) -> Option<NotReplayed> {
+        if not_again.is_some_and(|version| token.has_value_of_version(version)) {
+            self.settings.fetcher.cache.replay_rejected(token.version, time::instant());
+            return Some(NotReplayed::SameToken);
+        }
+        let stays_complete = self.saved.policy.reserve(self.saved.request.body());
+        (!stays_complete).then_some(NotReplayed::BodyNotReplayable)
+    }
+
+    /// Sends the request by the service that is ready.
+    pub(super) fn send(self, token: &CachedToken) -> Result<Sent<S, R, B>, AuthError> {
+        let now = Moment::now();
+        let SavedRequest { mut service, policy, mut request, target, max_wait } = self.saved;
+        let Some(rejected) = self.replay_of else {
+            let mut attempt = Attempt::first(&self.settings, &service, &policy, &mut request, target, token, now)?;
+            attempt.set_max_wait(max_wait);
+            return Ok((service.call(request), attempt));
+        };
+        if !policy.is_complete(request.body()) {
+            return Err(AuthError::new(
+                ErrorKind::Config,
+                "ReplayBody: the copy for the replay outgrew its limit; allow a higher limit",
+            ));
+        }
+        let settings = &self.settings;
+        let authorized = settings.authorizer.authorize(&mut request, token, target, &settings.fetcher.clocks, now)?;
+        let mut sent = SentToken::new(settings, token, now.instant, authorized);
+        sent.replay_of = Some(rejected.by);
+        telemetry::replayed();
+        Ok((service.call(request), Attempt::Final(sent)))
+    }
+}

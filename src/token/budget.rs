@@ -1,0 +1,311 @@
+//! The renewal budget: how many token fetches rejected requests may cause (guarantee R5).
+
+use std::time::Duration;
+
+use crate::time::Instant;
+
+/// Units in the bank, and those that are out until their renewal is judged; never more than `burst` together.
+#[derive(Debug)]
+pub(super) struct Budget {
+    burst: u32,
+    refill: Duration,
+    bank: f64,
+    counted_at: Option<Instant>,
+    out: Vec<Renewal>,
+}
+
+/// A fetch that a rejection caused, and what is known of its use. It holds one unit.
+#[derive(Debug)]
+struct Renewal {
+    old_version: u32,
+    began: Instant,
+    /// Whether the rejected request could be replayed, so that something will tell of the new token.
+    replayable: bool,
+    /// `None` while the fetch is under way.
+    new_version: Option<u32>,
+    first_accepted: Option<Instant>,
+    first_replay: Option<Replay>,
+    /// A request that was sent later was accepted with the old token: it was no revocation.
+    contradicted: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Replay {
+    Accepted,
+    Rejected,
+}
+
+/// An accepted or rejected request, and the token that it carried.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SentWith {
+    pub(crate) version: u32,
+    pub(crate) at: Instant,
+    /// Whether it was the replay of a request whose token was rejected.
+    pub(crate) is_replay: bool,
+}
+
+impl Budget {
+    pub(super) fn new(burst: u32, refill: Duration) -> Self {
+        Self { burst, refill, bank: f64::from(burst), counted_at: None, out: Vec::new() }
+    }
+
+    /// Takes a unit to renew this token, if there is one.
+    pub(super) fn take(&mut self, old_version: u32, replayable: bool, now: Instant) -> bool {
+        self.settle(now);
+        if self.bank < 1.0 {
+            return false;
+        }
+        self.bank -= 1.0;
+        // A token that is renewed before any request was accepted with it has lost the unit that it cost.
+        self.out.retain(|renewal| renewal.new_version != Some(old_version) || renewal.first_accepted.is_some());
+        self.out.push(Renewal {
+            old_version,
+            began: now,
+            replayable,
+            new_version: None,
+            first_accepted: None,
+            first_replay: None,
+            contradicted: false,
+        });
+        true
+    }
+
+    /// The fetch under way has brought this token.
+    pub(super) fn fetched(&mut self, new_version: u32) {
+        if let Some(renewal) = self.out.iter_mut().find(|renewal| renewal.new_version.is_none()) {
+            renewal.new_version = Some(new_version);
+        }
+    }
+
+    /// The fetch under way has failed: its unit comes back.
+    pub(super) fn fetch_failed(&mut self, now: Instant) {
+        self.settle(now);
+        if let Some(position) = self.out.iter().position(|renewal| renewal.new_version.is_none()) {
+            self.out.remove(position);
+            self.bank += 1.0;
+        }
+    }
+
+    pub(super) fn accepted(&mut self, sent: SentWith, now: Instant) {
+        self.settle(now);
+        for renewal in &mut self.out {
+            if renewal.old_version == sent.version && sent.at > renewal.began {
+                renewal.contradicted = true;
+            }
+            if renewal.new_version == Some(sent.version) {
+                renewal.first_accepted.get_or_insert(now);
+                if sent.is_replay {
+                    renewal.first_replay.get_or_insert(Replay::Accepted);
+                }
+            }
+        }
+    }
+
+    pub(super) fn replay_rejected(&mut self, version: u32, now: Instant) {
+        self.settle(now);
+        if let Some(renewal) = self.out.iter_mut().find(|renewal| renewal.new_version == Some(version)) {
+            renewal.first_replay.get_or_insert(Replay::Rejected);
+        }
+    }
+
+    /// Whether anything depends on whether requests are accepted.
+    pub(super) fn awaits_acceptance(&self) -> bool {
+        self.out.iter().any(|renewal| !renewal.contradicted || renewal.first_accepted.is_none())
+    }
+
+    /// Whether nothing is spent.
+    pub(super) fn is_full(&mut self, now: Instant) -> bool {
+        self.settle(now);
+        self.out.is_empty() && self.bank >= f64::from(self.burst)
+    }
+
+    /// Judges the renewals whose time has come, each as of that time, and regains units.
+    fn settle(&mut self, now: Instant) {
+        while let Some((position, judged_at)) = self.next_judgement().filter(|(_, judged_at)| *judged_at <= now) {
+            self.regain(judged_at);
+            if self.out.swap_remove(position).helped() {
+                self.bank += 1.0;
+            }
+        }
+        self.regain(now);
+    }
+
+    fn next_judgement(&self) -> Option<(usize, Instant)> {
+        let judged_at = |renewal: &Renewal| Some(crate::time::after(renewal.first_accepted?, JUDGED_AFTER));
+        let all = self.out.iter().enumerate().filter_map(|(position, renewal)| Some((position, judged_at(renewal)?)));
+        all.min_by_key(|(_, judged_at)| *judged_at)
+    }
+
+    fn regain(&mut self, now: Instant) {
+        let counted_at = *self.counted_at.get_or_insert(now);
+        let passed = now.saturating_duration_since(counted_at);
+        let out = u32::try_from(self.out.len()).unwrap_or(u32::MAX);
+        let most = f64::from(self.burst.saturating_sub(out));
+        let regained = if self.refill.is_zero() { most } else { passed.as_secs_f64() / self.refill.as_secs_f64() };
+        self.bank = (self.bank + regained).min(most);
+        // Threads read the clock before they come to the lock.
+        self.counted_at = Some(counted_at.max(now));
+    }
+}
+
+impl Renewal {
+    fn helped(&self) -> bool {
+        self.replayable && !self.contradicted && self.first_replay != Some(Replay::Rejected)
+    }
+}
+
+/// By then the API's nodes know the new token, and the requests with the old one are answered.
+const JUDGED_AFTER: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Scene {
+        start: Instant,
+        budget: Budget,
+    }
+
+    impl Scene {
+        fn new() -> Self {
+            Self { start: crate::time::instant(), budget: Budget::new(4, Duration::from_secs(10)) }
+        }
+
+        fn at(&self, seconds: f64) -> Instant {
+            self.start + Duration::from_secs_f64(seconds)
+        }
+
+        fn take(&mut self, version: u32, seconds: f64) -> bool {
+            let now = self.at(seconds);
+            self.budget.take(version, true, now)
+        }
+
+        /// Renews this token, by a fetch that takes no time.
+        fn renew(&mut self, version: u32, seconds: f64) -> bool {
+            let may = self.take(version, seconds);
+            self.budget.fetched(version + 1);
+            may
+        }
+
+        fn accept(&mut self, version: u32, is_replay: bool, sent: f64, now: f64) {
+            let sent = SentWith { version, at: self.at(sent), is_replay };
+            let now = self.at(now);
+            self.budget.accepted(sent, now);
+        }
+
+        fn left(&mut self, seconds: f64) -> f64 {
+            let now = self.at(seconds);
+            self.budget.settle(now);
+            self.budget.bank
+        }
+    }
+
+    #[test]
+    fn r5_four_renewals_at_once_and_one_more_every_ten_seconds() {
+        let mut scene = Scene::new();
+        assert_eq!([1, 2, 3, 4, 5].map(|version| scene.renew(version, 0.0)), [true, true, true, true, false]);
+        assert_eq!([9.9, 10.1].map(|now| scene.renew(5, now)), [false, true]);
+        assert!(!scene.renew(6, 15.0));
+    }
+
+    #[test]
+    fn r5_a_renewal_that_helped_gives_its_unit_back_a_second_after_the_first_acceptance() {
+        let mut scene = Scene::new();
+        scene.renew(1, 0.0);
+        scene.accept(2, true, 0.1, 0.2);
+        assert!(scene.left(1.1) < 3.5);
+        assert!((scene.left(1.3) - 4.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn r5_units_in_the_bank_and_out_are_never_more_than_the_burst() {
+        let mut scene = Scene::new();
+        scene.take(1, 0.0);
+        assert!((scene.left(1_000.0) - 3.0).abs() < 1e-9, "its fetch is under way for long");
+        let now = scene.at(1_000.0);
+        scene.budget.fetch_failed(now);
+        assert!((scene.left(1_000.0) - 4.0).abs() < 1e-9);
+        assert!(scene.budget.is_full(now));
+    }
+
+    #[test]
+    fn r5_a_unit_is_lost_if_the_first_replay_is_rejected() {
+        let mut scene = Scene::new();
+        scene.renew(1, 0.0);
+        let now = scene.at(0.1);
+        scene.budget.replay_rejected(2, now);
+        scene.accept(2, true, 0.2, 0.2);
+        assert!(scene.left(1.3) < 3.5);
+    }
+
+    #[test]
+    fn r5_only_the_first_replay_counts() {
+        let mut scene = Scene::new();
+        scene.renew(1, 0.0);
+        scene.accept(2, true, 0.1, 0.1);
+        let now = scene.at(0.2);
+        scene.budget.replay_rejected(2, now);
+        assert!(scene.left(1.2) > 3.5);
+    }
+
+    #[test]
+    fn r5_a_unit_is_lost_if_the_old_token_is_accepted_later() {
+        for (sent, helped) in [(-0.1, true), (0.1, false)] {
+            let mut scene = Scene::new();
+            scene.start += Duration::from_secs(1);
+            scene.renew(1, 0.0);
+            let sent = SentWith {
+                version: 1,
+                at: scene.start - Duration::from_secs(1) + Duration::from_secs_f64(1.0 + sent),
+                is_replay: false,
+            };
+            let now = scene.at(0.2);
+            scene.budget.accepted(sent, now);
+            scene.accept(2, true, 0.3, 0.3);
+            assert_eq!(scene.left(1.4) > 3.5, helped);
+        }
+    }
+
+    #[test]
+    fn r5_what_comes_after_the_judgement_does_not_change_it() {
+        let mut scene = Scene::new();
+        scene.renew(1, 0.0);
+        scene.accept(2, true, 0.1, 0.1);
+        scene.accept(1, false, 0.2, 1.2);
+        assert!((scene.left(1.2) - 4.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn r5_a_unit_is_lost_if_the_rejected_request_could_not_be_replayed() {
+        let mut scene = Scene::new();
+        let now = scene.start;
+        scene.budget.take(1, false, now);
+        scene.budget.fetched(2);
+        scene.accept(2, false, 0.1, 0.1);
+        assert!(scene.left(1.2) < 3.5);
+    }
+
+    #[test]
+    fn r5_a_token_that_is_renewed_before_it_was_accepted_has_lost_its_unit() {
+        let mut scene = Scene::new();
+        scene.renew(1, 0.0);
+        scene.renew(2, 0.1);
+        assert_eq!(scene.budget.out.len(), 1);
+        scene.accept(2, false, 0.05, 0.2);
+        scene.accept(3, true, 0.2, 0.3);
+        let left = scene.left(1.4);
+        assert!((3.0..3.2).contains(&left), "{left}");
+    }
+
+    #[test]
+    fn a_burst_of_none_and_a_refill_of_nothing_are_safe() {
+        let now = crate::time::instant();
+        let mut none = Budget::new(0, Duration::from_secs(10));
+        assert!(!none.take(1, true, now) && !none.take(1, true, now + Duration::from_secs(1_000)));
+        let mut at_once = Budget::new(1, Duration::ZERO);
+        for version in 1..10 {
+            assert!(at_once.take(version, true, now));
+            at_once.fetched(version + 1);
+        }
+    }
+}

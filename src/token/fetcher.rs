@@ -1,0 +1,285 @@
+//! Runs one token fetch at a time: attempts, publish, wake.
+
+use std::{fmt, sync::Arc, thread, time::Duration};
+
+use tokio::{runtime::Handle, sync::Notify};
+
+use crate::{
+    error::{AuthError, ErrorKind},
+    rejection::NotReplayed,
+    telemetry::{self, FetchSpan},
+    time::{self, Moment, ServerClocks},
+    token::{
+        AccessToken, FetchRequest, RefreshPolicy, TokenSource,
+        budget::SentWith,
+        cache::{AfterRejection, Answer, Asker, End, TokenCache},
+        cached::CachedToken,
+        policy, sync,
+        waiters::{Flight, Trigger, Waiter},
+    },
+};
+
+/// The token of one layer and of everything that was made from it.
+pub(crate) struct Fetcher {
+    pub(crate) cache: TokenCache,
+    pub(crate) clocks: ServerClocks,
+    /// Notified when a fetch has ended or a token was invalidated.
+    pub(super) changed: Notify,
+    source: Box<dyn TokenSource>,
+    policy: RefreshPolicy,
+    /// Drawn once.
+    refresh_at: f64,
+    /// What precedes the token in its header; `None` for `Bearer`.
+    scheme: Option<String>,
+    name: &'static str,
+}
+
+/// What is left to do about a rejected request.
+pub(crate) enum Renewal {
+    ReplayNow,
+    Wait(Waiter),
+    Return(NotReplayed),
+}
+
+impl Fetcher {
+    pub(crate) fn new(
+        source: Box<dyn TokenSource>,
+        policy: RefreshPolicy,
+        scheme: Option<String>,
+        name: &'static str,
+    ) -> Self {
+        Self {
+            cache: TokenCache::new(policy.budget(), policy.fetch_deadline().saturating_add(GRACE)),
+            clocks: ServerClocks::default(),
+            changed: Notify::new(),
+            refresh_at: policy.draw_refresh_at(fastrand::f64()),
+            source,
+            policy,
+            scheme,
+            name,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn generation(&self) -> u64 {
+        self.source.generation()
+    }
+
+    /// The usable token, or a place among those who wait for it; a fetch is begun if there is none to join.
+    pub(super) fn ask(self: &Arc<Self>, trigger: Trigger) -> Result<Result<Arc<CachedToken>, Waiter>, AuthError> {
+        self.abandon_overdue();
+        let asker = self.asker();
+        match self.cache.ask(trigger, asker) {
+            Answer::Usable(token) => {
+                self.refresh_if_due(&token, token.age(asker.now));
+                Ok(Ok(token))
+            }
+            Answer::Joined(waiter) => Ok(Err(waiter)),
+            Answer::Begun(waiter, flight) => {
+                self.run(flight);
+                Ok(Err(waiter))
+            }
+            Answer::BackingOff(error) => Err(error),
+            Answer::NoRuntime => Err(AuthError::config("no tokio runtime: tokens can only be fetched within one")),
+        }
+    }
+
+    /// Begins the refresh of a token that was just found usable, if it is due. Waits for nothing.
+    #[inline]
+    pub(crate) fn refresh_if_due(self: &Arc<Self>, token: &CachedToken, age: Duration) {
+        if token.needs_refresh(age, self.generation()) {
+            self.start_refresh(Trigger::Stale);
+        }
+    }
+
+    /// A response rejected the token of its request: renews it within the budget.
+    pub(crate) fn rejected(self: &Arc<Self>, sent: SentWith, replayable: bool) -> Renewal {
+        self.abandon_overdue();
+        match self.cache.rejected(sent, replayable, self.asker()) {
+            AfterRejection::ReplayNow => Renewal::ReplayNow,
+            AfterRejection::Wait(waiter) => Renewal::Wait(waiter),
+            AfterRejection::Begun(waiter, flight) => {
+                self.run(flight);
+                Renewal::Wait(waiter)
+            }
+            AfterRejection::Return(reason) => {
+                if reason == NotReplayed::Throttled && self.cache.warns_of_throttling(time::instant()) {
+                    telemetry::throttled(self.name);
+                }
+                Renewal::Return(reason)
+            }
+        }
+    }
+
+    /// Begins the fetch that is due, if one is. For `keep_warm`, which waits for nothing.
+    pub(super) fn keep_warm(self: &Arc<Self>) {
+        self.abandon_overdue();
+        match self.cache.ask(Trigger::KeepWarm, self.asker()) {
+            Answer::Usable(_) => self.start_refresh(Trigger::KeepWarm),
+            Answer::Begun(_, flight) => self.run(flight),
+            Answer::Joined(_) | Answer::BackingOff(_) | Answer::NoRuntime => {}
+        }
+    }
+
+    /// Ends a fetch that should have ended long ago: its runtime is not driven any more.
+    pub(super) fn abandon_overdue(&self) {
+        if let Some(flight) = self.cache.overdue(time::instant()) {
+            let why = "the runtime that fetched the token is not driven any more; keep it running, or use one runtime";
+            self.finish(&flight, End::Aborted(AuthError::new(ErrorKind::Aborted, why)));
+        }
+    }
+
+    pub(super) fn invalidate(&self, token: &AccessToken) {
+        self.cache.invalidate(token);
+        self.changed.notify_waiters();
+    }
+
+    #[cold]
+    fn start_refresh(self: &Arc<Self>, trigger: Trigger) {
+        self.abandon_overdue();
+        if let Some(flight) = self.cache.refresh_if_due(trigger, self.asker()) {
+            self.run(flight);
+        }
+    }
+
+    fn asker(&self) -> Asker {
+        Asker { now: Moment::now(), generation: self.generation(), can_fetch: Handle::try_current().is_ok() }
+    }
+
+    /// Runs the fetch as a task of its own, which no caller can cancel.
+    fn run(self: &Arc<Self>, flight: Arc<Flight>) {
+        let span = FetchSpan::none();
+        let mut guard = FetchGuard { fetcher: Arc::clone(self), flight, span, is_complete: false };
+        // After the guard, as a subscriber may panic.
+        let span = FetchSpan::new(self.name, guard.flight.trigger.name());
+        guard.span = span.clone();
+        if let Ok(runtime) = Handle::try_current() {
+            guard.flight.set_runtime(&runtime);
+            sync::spawn(&runtime, span.around(guard.run()));
+        }
+    }
+
+    /// Attempts until there is a token or a reason to stop; `failure` is what the last attempt but one met with.
+    async fn fetch(
+        &self,
+        flight: &Flight,
+        span: &FetchSpan,
+        failure: &mut Option<AuthError>,
+    ) -> Result<AccessToken, AuthError> {
+        let deadline = time::after(time::instant(), self.policy.fetch_deadline());
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            span.attempt(attempts);
+            let sent = Moment::now();
+            let request = FetchRequest::at(self.clocks.now_at_token_endpoint(sent.wall), flight.rejected.clone());
+            let error = match self.source.fetch(request).await {
+                Ok(token) => {
+                    if let Some((origin, date)) = token.server_date() {
+                        self.clocks.hint(origin, date, sent.instant, Moment::now());
+                    }
+                    return Ok(token);
+                }
+                Err(error) => error,
+            };
+            let pause = policy::attempt_pause(attempts, fastrand::f64()).max(error.retry_after().unwrap_or_default());
+            let again = error.is_transient() && self.policy.allows_another_attempt(attempts);
+            if !again || time::after(time::instant(), pause) >= deadline {
+                return Err(error);
+            }
+            span.will_try_again(&error, pause);
+            *failure = Some(error);
+            if let Some(pause) = time::sleep(pause) {
+                pause.await;
+            }
+        }
+    }
+
+    fn end_with(&self, token: AccessToken) -> End {
+        let age = Moment::now().since(token.created());
+        let life = self.policy.life(token.lifetime(), age, self.refresh_at);
+        let header = token.header(self.scheme.as_deref());
+        End::Token { token, header, life }
+    }
+
+    fn end_with_failure(&self, error: AuthError) -> End {
+        let failures = self.cache.failures_in_a_row().saturating_add(1);
+        let backoff = self.policy.backoff(failures, &error, fastrand::f64());
+        End::Failed { error, backoff }
+    }
+
+    fn finish(&self, flight: &Arc<Flight>, end: End) {
+        self.cache.finish(flight, end, Moment::now());
+        self.changed.notify_waiters();
+    }
+}
+
+impl fmt::Debug for Fetcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fetcher").field("cache", &self.cache).field("policy", &self.policy).finish_non_exhaustive()
+    }
+}
+
+/// Ends its fetch whatever happens: with a result, or when it is dropped by a panic or by the end of its runtime.
+struct FetchGuard {
+    fetcher: Arc<Fetcher>,
+    flight: Arc<Flight>,
+    span: FetchSpan,
+    is_complete: bool,
+}
+
+impl FetchGuard {
+    async fn run(mut self) {
+        let fetcher = &self.fetcher;
+        let mut failure = None;
+        let limit = fetcher.policy.fetch_deadline();
+        let result = time::within(limit, fetcher.fetch(&self.flight, &self.span, &mut failure)).await;
+        let end = match result {
+            Some(Ok(token)) => fetcher.end_with(token),
+            Some(Err(error)) => fetcher.end_with_failure(error),
+            None => fetcher.end_with_failure(timed_out(failure)),
+        };
+        self.complete(end);
+    }
+
+    /// Changes the state first, and then tells of it: a log may block or panic.
+    fn complete(&mut self, end: End) {
+        self.is_complete = true;
+        let told = match &end {
+            End::Token { token, life, .. } => Ok(life.stale_after.saturating_sub(Moment::now().since(token.created()))),
+            End::Failed { error, backoff } => Err((error.clone(), *backoff)),
+            End::Aborted(error) => Err((error.clone(), Duration::ZERO)),
+        };
+        self.fetcher.finish(&self.flight, end);
+        match told {
+            Ok(next_refresh) => self.span.brought_token(next_refresh),
+            Err((error, backoff)) => self.span.failed(&error, backoff),
+        }
+    }
+}
+
+impl Drop for FetchGuard {
+    fn drop(&mut self) {
+        if self.is_complete {
+            return;
+        }
+        let end = if thread::panicking() {
+            let why = "the token source panicked; the panic message tells where";
+            self.fetcher.end_with_failure(AuthError::new(ErrorKind::Aborted, why))
+        } else {
+            End::Aborted(AuthError::new(ErrorKind::Aborted, "the runtime that fetched the token has ended; try again"))
+        };
+        self.complete(end);
+    }
+}
+
+/// What a fetch may take beyond its deadline, on a busy runtime.
+const GRACE: Duration = Duration::from_secs(1);
+
+fn timed_out(failure: Option<AuthError>) -> AuthError {
+    let error = AuthError::new(ErrorKind::Timeout, "fetching a token timed out (RefreshPolicy::deadline)");
+    match failure {
+        Some(failure) => error.with_source(failure),
+        None => error,
+    }
+}
