@@ -64,7 +64,7 @@ impl Model<'_> {
                 let kind = self.backoff.as_ref().map_or(ErrorKind::Aborted, |backoff| backoff.kind);
                 return self.got_no_token(&caller, kind);
             }
-            self.begin_fetch(cause);
+            self.begin_fetch(cause, None);
         }
         match caller.patience.filter(|_| self.twist != Some(Twist::IgnoreMaxWait)) {
             Some(0) => return self.gave_up(&caller),
@@ -82,7 +82,7 @@ impl Model<'_> {
         let stale = self.now >= self.stale_from(token) && self.twist != Some(Twist::NoEarlyRefresh);
         let outdated = self.generation > token.generation && self.twist != Some(Twist::IgnoreGeneration);
         if (stale || outdated) && !self.backs_off() {
-            self.begin_fetch(Cause::Stale);
+            self.begin_fetch(Cause::Stale, None);
         }
     }
 

@@ -34,8 +34,8 @@ pub(crate) enum Cause {
     Missing,
     /// The token is stale, or from before a rotation.
     Stale,
-    /// This token was rejected.
-    Rejected(usize),
+    /// The newest token was rejected, or there is no usable one any more for a rejected request.
+    Rejected,
     /// `TokenHandle::refresh`.
     Forced,
 }
@@ -51,15 +51,9 @@ pub(crate) struct Backoff {
 }
 
 impl Model<'_> {
-    pub(crate) fn begin_fetch(&mut self, cause: Cause) {
-        let text = |token: usize| self.tokens[token].text;
-        let (rejected, unit) = match cause {
-            Cause::Rejected(of) => {
-                (Some(text(of)), Some(Unit { of, replayable: self.history.replays, settled: false }))
-            }
-            Cause::Forced => (self.current.map(text).or(self.invalidated), None),
-            Cause::Missing | Cause::Stale => (self.invalidated, None),
-        };
+    pub(crate) fn begin_fetch(&mut self, cause: Cause, unit: Option<Unit>) {
+        let is_named = self.is_invalidated() || matches!(cause, Cause::Rejected | Cause::Forced);
+        let rejected = self.tokens.last().filter(|_| is_named).map(|newest| newest.text);
         self.fetches += 1;
         self.fetch = Some(Fetch {
             number: self.fetches,
@@ -99,8 +93,8 @@ impl Model<'_> {
 
     fn publish(&mut self, born: u64, seconds: Option<u64>, same: bool) {
         let Some(fetch) = self.fetch.take() else { return };
-        if let Some(current) = self.current {
-            self.settle_as_lost(current);
+        if let Some(newest) = self.tokens.len().checked_sub(1) {
+            self.settle_as_lost(newest);
         }
         self.tokens.push(Token {
             text: self.server.give(same),
@@ -118,7 +112,7 @@ impl Model<'_> {
         });
         let token = self.tokens.len() - 1;
         self.current = Some(token);
-        self.invalidated = None;
+        self.rejections = 0;
         self.backoff = None;
         self.failures_in_a_row = 0;
         self.last_error = None;

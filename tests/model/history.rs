@@ -7,7 +7,7 @@ use std::fmt;
 pub(crate) struct History {
     /// For the layer's random numbers, so that a failure can be repeated.
     pub(crate) seed: u64,
-    /// `CloneBody`, or else `NoReplay`.
+    /// Whether rejected requests can be replayed.
     pub(crate) replays: bool,
     pub(crate) max_wait: Option<u64>,
     pub(crate) settings: Settings,

@@ -1,7 +1,5 @@
 //! The guarantees once more, plain and slow: no tasks, no locks, a list of events in the order of their time.
 
-use std::collections::BTreeMap;
-
 use tower_outbound_auth::ErrorKind;
 
 use crate::{
@@ -64,10 +62,8 @@ pub(crate) struct Model<'a> {
     pub(crate) callers: Vec<Caller>,
     pub(crate) tokens: Vec<Token>,
     pub(crate) current: Option<usize>,
-    /// The text of the token that the handle invalidated, until there is another one.
-    pub(crate) invalidated: Option<u64>,
-    /// Rejections in a row, by the text of the token.
-    pub(crate) rejections: BTreeMap<u64, u32>,
+    /// Of the newest token, in a row.
+    pub(crate) rejections: u32,
     pub(crate) fetch: Option<Fetch>,
     pub(crate) fetches: u64,
     /// Token requests so far.
@@ -99,8 +95,7 @@ impl<'a> Model<'a> {
             callers: Vec::new(),
             tokens: Vec::new(),
             current: None,
-            invalidated: None,
-            rejections: BTreeMap::new(),
+            rejections: 0,
             fetch: None,
             fetches: 0,
             asked: 0,
@@ -196,6 +191,10 @@ impl<'a> Model<'a> {
     /// T5: the current token, if requests may be sent with it.
     pub(crate) fn usable(&self) -> Option<usize> {
         self.current.filter(|current| self.lives(*current) && !self.tokens[*current].retired)
+    }
+
+    pub(crate) fn is_invalidated(&self) -> bool {
+        self.current.is_none() && !self.tokens.is_empty()
     }
 
     pub(crate) fn lives(&self, token: usize) -> bool {

@@ -3,6 +3,7 @@
 use tower_outbound_auth::rejection::NotReplayed;
 
 use crate::{
+    budget::Unit,
     caller::Caller,
     fetch::Cause,
     log::outcome,
@@ -11,12 +12,12 @@ use crate::{
     twist::Twist,
 };
 
-/// What a replay has to wait for.
+/// When the request is replayed, if it can be.
 enum Renewal {
-    /// The fetch under way.
-    Fetch,
-    /// No fetch may begin: it is replayed at once, with the same token.
-    None,
+    /// At once, with the token that is there.
+    Now,
+    /// When the fetch under way has ended.
+    Waits,
 }
 
 impl Model<'_> {
@@ -27,7 +28,6 @@ impl Model<'_> {
                 self.rejected(caller, token, status);
             }
             401 | REJECTED_AS_TOLD => {
-                self.count_rejection(token);
                 self.replay_ended(token, false);
                 self.end(&caller, outcome(status, Some(NotReplayed::RejectedAgain)));
             }
@@ -48,86 +48,108 @@ impl Model<'_> {
         }
     }
 
-    /// Somebody was accepted with this token. What is sent after its rejection contradicts that.
+    /// A request was accepted with this token. If it was sent after a rejection, that is contradicted.
     fn accepted(&mut self, token: usize, sent_at: u64) {
         let now = self.now;
+        if self.is_newest(token) && self.twist != Some(Twist::AcceptanceResetsNothing) {
+            self.rejections = 0;
+        }
         let token = &mut self.tokens[token];
         token.contradicted |= token.renewed_at.is_some_and(|at| sent_at > at);
         token.first_accepted.get_or_insert(now);
-        if self.twist != Some(Twist::AcceptanceResetsNothing) {
-            let text = token.text;
-            self.rejections.remove(&text);
-        }
-    }
-
-    fn count_rejection(&mut self, token: usize) -> u32 {
-        let count = self.rejections.entry(self.tokens[token].text).or_default();
-        *count += 1;
-        *count
     }
 
     /// The budget looks at the first replay with each token.
     pub(crate) fn replay_ended(&mut self, token: usize, accepted: bool) {
         self.tokens[token].first_replay.get_or_insert(accepted);
+        self.rejections += u32::from(!accepted && self.is_newest(token));
+    }
+
+    /// R2: a token is its text, whichever fetch brought it.
+    fn is_newest(&self, token: usize) -> bool {
+        self.tokens.last().is_some_and(|newest| newest.text == self.tokens[token].text)
     }
 
     /// The first answer rejects the token.
     fn rejected(&mut self, mut caller: Caller, token: usize, status: u16) {
-        let in_a_row = self.count_rejection(token);
-        let text = self.tokens[token].text;
-        let is_it = |current: &usize| self.tokens[*current].text == text || self.twist == Some(Twist::RetireBlindly);
-        let current = self.current.filter(|current| self.lives(*current)).filter(is_it);
-        let renewal = current.map(|current| self.renew(current, in_a_row));
-        if let Some(Err(mark)) = renewal {
-            return self.end(&caller, outcome(status, Some(mark)));
-        }
-        if !self.history.replays {
-            return self.end(&caller, outcome(status, Some(NotReplayed::BodyNotReplayable)));
-        }
+        self.rejections += u32::from(self.is_newest(token));
+        let is_newest = self.is_newest(token) || self.twist == Some(Twist::RetireBlindly);
+        let renewal = match self.usable() {
+            // R3: a newer one is there.
+            Some(_) if !is_newest => Ok(Renewal::Now),
+            Some(current) => self.renew(current),
+            None => self.renew_what_is_gone(is_newest),
+        };
+        let renewal = match renewal {
+            Ok(renewal) if self.history.replays => renewal,
+            ended => {
+                let mark = ended.err().unwrap_or(NotReplayed::BodyNotReplayable);
+                return self.end(&caller, outcome(status, Some(mark)));
+            }
+        };
         caller.rejected = Some((token, status));
-        match (renewal, current) {
-            (Some(Ok(Renewal::None)), Some(current)) => self.send(caller, current),
-            (Some(_), _) => self.wait_for_fetch(caller, Cause::Missing),
-            (None, _) if self.twist == Some(Twist::NewerTokenIsNotUsed) => {
+        match renewal {
+            Renewal::Now if !is_newest && self.twist == Some(Twist::NewerTokenIsNotUsed) => {
                 self.end(&caller, outcome(status, Some(NotReplayed::FetchFailed)));
             }
-            // R3: a newer one is there, or has to be waited for.
-            (None, _) => self.ask(caller),
+            Renewal::Now => self.ask(caller),
+            Renewal::Waits => self.wait_for_fetch(caller, Cause::Missing),
         }
     }
 
-    /// No fetch may begin, but which of the two reasons is named depends on a draw.
-    fn denied(&mut self, first: bool) -> Result<Renewal, NotReplayed> {
-        if !first {
-            self.stop(Stop::Tie(self.now));
-        }
-        Ok(Renewal::None)
-    }
-
-    /// R5: the current token was rejected.
-    fn renew(&mut self, current: usize, in_a_row: u32) -> Result<Renewal, NotReplayed> {
-        let first = in_a_row == 1;
+    /// R5: the token in use was rejected.
+    fn renew(&mut self, current: usize) -> Result<Renewal, NotReplayed> {
         if self.fetch.is_none() {
+            // Which of the two reasons is named depends on a draw.
             if self.backoff_is_unknown() && !self.budget.has_one(self.now) {
-                return self.denied(first);
+                if self.rejections > 1 {
+                    self.stop(Stop::Tie(self.now));
+                }
+                return Ok(Renewal::Now);
             }
             if self.twist != Some(Twist::RenewalIgnoresBackoff) && self.backs_off() {
-                return if first { Ok(Renewal::None) } else { Err(NotReplayed::FetchFailed) };
+                return self.at_once_or(NotReplayed::FetchFailed);
             }
             if !self.may_renew() {
-                return if first { Ok(Renewal::None) } else { Err(NotReplayed::Throttled) };
+                return self.at_once_or(NotReplayed::Throttled);
             }
             self.settle_as_lost(current);
             self.tokens[current].renewed_at = Some(self.now);
             self.tokens[current].contradicted = false;
-            self.begin_fetch(Cause::Rejected(current));
+            let unit = Unit { of: current, replayable: self.history.replays, settled: false };
+            self.begin_fetch(Cause::Rejected, Some(unit));
         }
+        self.retire_if_rejected_twice();
+        Ok(Renewal::Waits)
+    }
+
+    /// No token is in use: any request would begin a fetch, so that it costs no unit.
+    fn renew_what_is_gone(&mut self, is_newest: bool) -> Result<Renewal, NotReplayed> {
+        if self.fetch.is_none() {
+            if self.backs_off() {
+                return Err(NotReplayed::FetchFailed);
+            }
+            self.begin_fetch(Cause::Rejected, None);
+        }
+        if is_newest {
+            self.retire_if_rejected_twice();
+        }
+        Ok(Renewal::Waits)
+    }
+
+    /// No fetch may begin.
+    fn at_once_or(&self, mark: NotReplayed) -> Result<Renewal, NotReplayed> {
+        if self.rejections > 1 { Err(mark) } else { Ok(Renewal::Now) }
+    }
+
+    fn retire_if_rejected_twice(&mut self) {
         let retires = match self.twist {
             Some(Twist::FirstRejectionRetires) => true,
             Some(Twist::NothingRetires) => false,
-            _ => !first,
+            _ => self.rejections > 1,
         };
-        self.tokens[current].retired |= retires;
-        Ok(Renewal::Fetch)
+        if let Some(newest) = self.tokens.last_mut() {
+            newest.retired |= retires;
+        }
     }
 }

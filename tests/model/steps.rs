@@ -47,9 +47,8 @@ impl Model<'_> {
     fn invalidate(&mut self) {
         let held = |current: &usize| self.held == Some(self.tokens[*current].text);
         let Some(current) = self.current.filter(held) else { return };
-        self.settle_as_lost(current);
         if self.twist != Some(Twist::InvalidatedIsUsed) {
-            self.invalidated = self.held;
+            self.tokens[current].retired = false;
             self.current = None;
         }
     }

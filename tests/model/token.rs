@@ -34,25 +34,23 @@ impl Token {
 }
 
 impl Model<'_> {
-    /// What is left of a token's lifetime when it comes.
-    fn life(&self, token: &Token) -> u64 {
-        let left = token.ends_in(token.came);
-        left.unwrap_or(self.history.settings.default_lifetime)
+    fn lifetime(&self, token: &Token) -> u64 {
+        token.lifetime.unwrap_or(self.history.settings.default_lifetime)
     }
 
-    /// Rounded up to a whole millisecond, since nobody looks in between.
+    /// Rounded up to a whole millisecond, since no call is made in between.
     pub(crate) fn usable_until(&self, token: &Token) -> u64 {
-        let life = self.life(token);
-        let margin = (life / 10).min(self.history.settings.expiry_margin);
-        let life = if self.twist == Some(Twist::NoMargin) { life } else { life - margin };
-        let least = if self.twist == Some(Twist::NoSecondOfUse) { 0 } else { SECOND };
-        token.came + life.max(least)
+        let lifetime = self.lifetime(token);
+        let margin = (lifetime / 10).min(self.history.settings.expiry_margin);
+        let margin = if self.twist == Some(Twist::NoMargin) { 0 } else { margin };
+        let least = if self.twist == Some(Twist::NoSecondOfUse) { 0 } else { token.came + SECOND };
+        (token.born + lifetime - margin).max(least)
     }
 
     pub(crate) fn stale_from(&self, token: &Token) -> u64 {
-        let age = (self.life(token) * self.history.settings.refresh_at).div_ceil(100);
-        let least = if self.twist == Some(Twist::StaleWithinASecond) { 0 } else { SECOND };
-        (token.came + age.max(least)).min(self.usable_until(token))
+        let age = (self.lifetime(token) * self.history.settings.refresh_at).div_ceil(100);
+        let least = if self.twist == Some(Twist::StaleWithinASecond) { 0 } else { token.came + SECOND };
+        (token.born + age).max(least).min(self.usable_until(token))
     }
 }
 

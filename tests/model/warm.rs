@@ -25,7 +25,7 @@ impl Model<'_> {
                 if self.backs_off() {
                     self.stop(Stop::Disagrees(format!("keep_warm asks at {asked} ms, in a backoff")));
                 }
-                self.begin_fetch(Cause::Missing);
+                self.begin_fetch(Cause::Missing, None);
                 true
             }
             asked => {

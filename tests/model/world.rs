@@ -21,7 +21,7 @@ use tower_outbound_auth::{
     AuthError, AuthLayer, BoxError, Credentials,
     oauth::ClientCredentialsGrant,
     rejection::Rejection,
-    replay::NoReplay,
+    replay::Replay,
     token::{AccessToken, FetchRequest, KeepWarm, RefreshPolicy, TokenSource},
 };
 
@@ -46,8 +46,7 @@ pub(crate) fn play(history: &History) -> (Vec<Entry>, Draws) {
 }
 
 struct World {
-    layer: AuthLayer,
-    replays: bool,
+    layer: AuthLayer<Replays>,
     credentials: Credentials,
     warm: Option<KeepWarm>,
     notes: Notes,
@@ -69,7 +68,8 @@ impl World {
             Some(wait) => builder.max_wait(Duration::from_millis(wait)),
             None => builder,
         };
-        Self { layer: builder.build().unwrap(), replays: history.replays, credentials, warm: None, notes }
+        let layer = builder.replay(Replays(history.replays)).build().unwrap();
+        Self { layer, credentials, warm: None, notes }
     }
 
     async fn play(&mut self, history: &History) {
@@ -115,11 +115,7 @@ impl World {
                 Ok::<_, BoxError>(response)
             }
         });
-        if self.replays {
-            self.send(step, self.layer.layer(api), dropped_after);
-        } else {
-            self.send(step, self.layer.clone().replay(NoReplay).layer(api), dropped_after);
-        }
+        self.send(step, self.layer.layer(api), dropped_after);
     }
 
     fn send<S>(&self, step: usize, client: S, dropped_after: Option<u64>)
@@ -135,6 +131,16 @@ impl World {
         let (handle, notes) = (self.layer.handle(), self.notes.clone());
         let asking = async move { if refresh { handle.refresh().await } else { handle.token().await } };
         spawn(asking, dropped_after, move |ended| notes.given(step, ended));
+    }
+}
+
+/// Whether requests are replayed.
+#[derive(Clone, Copy)]
+struct Replays(bool);
+
+impl Replay<Body> for Replays {
+    fn clone_body(&self, body: &Body) -> Option<Body> {
+        self.0.then(|| body.clone())
     }
 }
 
