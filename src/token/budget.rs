@@ -56,8 +56,7 @@ impl Budget {
             return false;
         }
         self.bank -= 1.0;
-        // A token that is renewed before any request was accepted with it has lost the unit that it cost.
-        self.out.retain(|renewal| renewal.new_version != Some(old_version) || renewal.first_accepted.is_some());
+        self.forget_unaccepted();
         self.out.push(Renewal {
             old_version,
             began: now,
@@ -71,10 +70,17 @@ impl Budget {
     }
 
     /// The fetch under way has brought this token.
-    pub(super) fn fetched(&mut self, new_version: u32) {
+    pub(super) fn fetched(&mut self, new_version: u32, now: Instant) {
+        self.settle(now);
+        self.forget_unaccepted();
         if let Some(renewal) = self.out.iter_mut().find(|renewal| renewal.new_version.is_none()) {
             renewal.new_version = Some(new_version);
         }
+    }
+
+    /// A token that is succeeded before any request was accepted with it has lost the unit that it cost.
+    fn forget_unaccepted(&mut self) {
+        self.out.retain(|renewal| renewal.new_version.is_none() || renewal.first_accepted.is_some());
     }
 
     /// The fetch under way has failed: its unit comes back.
@@ -183,7 +189,8 @@ mod tests {
         /// Renews this token, by a fetch that takes no time.
         fn renew(&mut self, version: u32, seconds: f64) -> bool {
             let may = self.take(version, seconds);
-            self.budget.fetched(version + 1);
+            let now = self.at(seconds);
+            self.budget.fetched(version + 1, now);
             may
         }
 
@@ -280,7 +287,7 @@ mod tests {
         let mut scene = Scene::new();
         let now = scene.start;
         scene.budget.take(1, false, now);
-        scene.budget.fetched(2);
+        scene.budget.fetched(2, now);
         scene.accept(2, false, 0.1, 0.1);
         assert!(scene.left(1.2) < 3.5);
     }
@@ -298,6 +305,17 @@ mod tests {
     }
 
     #[test]
+    fn r5_a_token_that_expires_before_it_was_accepted_has_lost_its_unit() {
+        let mut scene = Scene::new();
+        scene.renew(1, 0.0);
+        let now = scene.at(5.0);
+        scene.budget.fetched(3, now);
+        let left = scene.left(14.9);
+        assert!((3.9..4.0).contains(&left), "{left}");
+        assert!((scene.left(15.1) - 4.0).abs() < 1e-9);
+    }
+
+    #[test]
     fn a_burst_of_none_and_a_refill_of_nothing_are_safe() {
         let now = crate::time::instant();
         let mut none = Budget::new(0, Duration::from_secs(10));
@@ -305,7 +323,7 @@ mod tests {
         let mut at_once = Budget::new(1, Duration::ZERO);
         for version in 1..10 {
             assert!(at_once.take(version, true, now));
-            at_once.fetched(version + 1);
+            at_once.fetched(version + 1, now);
         }
     }
 }

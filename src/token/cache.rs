@@ -283,7 +283,11 @@ impl TokenCache {
         // Errors hold foreign ones, which must not be dropped under the lock.
         let replaced = (state.backoff.take(), state.record.last_error.take());
         let outcome = match end {
-            End::Token { token, header, life } => Ok(self.add(&mut state, token, header, life, flight.generation)),
+            End::Token { token, header, life } => {
+                let added = self.add(&mut state, token, header, life, flight.generation);
+                state.budget.fetched(added.version, now.instant);
+                Ok(added)
+            }
             End::Failed { error, backoff } => {
                 self.bring_back(&mut state);
                 Err(state.fail(error, Some(backoff), flight.generation, now))
@@ -339,7 +343,6 @@ impl TokenCache {
     ) -> Arc<CachedToken> {
         let added = Arc::new(CachedToken::new(token, header, life, state.newest.as_deref(), generation));
         self.current.store(Some(Arc::clone(&added)));
-        state.budget.fetched(added.version);
         state.newest = Some(Arc::clone(&added));
         state.standing = Standing::InUse;
         state.rejections_in_a_row = 0;

@@ -40,3 +40,10 @@ fn r5_a_token_that_was_kept_warm_is_no_renewal() {
         &[(0, CALL), (640, What::Revoke), (64, CALL), (64, What::Warm(true)), (9_000, What::Revoke), (64, CALL)],
     );
 }
+
+/// Each token came by a renewal and expired before a request was accepted with it: units stayed out for ever, until none
+/// was left and no revocation was renewed.
+#[test]
+fn r5_a_renewed_token_that_expires_unused_loses_its_unit_for_ten_seconds_only() {
+    agrees(false, 10, &[(0, BAD), (11_008, BAD), (11_008, BAD), (11_008, BAD), (11_008, BAD), (11_008, BAD)]);
+}
