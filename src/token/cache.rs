@@ -322,9 +322,10 @@ impl TokenCache {
     }
 
     fn begin(&self, state: &mut State, trigger: Trigger, is_rejected: bool, asker: Asker) -> Arc<Flight> {
-        if let Some(current) = self.current.load_full() {
-            let overdue_age = current.age(asker.now).saturating_add(self.fetch_limit);
-            current.refresh_started(asker.generation, overdue_age);
+        // It may have been retired just now, and come back when this fetch has failed.
+        if let Some(newest) = &state.newest {
+            let overdue_age = newest.age(asker.now).saturating_add(self.fetch_limit);
+            newest.refresh_started(asker.generation, overdue_age);
         }
         let rejected = state.newest.as_ref().filter(|_| is_rejected).map(|newest| newest.token.clone());
         let overdue = after(asker.now.instant, self.fetch_limit);

@@ -47,3 +47,11 @@ fn r5_a_token_that_was_kept_warm_is_no_renewal() {
 fn r5_a_renewed_token_that_expires_unused_loses_its_unit_for_ten_seconds_only() {
     agrees(false, 10, &[(0, BAD), (11_008, BAD), (11_008, BAD), (11_008, BAD), (11_008, BAD), (11_008, BAD)]);
 }
+
+/// The token was retired before the fetch began, so that it kept no note of it when it came back.
+#[test]
+fn t8_a_backoff_holds_after_a_rotation_and_two_rejections() {
+    let down = What::Endpoint(Endpoint { latency: 32, answer: Answer::Down { retry_after: Some(50) } });
+    let late = What::Call { path: Path::Bad, latency: 645, dropped_after: None };
+    agrees(false, 3_600, &[(0, CALL), (64, down), (64, BAD), (0, late), (640, What::Rotate), (640, CALL)]);
+}
