@@ -8,8 +8,9 @@ use crate::time::Instant;
 #[derive(Debug)]
 pub(super) struct Budget {
     burst: u32,
+    /// How long it takes to regain a unit: the measure of the bank, in which a part of a unit is no rounded number.
     refill: Duration,
-    bank: f64,
+    bank: Duration,
     counted_at: Option<Instant>,
     out: Vec<Renewal>,
 }
@@ -46,16 +47,16 @@ pub(crate) struct SentWith {
 
 impl Budget {
     pub(super) fn new(burst: u32, refill: Duration) -> Self {
-        Self { burst, refill, bank: f64::from(burst), counted_at: None, out: Vec::new() }
+        Self { burst, refill, bank: refill.saturating_mul(burst), counted_at: None, out: Vec::new() }
     }
 
     /// Takes a unit to renew this token, if there is one.
     pub(super) fn take(&mut self, old_version: u32, replayable: bool, now: Instant) -> bool {
         self.settle(now);
-        if self.bank < 1.0 {
+        let Some(left) = self.bank.checked_sub(self.refill).filter(|_| self.burst > 0) else {
             return false;
-        }
-        self.bank -= 1.0;
+        };
+        self.bank = left;
         self.forget_unaccepted();
         self.out.push(Renewal {
             old_version,
@@ -88,7 +89,7 @@ impl Budget {
         self.settle(now);
         if let Some(position) = self.out.iter().position(|renewal| renewal.new_version.is_none()) {
             self.out.remove(position);
-            self.bank += 1.0;
+            self.bank = self.bank.saturating_add(self.refill);
         }
     }
 
@@ -122,7 +123,7 @@ impl Budget {
     /// Whether nothing is spent.
     pub(super) fn is_full(&mut self, now: Instant) -> bool {
         self.settle(now);
-        self.out.is_empty() && self.bank >= f64::from(self.burst)
+        self.out.is_empty() && self.bank >= self.refill.saturating_mul(self.burst)
     }
 
     /// Judges the renewals whose time has come, each as of that time, and regains units.
@@ -130,7 +131,7 @@ impl Budget {
         while let Some((position, judged_at)) = self.next_judgement().filter(|(_, judged_at)| *judged_at <= now) {
             self.regain(judged_at);
             if self.out.swap_remove(position).helped() {
-                self.bank += 1.0;
+                self.bank = self.bank.saturating_add(self.refill);
             }
         }
         self.regain(now);
@@ -146,9 +147,8 @@ impl Budget {
         let counted_at = *self.counted_at.get_or_insert(now);
         let passed = now.saturating_duration_since(counted_at);
         let out = u32::try_from(self.out.len()).unwrap_or(u32::MAX);
-        let most = f64::from(self.burst.saturating_sub(out));
-        let regained = if self.refill.is_zero() { most } else { passed.as_secs_f64() / self.refill.as_secs_f64() };
-        self.bank = (self.bank + regained).min(most);
+        let most = self.refill.saturating_mul(self.burst.saturating_sub(out));
+        self.bank = self.bank.saturating_add(passed).min(most);
         // Threads read the clock before they come to the lock.
         self.counted_at = Some(counted_at.max(now));
     }
@@ -203,7 +203,7 @@ mod tests {
         fn left(&mut self, seconds: f64) -> f64 {
             let now = self.at(seconds);
             self.budget.settle(now);
-            self.budget.bank
+            self.budget.bank.as_secs_f64() / self.budget.refill.as_secs_f64()
         }
     }
 
@@ -213,6 +213,18 @@ mod tests {
         assert_eq!([1, 2, 3, 4, 5].map(|version| scene.renew(version, 0.0)), [true, true, true, true, false]);
         assert_eq!([9.9, 10.1].map(|now| scene.renew(5, now)), [false, true]);
         assert!(!scene.renew(6, 15.0));
+    }
+
+    #[test]
+    fn r5_a_unit_is_regained_after_its_refill_however_often_it_is_looked_at() {
+        let mut scene = Scene::new();
+        for version in 1..=4 {
+            scene.renew(version, 0.0);
+        }
+        for millis in 1..10_000 {
+            scene.left(f64::from(millis) / 1_000.0);
+        }
+        assert!(scene.renew(5, 10.0));
     }
 
     #[test]
