@@ -11,8 +11,8 @@ use crate::{
     error::AuthError,
     origin::{Scope, Target},
     signing::{Sign, SignRules, Signer, SigningContext},
-    time::{Moment, OriginKey, ServerClocks},
-    token::CachedToken,
+    time::{OriginKey, RequestTime},
+    token::{CachedToken, Fetcher},
 };
 
 /// Request extension: the layer adds no credential to this request.
@@ -42,6 +42,8 @@ pub(crate) struct Authorizer {
 /// What became of a request that was to be authorized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Authorized {
+    /// It keeps the caller's own credentials, and got none of ours.
+    KeptOwn,
     Bearer,
     /// Signed by the clock of this origin, if its response may teach that.
     Signed(Option<OriginKey>),
@@ -84,8 +86,7 @@ impl Authorizer {
         if has::<NoAuth>(request.extensions()) { Ok(None) } else { self.scope.target(request) }
     }
 
-    /// Whether the request goes out as it is, since it has credentials of the caller's.
-    #[inline]
+    /// Whether the request passes untouched, since it has credentials of the caller's.
     pub(crate) fn keeps_own<B>(&self, request: &Request<B>) -> bool {
         !self.overwrite && request.headers().contains_key(&self.token_header)
     }
@@ -97,11 +98,15 @@ impl Authorizer {
         request: &mut Request<B>,
         token: &CachedToken,
         target: Target,
-        clocks: &ServerClocks,
-        now: Moment,
+        fetcher: &Fetcher,
+        now: RequestTime,
     ) -> Result<Authorized, AuthError> {
         let headers = request.headers_mut();
-        put(headers, self.token_header.clone(), token.header())?;
+        if self.overwrite {
+            put(headers, self.token_header.clone(), token.header())?;
+        } else if !put_first(headers, &self.token_header, token.header())? {
+            return Ok(Authorized::KeptOwn);
+        }
         for (name, value) in &self.headers {
             put(headers, name.clone(), value.clone())?;
         }
@@ -111,7 +116,7 @@ impl Authorizer {
         if !is_to_be_signed(rules, request) {
             return Ok(Authorized::Bearer);
         }
-        let now = clocks.now_at(target.clock, now.wall);
+        let now = fetcher.clocks.now_at(target.clock, fetcher.clock.wall(now));
         let context = SigningContext::new(request.method(), request.uri(), request.headers(), &token.token, now);
         let signature = signer.sign(&context)?;
         for (name, value) in signature.iter() {
@@ -142,14 +147,40 @@ fn is_to_be_signed<B>(rules: &SignRules, request: &Request<B>) -> bool {
     }
 }
 
+/// Adds the header if there is none of its name, with one search for both; says whether it did.
+#[inline]
+fn put_first(headers: &mut HeaderMap, name: &HeaderName, value: HeaderValue) -> Result<bool, AuthError> {
+    match headers.try_append(name, value) {
+        Ok(false) => Ok(true),
+        Ok(true) => {
+            take_back_last(headers, name);
+            Ok(false)
+        }
+        Err(_) => Err(AuthError::config(TOO_MANY_HEADERS)),
+    }
+}
+
+#[cold]
+fn take_back_last(headers: &mut HeaderMap, name: &HeaderName) {
+    let mut own: Vec<HeaderValue> = headers.get_all(name).iter().cloned().collect();
+    own.pop();
+    headers.remove(name);
+    for value in own {
+        // There was room for it before.
+        let _ = headers.try_append(name, value);
+    }
+}
+
 /// A `HeaderMap` has room for 24,576 names, and panics at one more unless it is asked to try.
 #[inline]
 fn put(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) -> Result<(), AuthError> {
     match headers.try_insert(name, value) {
         Ok(_replaced) => Ok(()),
-        Err(_) => Err(AuthError::config("the request already has the maximum number of headers; send fewer")),
+        Err(_) => Err(AuthError::config(TOO_MANY_HEADERS)),
     }
 }
+
+const TOO_MANY_HEADERS: &str = "the request already has the maximum number of headers; send fewer";
 
 fn has<T: Send + Sync + 'static>(extensions: &Extensions) -> bool {
     extensions.get::<T>().is_some()

@@ -286,7 +286,8 @@ impl<R> AuthLayerBuilder<R> {
         let scheme = scheme_prefix(&self.scheme)?;
         let fetcher = Arc::new(Fetcher::new(self.source, self.refresh, scheme, self.name));
         let Self { authorizer, classifier, max_wait, policy, .. } = self;
-        Ok(AuthLayer { settings: Arc::new(Settings { authorizer, classifier, fetcher, max_wait }), policy })
+        let settings = Settings { authorizer, classifier, fetcher, max_wait };
+        Ok(AuthLayer { settings: Arc::new(settings), policy })
     }
 }
 

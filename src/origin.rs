@@ -4,6 +4,7 @@ use std::{
     fmt,
     hash::{DefaultHasher, Hasher},
     net::{Ipv4Addr, Ipv6Addr},
+    num::NonZero,
 };
 
 use http::{
@@ -206,7 +207,9 @@ impl Scope {
 /// Whether `Host`, where there is one, names what the URI does: servers prefer it, or route by it (RFC 9112, section 3.2).
 #[inline]
 fn host_is(headers: &HeaderMap, uri: &Uri, authority: &Authority) -> bool {
-    !headers.contains_key(HOST) || headers.get_all(HOST).iter().all(|host| is_same_host(host, uri, authority))
+    // To walk through some ten names takes less than to look for one.
+    let has_host = headers.keys().any(|name| name == HOST);
+    !has_host || headers.get_all(HOST).iter().all(|host| is_same_host(host, uri, authority))
 }
 
 fn is_same_host(host: &HeaderValue, uri: &Uri, authority: &Authority) -> bool {
@@ -229,7 +232,7 @@ fn key(https: bool, host: &str, port: u16) -> OriginKey {
     hasher.write_u8(https.into());
     hasher.write_u16(port);
     host.bytes().for_each(|byte| hasher.write_u8(byte.to_ascii_lowercase()));
-    OriginKey(hasher.finish())
+    OriginKey(NonZero::new(hasher.finish()).unwrap_or(NonZero::<u64>::MAX))
 }
 
 #[inline]

@@ -16,7 +16,6 @@ use crate::{
     origin::Target,
     replay::{CloneBody, Replay},
     settings::Settings,
-    time::Moment,
 };
 
 /// HTTP client service that authenticates its requests; made by an [`AuthLayer`](crate::AuthLayer).
@@ -121,23 +120,26 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let settings = &self.settings;
         let target = match settings.authorizer.target(&request) {
-            Ok(Some(target)) if !settings.authorizer.keeps_own(&request) => target,
-            Ok(_) => return ResponseFuture::sending(self.inner.call(request), Attempt::Passthrough),
+            Ok(Some(target)) => target,
+            Ok(None) => return ResponseFuture::sending(self.inner.call(request), Attempt::Passthrough),
             Err(error) => return ResponseFuture::failed(error),
         };
-        let now = Moment::now();
+        let now = settings.fetcher.clock.now();
         let current = settings.fetcher.cache.current();
-        let usable = current.as_deref().and_then(|token| {
-            let age = token.age(now);
-            token.is_usable_at(age).then_some((token, age))
-        });
-        let Some((token, age)) = usable else {
+        let Some((token, age)) = current.as_deref().and_then(|token| Some((token, token.usable_age(now)?))) else {
             drop(current);
+            if settings.authorizer.keeps_own(&request) {
+                return ResponseFuture::sending(self.inner.call(request), Attempt::Passthrough);
+            }
             return self.wait(request, target);
         };
-        settings.fetcher.refresh_if_due(token, age);
         match Attempt::first(settings, &self.inner, &self.policy, &mut request, target, token, now) {
-            Ok(attempt) => ResponseFuture::sending(self.inner.call(request), attempt),
+            Ok(attempt) => {
+                if !matches!(attempt, Attempt::Passthrough) {
+                    settings.fetcher.refresh_if_due(token, age);
+                }
+                ResponseFuture::sending(self.inner.call(request), attempt)
+            }
             Err(error) => ResponseFuture::failed(error),
         }
     }

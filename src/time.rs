@@ -2,9 +2,10 @@
 
 use std::{
     future::Future,
+    num::NonZero,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicI64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -38,6 +39,79 @@ impl Moment {
         let by_tokio = self.instant.saturating_duration_since(earlier.instant);
         // An error says that the wall clock was set back.
         by_tokio.max(self.wall.duration_since(earlier.wall).unwrap_or_default())
+    }
+}
+
+/// The clock of one layer's requests: reads tokio's clock for each, and the wall clock once a millisecond.
+///
+/// That is as safe as reading both: a machine needs more than a millisecond to suspend and to wake up.
+#[derive(Debug)]
+pub(crate) struct RequestClock {
+    start: Moment,
+    /// When the wall clock was read, in nanoseconds from `start` by tokio's clock.
+    wall_read_at: AtomicU64,
+    /// How much more time had passed by the wall clock then, in nanoseconds.
+    drift: AtomicI64,
+}
+
+/// The time of one request, in nanoseconds from the start of its layer's clock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RequestTime {
+    pub(crate) instant: Instant,
+    passed: i64,
+    drift: i64,
+}
+
+impl RequestClock {
+    pub(crate) fn new() -> Self {
+        Self { start: Moment::now(), wall_read_at: AtomicU64::new(0), drift: AtomicI64::new(0) }
+    }
+
+    #[inline]
+    pub(crate) fn now(&self) -> RequestTime {
+        let instant = instant();
+        let passed = nanos(instant.saturating_duration_since(self.start.instant));
+        if passed.wrapping_sub(self.wall_read_at.load(Relaxed)) >= WALL_INTERVAL {
+            self.read_wall(passed);
+        }
+        RequestTime { instant, passed: passed.cast_signed(), drift: self.drift.load(Relaxed) }
+    }
+
+    #[cold]
+    fn read_wall(&self, passed: u64) {
+        self.drift.store(self.at(Moment::now()).drift, Relaxed);
+        self.wall_read_at.store(passed, Relaxed);
+    }
+
+    /// A moment, perhaps before the start, as the time of a request.
+    pub(crate) fn at(&self, moment: Moment) -> RequestTime {
+        let signed = |later: Duration, earlier: Duration| nanos(later).cast_signed() - nanos(earlier).cast_signed();
+        let (start, instant) = (self.start.instant, moment.instant);
+        let passed = signed(instant.saturating_duration_since(start), start.saturating_duration_since(instant));
+        let wall_passed = match moment.wall.duration_since(self.start.wall) {
+            Ok(passed) => signed(passed, Duration::ZERO),
+            Err(before) => signed(Duration::ZERO, before.duration()),
+        };
+        RequestTime { instant, passed, drift: wall_passed - passed }
+    }
+
+    /// What the wall clock says at this time.
+    pub(crate) fn wall(&self, time: RequestTime) -> SystemTime {
+        let passed = time.passed + time.drift;
+        let distance = Duration::from_nanos(passed.unsigned_abs());
+        let wall =
+            if passed < 0 { self.start.wall.checked_sub(distance) } else { self.start.wall.checked_add(distance) };
+        wall.unwrap_or(self.start.wall)
+    }
+}
+
+impl RequestTime {
+    /// The nanoseconds since an earlier time, by whichever clock says that more have passed.
+    #[inline]
+    pub(crate) fn nanos_since(self, earlier: Self) -> u64 {
+        let by_tokio = self.passed - earlier.passed;
+        let by_wall = by_tokio + (self.drift - earlier.drift);
+        u64::try_from(by_tokio.max(by_wall)).unwrap_or(0)
     }
 }
 
@@ -89,12 +163,14 @@ pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Durati
 
 /// Names an origin among the learnt clocks; made by `origin.rs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct OriginKey(pub(crate) u64);
+pub(crate) struct OriginKey(pub(crate) NonZero<u64>);
 
 /// How far each server's clock is from the wall clock of this machine (guarantee R8).
 #[derive(Debug, Default)]
 pub(crate) struct ServerClocks {
-    /// Replaced as a whole, under the lock; empty for most layers, for ever.
+    /// Whether there is anything to look up: for most layers there never is.
+    has_learnt: AtomicBool,
+    /// Replaced as a whole, under the lock.
     learnt: ArcSwapOption<Vec<Learnt>>,
     change: Mutex<()>,
     /// Of the token endpoint, by its last token response, in milliseconds.
@@ -116,13 +192,14 @@ impl ServerClocks {
     /// The time by the clock of this origin.
     #[inline]
     pub(crate) fn now_at(&self, origin: Option<OriginKey>, wall: SystemTime) -> SystemTime {
-        match &*self.learnt.load() {
-            None => wall,
-            Some(learnt) => {
-                let known = learnt.iter().find(|known| Some(known.origin) == origin);
-                known.map_or(wall, |known| shifted(wall, known.offset))
-            }
-        }
+        if self.has_learnt.load(Relaxed) { self.look_up(origin, wall) } else { wall }
+    }
+
+    #[cold]
+    fn look_up(&self, origin: Option<OriginKey>, wall: SystemTime) -> SystemTime {
+        let learnt = self.learnt.load();
+        let known = learnt.iter().flat_map(|learnt| learnt.iter()).find(|known| Some(known.origin) == origin);
+        known.map_or(wall, |known| shifted(wall, known.offset))
     }
 
     /// The time by the clock of the token endpoint.
@@ -168,7 +245,7 @@ impl ServerClocks {
             return;
         };
         self.token_endpoint.store(offset, Relaxed);
-        if offset == 0 && self.learnt.load().is_none() {
+        if offset == 0 && !self.has_learnt.load(Relaxed) {
             return;
         }
         self.change(token_endpoint, |known| {
@@ -196,6 +273,7 @@ impl ServerClocks {
         }
         learnt.push(known);
         self.learnt.store(Some(Arc::new(learnt)));
+        self.has_learnt.store(true, Relaxed);
         changed
     }
 }
@@ -218,6 +296,13 @@ fn shifted(wall: SystemTime, offset: i64) -> SystemTime {
     shifted.unwrap_or(wall)
 }
 
+/// At most some 292 years, so that differences fit too.
+#[inline]
+pub(crate) fn nanos(duration: Duration) -> u64 {
+    let nanos = duration.as_secs().saturating_mul(1_000_000_000).saturating_add(duration.subsec_nanos().into());
+    nanos.min(u64::MAX / 4)
+}
+
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
@@ -229,6 +314,8 @@ fn unix_millis(time: SystemTime) -> i64 {
     }
 }
 
+/// In nanoseconds.
+const WALL_INTERVAL: u64 = 1_000_000;
 const A_DAY: Duration = Duration::from_secs(86_400);
 /// In milliseconds: what is less may be the resolution of `Date`, of a second, and the way of the response.
 const SMALLEST_OFFSET: u64 = 2_000;
@@ -248,7 +335,15 @@ mod tests {
 
     use super::*;
 
-    const API: OriginKey = OriginKey(1);
+    const API: OriginKey = origin(1);
+
+    const fn origin(number: u64) -> OriginKey {
+        match NonZero::new(number) {
+            Some(number) => OriginKey(number),
+            None => OriginKey(NonZero::<u64>::MAX),
+        }
+    }
+
     const MINUTE: Duration = Duration::from_secs(60);
     const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -310,12 +405,12 @@ mod tests {
     fn r8_each_origin_has_its_own_clock() {
         let clocks = ServerClocks::default();
         learn(&clocks, |now| now + MINUTE);
-        assert_eq!(offset_at(&clocks, OriginKey(2)), 0);
+        assert_eq!(offset_at(&clocks, origin(2)), 0);
         let now = Moment::now();
         for other in 2..500 {
-            clocks.learn(OriginKey(other), now.wall + MINUTE, now.instant, now, DATE_RESOLUTION);
+            clocks.learn(origin(other), now.wall + MINUTE, now.instant, now, DATE_RESOLUTION);
         }
-        assert_eq!(offset_at(&clocks, OriginKey(499)), 60_000);
+        assert_eq!(offset_at(&clocks, origin(499)), 60_000);
         assert!(clocks.learnt.load().as_ref().unwrap().len() <= MOST_ORIGINS);
     }
 

@@ -14,7 +14,7 @@ use crate::{
     replay::Replay,
     settings::Settings,
     telemetry,
-    time::{self, Instant, Moment, OriginKey},
+    time::{self, Instant, Moment, OriginKey, RequestTime},
     token::{CachedToken, Renewal, SentWith},
 };
 
@@ -63,11 +63,7 @@ pub(crate) enum Next<S, R, B, RB> {
 
 impl SentToken {
     #[inline]
-    pub(super) fn new(settings: &Arc<Settings>, token: &CachedToken, at: Instant, authorized: Authorized) -> Self {
-        let clock = match authorized {
-            Authorized::Signed(clock) => clock,
-            Authorized::Bearer => None,
-        };
+    pub(super) fn new(settings: &Arc<Settings>, token: &CachedToken, at: Instant, clock: Option<OriginKey>) -> Self {
         Self { settings: Arc::clone(settings), at, clock, version: token.version, replay_of: None }
     }
 
@@ -99,14 +95,18 @@ where
         request: &mut Request<B>,
         target: Target,
         token: &CachedToken,
-        now: Moment,
+        now: RequestTime,
     ) -> Result<Self, AuthError>
     where
         S: Clone,
     {
         let copy = policy.clone_body(request.body()).map(|body| copy_with(request, body));
-        let authorized = settings.authorizer.authorize(request, token, target, &settings.fetcher.clocks, now)?;
-        let sent = SentToken::new(settings, token, now.instant, authorized);
+        let clock = match settings.authorizer.authorize(request, token, target, &settings.fetcher, now)? {
+            Authorized::KeptOwn => return Ok(Self::Passthrough),
+            Authorized::Bearer => None,
+            Authorized::Signed(clock) => clock,
+        };
+        let sent = SentToken::new(settings, token, now.instant, clock);
         Ok(match copy {
             None => Self::Final(sent),
             Some(request) => {

@@ -13,6 +13,7 @@ use http_body::Body;
 use tower_service::Service;
 
 use crate::{
+    authorize::Authorized,
     error::{AuthError, BoxError, ErrorKind},
     future::{
         attempt::{Attempt, SavedRequest, SentToken, marked},
@@ -154,7 +155,7 @@ where
 
     /// Sends the request by the service that is ready.
     pub(super) fn send(self, token: &CachedToken) -> Result<Sent<S, R, B>, AuthError> {
-        let now = Moment::now();
+        let now = self.settings.fetcher.clock.now();
         let SavedRequest { mut service, policy, mut request, target, max_wait } = self.saved;
         let Some(rejected) = self.replay_of else {
             let mut attempt = Attempt::first(&self.settings, &service, &policy, &mut request, target, token, now)?;
@@ -168,8 +169,9 @@ where
             ));
         }
         let settings = &self.settings;
-        let authorized = settings.authorizer.authorize(&mut request, token, target, &settings.fetcher.clocks, now)?;
-        let mut sent = SentToken::new(settings, token, now.instant, authorized);
+        let authorized = settings.authorizer.authorize(&mut request, token, target, &settings.fetcher, now)?;
+        let clock = if let Authorized::Signed(clock) = authorized { clock } else { None };
+        let mut sent = SentToken::new(settings, token, now.instant, clock);
         sent.replay_of = Some(rejected.by);
         telemetry::replayed();
         Ok((service.call(request), Attempt::Final(sent)))

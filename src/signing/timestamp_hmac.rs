@@ -101,21 +101,17 @@ impl TimestampHmac {
 impl Signer for TimestampHmac {
     fn sign(&self, context: &SigningContext<'_>) -> Result<SignatureHeaders, AuthError> {
         let unix_seconds = context.now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
-        let current;
-        let secret = if let Some(obtained_with) = context.token().secret_of(&self.credentials) {
-            obtained_with
-        } else {
-            current = self.credentials.secret();
-            &current
-        };
-        let rotation = secret.rotation();
+        let obtained_with = context.token().secret_of(&self.credentials);
+        let rotation = obtained_with.map_or_else(|| self.credentials.rotations(), |secret| secret.rotation());
         if let Some(signed) = &*self.cache.load()
             && (signed.unix_seconds, signed.rotation) == (unix_seconds, rotation)
         {
             return Ok(signed.headers.clone());
         }
-        let headers = self.sign_at(unix_seconds, secret)?;
-        self.cache.store(Some(Arc::new(Signed { unix_seconds, rotation, headers: headers.clone() })));
+        let secret = obtained_with.map_or_else(|| self.credentials.secret(), Arc::clone);
+        let headers = self.sign_at(unix_seconds, &secret)?;
+        let signed = Signed { unix_seconds, rotation: secret.rotation(), headers: headers.clone() };
+        self.cache.store(Some(Arc::new(signed)));
         Ok(headers)
     }
 }

@@ -11,7 +11,7 @@ use http::HeaderValue;
 use crate::{
     error::AuthError,
     rejection::NotReplayed,
-    time::{Instant, Moment, after},
+    time::{Instant, Moment, RequestTime, after, nanos},
     token::{
         AccessToken,
         budget::{Budget, SentWith},
@@ -60,6 +60,7 @@ pub(crate) enum End {
         token: AccessToken,
         header: HeaderValue,
         life: Life,
+        created: RequestTime,
     },
     Failed {
         error: AuthError,
@@ -180,7 +181,7 @@ impl TokenCache {
     pub(crate) fn refresh_if_due(&self, trigger: Trigger, asker: Asker) -> Option<Arc<Flight>> {
         let mut state = self.state();
         let current = self.current.load_full()?;
-        let due = current.needs_refresh(current.age(asker.now), asker.generation);
+        let due = current.needs_refresh(nanos(current.age(asker.now)), asker.generation);
         if !due || !asker.can_fetch || state.flight.is_some() {
             return None;
         }
@@ -283,8 +284,10 @@ impl TokenCache {
         // Errors hold foreign ones, which must not be dropped under the lock.
         let replaced = (state.backoff.take(), state.record.last_error.take());
         let outcome = match end {
-            End::Token { token, header, life } => {
-                let added = self.add(&mut state, token, header, life, flight.generation);
+            End::Token { token, header, life, created } => {
+                let previous = state.newest.as_deref();
+                let token = CachedToken::new(token, header, life, created, previous, flight.generation);
+                let added = self.add(&mut state, token);
                 state.budget.fetched(added.version, now.instant);
                 Ok(added)
             }
@@ -334,15 +337,8 @@ impl TokenCache {
         flight
     }
 
-    fn add(
-        &self,
-        state: &mut State,
-        token: AccessToken,
-        header: HeaderValue,
-        life: Life,
-        generation: u64,
-    ) -> Arc<CachedToken> {
-        let added = Arc::new(CachedToken::new(token, header, life, state.newest.as_deref(), generation));
+    fn add(&self, state: &mut State, token: CachedToken) -> Arc<CachedToken> {
+        let added = Arc::new(token);
         self.current.store(Some(Arc::clone(&added)));
         state.newest = Some(Arc::clone(&added));
         state.standing = Standing::InUse;

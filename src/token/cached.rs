@@ -5,7 +5,7 @@ use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 use http::HeaderValue;
 
 use crate::{
-    time::Moment,
+    time::{Moment, RequestTime, nanos},
     token::{AccessToken, policy::Life, sync::AtomicU64},
 };
 
@@ -19,6 +19,10 @@ pub(crate) struct CachedToken {
     first_version_with_value: u32,
     header: HeaderValue,
     life: Life,
+    /// When it was created, by the clock of requests.
+    created: RequestTime,
+    /// `life.usable_for` in nanoseconds.
+    usable_for: u64,
     /// The age, in nanoseconds, from which on a request is to look whether a refresh is due.
     next_refresh: AtomicU64,
     /// The source's generation that it was obtained in.
@@ -32,6 +36,7 @@ impl CachedToken {
         token: AccessToken,
         header: HeaderValue,
         life: Life,
+        created: RequestTime,
         previous: Option<&Self>,
         generation: u64,
     ) -> Self {
@@ -45,6 +50,8 @@ impl CachedToken {
             generation,
             header,
             life,
+            created,
+            usable_for: nanos(life.usable_for),
             token,
         }
     }
@@ -55,28 +62,29 @@ impl CachedToken {
         self.header.clone()
     }
 
-    #[inline]
     pub(crate) fn age(&self, now: Moment) -> Duration {
         now.since(self.token.created())
     }
 
+    /// Its age in nanoseconds, if a request may use it.
     #[inline]
-    pub(crate) fn is_usable_at(&self, age: Duration) -> bool {
-        age < self.life.usable_for
+    pub(crate) fn usable_age(&self, now: RequestTime) -> Option<u64> {
+        let age = now.nanos_since(self.created);
+        (age < self.usable_for).then_some(age)
     }
 
     pub(super) fn is_usable(&self, now: Moment) -> bool {
-        self.is_usable_at(self.age(now))
+        self.age(now) < self.life.usable_for
     }
 
     pub(super) fn is_stale(&self, now: Moment) -> bool {
         self.age(now) >= self.life.stale_after
     }
 
-    /// Whether a request that carries this token is also to see to its successor.
+    /// Whether a request that carries this token is also to see to its successor. `age` is in nanoseconds.
     #[inline]
-    pub(crate) fn needs_refresh(&self, age: Duration, generation: u64) -> bool {
-        nanos(age) >= self.next_refresh.load(Relaxed) || self.is_outdated(generation)
+    pub(crate) fn needs_refresh(&self, age: u64, generation: u64) -> bool {
+        age >= self.next_refresh.load(Relaxed) || self.is_outdated(generation)
     }
 
     /// Whether the source has moved on to a generation that no fetch was begun for.
@@ -109,9 +117,4 @@ impl CachedToken {
         let due = Duration::from_nanos(self.next_refresh.load(Relaxed)).min(self.life.usable_for);
         due.saturating_sub(self.age(now))
     }
-}
-
-#[inline]
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -8,7 +8,7 @@ use crate::{
     error::{AuthError, ErrorKind},
     rejection::NotReplayed,
     telemetry::{self, FetchSpan},
-    time::{self, Moment, ServerClocks},
+    time::{self, Moment, RequestClock, ServerClocks, nanos},
     token::{
         AccessToken, FetchRequest, RefreshPolicy, TokenSource,
         budget::SentWith,
@@ -22,6 +22,7 @@ use crate::{
 /// The token of one layer and of everything that was made from it.
 pub(crate) struct Fetcher {
     pub(crate) cache: TokenCache,
+    pub(crate) clock: RequestClock,
     pub(crate) clocks: ServerClocks,
     /// Notified when a fetch has ended or a token was invalidated.
     pub(super) changed: Notify,
@@ -50,6 +51,7 @@ impl Fetcher {
     ) -> Self {
         Self {
             cache: TokenCache::new(policy.budget(), policy.fetch_deadline().saturating_add(GRACE)),
+            clock: RequestClock::new(),
             clocks: ServerClocks::default(),
             changed: Notify::new(),
             refresh_at: policy.draw_refresh_at(fastrand::f64()),
@@ -71,7 +73,7 @@ impl Fetcher {
         let asker = self.asker();
         match self.cache.ask(trigger, asker) {
             Answer::Usable(token) => {
-                self.refresh_if_due(&token, token.age(asker.now));
+                self.refresh_if_due(&token, nanos(token.age(asker.now)));
                 Ok(Ok(token))
             }
             Answer::Joined(waiter) => Ok(Err(waiter)),
@@ -84,9 +86,9 @@ impl Fetcher {
         }
     }
 
-    /// Begins the refresh of a token that was just found usable, if it is due. Waits for nothing.
+    /// Begins the refresh of a token that was just found usable, if it is due. Waits for nothing. `age` is in nanoseconds.
     #[inline]
-    pub(crate) fn refresh_if_due(self: &Arc<Self>, token: &CachedToken, age: Duration) {
+    pub(crate) fn refresh_if_due(self: &Arc<Self>, token: &CachedToken, age: u64) {
         if token.needs_refresh(age, self.generation()) {
             self.start_refresh(Trigger::Stale);
         }
@@ -199,7 +201,8 @@ impl Fetcher {
         let age = Moment::now().since(token.created());
         let life = self.policy.life(token.lifetime(), age, self.refresh_at);
         let header = token.header(self.scheme.as_deref());
-        End::Token { token, header, life }
+        let created = self.clock.at(token.created());
+        End::Token { token, header, life, created }
     }
 
     fn end_with_failure(&self, error: AuthError) -> End {
