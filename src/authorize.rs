@@ -116,7 +116,7 @@ impl Authorizer {
         if !is_to_be_signed(rules, request) {
             return Ok(Authorized::Bearer);
         }
-        let now = fetcher.clocks.now_at(target.clock, fetcher.clock.wall(now));
+        let now = fetcher.clocks.now_at(target.clock, fetcher.cache.clock.wall(now));
         let context = SigningContext::new(request.method(), request.uri(), request.headers(), &token.token, now);
         let signature = signer.sign(&context)?;
         for (name, value) in signature.iter() {

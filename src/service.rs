@@ -124,7 +124,7 @@ where
             Ok(None) => return ResponseFuture::sending(self.inner.call(request), Attempt::Passthrough),
             Err(error) => return ResponseFuture::failed(error),
         };
-        let now = settings.fetcher.clock.now();
+        let now = settings.fetcher.cache.clock.now();
         let current = settings.fetcher.cache.current();
         let Some((token, age)) = current.as_deref().and_then(|token| Some((token, token.usable_age(now)?))) else {
             drop(current);

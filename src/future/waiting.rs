@@ -155,7 +155,7 @@ where
 
     /// Sends the request by the service that is ready.
     pub(super) fn send(self, token: &CachedToken) -> Result<Sent<S, R, B>, AuthError> {
-        let now = self.settings.fetcher.clock.now();
+        let now = self.settings.fetcher.cache.clock.now();
         let SavedRequest { mut service, policy, mut request, target, max_wait } = self.saved;
         let Some(rejected) = self.replay_of else {
             let mut attempt = Attempt::first(&self.settings, &service, &policy, &mut request, target, token, now)?;

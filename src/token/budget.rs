@@ -8,8 +8,10 @@ use crate::time::Instant;
 #[derive(Clone, Debug)]
 pub(super) struct Budget {
     burst: u32,
+    /// How long it takes to regain a unit.
     refill: Duration,
-    bank: f64,
+    /// In time: `refill` for each unit, so that nothing is rounded.
+    bank: Duration,
     counted_at: Option<Instant>,
     out: Vec<Renewal>,
     /// Whether a warning was given since a unit was last taken while nothing was spent.
@@ -48,21 +50,21 @@ pub(crate) struct SentWith {
 
 impl Budget {
     pub(super) fn new(burst: u32, refill: Duration) -> Self {
-        Self { burst, refill, bank: f64::from(burst), counted_at: None, out: Vec::new(), has_warned: false }
+        Self { burst, refill, bank: refill.saturating_mul(burst), counted_at: None, out: Vec::new(), has_warned: false }
     }
 
     /// Takes a unit to renew this token, if there is one.
     pub(super) fn take(&mut self, old_version: u32, replayable: bool, now: Instant) -> bool {
         self.settle(now);
-        let is_full = self.out.is_empty() && self.bank >= f64::from(self.burst);
+        let is_full = self.out.is_empty() && self.bank >= self.refill.saturating_mul(self.burst);
         // A token that is to be renewed before any request was accepted with it has lost the unit that it cost. Where the
         // burst is 1, no other could ever be regained.
         self.out.retain(|renewal| renewal.new_version != Some(old_version) || renewal.first_accepted.is_some());
         self.regain(now);
-        if self.bank < 1.0 {
+        let Some(left) = self.bank.checked_sub(self.refill).filter(|_| self.burst > 0) else {
             return false;
-        }
-        self.bank -= 1.0;
+        };
+        self.bank = left;
         self.has_warned &= !is_full;
         self.out.push(Renewal {
             old_version,
@@ -91,7 +93,7 @@ impl Budget {
         self.settle(now);
         if let Some(position) = self.out.iter().position(|renewal| renewal.new_version.is_none()) {
             self.out.remove(position);
-            self.bank += f64::from(u8::from(has_failed));
+            self.give_back(has_failed);
         }
     }
 
@@ -131,11 +133,16 @@ impl Budget {
     fn settle(&mut self, now: Instant) {
         while let Some((position, judged_at)) = self.next_judgement().filter(|(_, judged_at)| *judged_at <= now) {
             self.regain(judged_at);
-            if self.out.swap_remove(position).helped() {
-                self.bank += 1.0;
-            }
+            let renewal = self.out.swap_remove(position);
+            self.give_back(renewal.helped());
         }
         self.regain(now);
+    }
+
+    fn give_back(&mut self, deserved: bool) {
+        if deserved {
+            self.bank = self.bank.saturating_add(self.refill);
+        }
     }
 
     fn next_judgement(&self) -> Option<(usize, Instant)> {
@@ -148,9 +155,8 @@ impl Budget {
         let counted_at = *self.counted_at.get_or_insert(now);
         let passed = now.saturating_duration_since(counted_at);
         let out = u32::try_from(self.out.len()).unwrap_or(u32::MAX);
-        let most = f64::from(self.burst.saturating_sub(out));
-        let regained = if self.refill.is_zero() { most } else { passed.as_secs_f64() / self.refill.as_secs_f64() };
-        self.bank = (self.bank + regained).min(most);
+        let most = self.refill.saturating_mul(self.burst.saturating_sub(out));
+        self.bank = self.bank.saturating_add(passed).min(most);
         // Threads read the clock before they come to the lock.
         self.counted_at = Some(counted_at.max(now));
     }
@@ -206,7 +212,7 @@ mod tests {
         fn left(&mut self, seconds: f64) -> f64 {
             let now = self.at(seconds);
             self.budget.settle(now);
-            self.budget.bank
+            self.budget.bank.as_secs_f64() / self.budget.refill.as_secs_f64()
         }
     }
 
@@ -216,6 +222,18 @@ mod tests {
         assert_eq!([1, 2, 3, 4, 5].map(|version| scene.renew(version, 0.0)), [true, true, true, true, false]);
         assert_eq!([9.9, 10.1].map(|now| scene.renew(5, now)), [false, true]);
         assert!(!scene.renew(6, 15.0));
+    }
+
+    #[test]
+    fn r5_a_unit_is_regained_after_its_refill_however_often_it_is_looked_at() {
+        let mut scene = Scene::new();
+        for version in 1..=4 {
+            scene.renew(version, 0.0);
+        }
+        for millis in 1..10_000 {
+            scene.left(f64::from(millis) / 1_000.0);
+        }
+        assert!(scene.renew(5, 10.0));
     }
 
     #[test]

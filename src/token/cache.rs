@@ -19,7 +19,7 @@ use self::state::{Standing, State};
 use crate::{
     error::AuthError,
     rejection::NotReplayed,
-    time::{Instant, Moment, RequestTime, nanos},
+    time::{Instant, Moment, RequestClock, nanos},
     token::{
         AccessToken,
         budget::{Budget, SentWith},
@@ -59,7 +59,6 @@ pub(crate) enum End {
         token: AccessToken,
         header: HeaderValue,
         life: Life,
-        created: RequestTime,
     },
     Failed {
         error: AuthError,
@@ -72,6 +71,7 @@ pub(crate) enum End {
 /// The token of a layer.
 #[derive(Debug)]
 pub(crate) struct TokenCache {
+    pub(crate) clock: RequestClock,
     /// What requests carry. Changed under the lock only.
     current: Swap<CachedToken>,
     /// Whether the next acceptance of a token changes the state.
@@ -85,6 +85,7 @@ pub(crate) struct TokenCache {
 impl TokenCache {
     pub(super) fn new((burst, refill): (u32, Duration), fetch_limit: Duration) -> Self {
         Self {
+            clock: RequestClock::new(),
             current: Swap::default(),
             awaits_acceptance: AtomicBool::new(false),
             state: Mutex::new(State::new(Budget::new(burst, refill))),
@@ -227,7 +228,8 @@ impl TokenCache {
         // Errors hold foreign ones, which must not be dropped under the lock.
         let replaced = (state.backoff.take(), state.record.last_error.take());
         let outcome = match end {
-            End::Token { token, header, life, created } => {
+            End::Token { token, header, life } => {
+                let created = self.clock.at(token.created());
                 let previous = state.newest.as_deref();
                 let token = CachedToken::new(token, header, life, created, previous, flight.generation);
                 Ok(self.add(&mut state, token))

@@ -11,7 +11,7 @@ use crate::{
     error::{AuthError, ErrorKind},
     rejection::NotReplayed,
     telemetry::{self, FetchSpan},
-    time::{self, Moment, RequestClock, ServerClocks, nanos},
+    time::{self, Moment, ServerClocks, nanos},
     token::{
         AccessToken, FetchRequest, RefreshPolicy, TokenSource,
         budget::SentWith,
@@ -25,7 +25,6 @@ use crate::{
 /// The token of one layer and of everything that was made from it.
 pub(crate) struct Fetcher {
     pub(crate) cache: TokenCache,
-    pub(crate) clock: RequestClock,
     pub(crate) clocks: ServerClocks,
     /// Notified when a fetch has ended or a token was invalidated.
     pub(super) changed: Notify,
@@ -54,7 +53,6 @@ impl Fetcher {
     ) -> Self {
         Self {
             cache: TokenCache::new(policy.budget(), policy.fetch_deadline().saturating_add(GRACE)),
-            clock: RequestClock::new(),
             clocks: ServerClocks::default(),
             changed: Notify::new(),
             refresh_at: policy.draw_refresh_at(fastrand::f64()),
@@ -204,8 +202,7 @@ impl Fetcher {
         let age = Moment::now().since(token.created());
         let life = self.policy.life(token.lifetime(), age, self.refresh_at);
         let header = token.header(self.scheme.as_deref());
-        let created = self.clock.at(token.created());
-        End::Token { token, header, life, created }
+        End::Token { token, header, life }
     }
 
     fn end_with_failure(&self, error: AuthError) -> End {

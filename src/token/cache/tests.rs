@@ -209,7 +209,7 @@ fn t6_no_token_is_used_beyond_its_usable_age() {
 fn s1_no_request_takes_the_lock_while_the_successor_is_being_fetched() {
     let scene = Scene::with_a_token();
     let current = scene.cache.current.load_full().unwrap();
-    let takes_it = |seconds, generation| current.needs_refresh(current.age(scene.at(seconds)), generation);
+    let takes_it = |seconds, generation| current.needs_refresh(nanos(current.age(scene.at(seconds))), generation);
     scene.refresh_if_due(1, 75.0).unwrap();
     assert!(!takes_it(75.0, 1) && !takes_it(104.9, 1));
     assert!(takes_it(105.0, 1), "overdue");

@@ -171,7 +171,7 @@ fn s1_a_request_with_a_fresh_token_waits_for_no_lock() {
     thread::spawn(move || {
         let current = request.cache.current();
         let current = current.as_ref().unwrap();
-        assert!(!current.needs_refresh(current.age(request.at(1.0)), 0));
+        assert!(!current.needs_refresh(nanos(current.age(request.at(1.0))), 0));
         request.cache.accepted(request.sent(1, 1.0));
         done.send(()).unwrap();
     });

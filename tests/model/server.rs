@@ -1,5 +1,4 @@
-//! The servers' rules: which token the endpoint gives out, and what the API says to one. The layer and the model face the
-//! same.
+//! The servers: which token the endpoint gives out, and how the API answers to one. The layer and the model face the same.
 
 use crate::history::{Endpoint, Path};
 
@@ -40,14 +39,22 @@ impl Server {
     }
 
     /// The status that a request is going to get which arrives now.
-    pub(crate) fn says(&self, path: Path, token: u64) -> u16 {
+    pub(crate) fn says(&self, path: Path, token: u64, is_replay: bool) -> u16 {
         match path {
             Path::Broken => 503,
             Path::Told => REJECTED_AS_TOLD,
             _ if !self.takes || token <= self.revoked => 401,
             Path::Good => 200,
+            Path::Node => {
+                if is_replay {
+                    200
+                } else {
+                    401
+                }
+            }
             Path::Missing => 404,
             Path::Forbidden => 403,
+            Path::Limited => 429,
             Path::Bad => 401,
             Path::Scope => SCOPE,
         }

@@ -86,17 +86,17 @@ impl Notes {
     }
 
     /// The layer asks its source.
-    pub(crate) fn asked(&self, request: FetchRequest) {
+    pub(crate) fn asked(&self, request: &FetchRequest) {
         let rejected = request.rejected().map(|token| token.expose_secret().parse().unwrap());
         let at = self.note(Seen::TokenRequest { rejected });
         self.all().draws.asked.push(at);
     }
 
     /// The API's answer to a request with this `Authorization` header.
-    pub(crate) fn sent(&self, step: usize, path: Path, authorization: &str) -> Response<Body> {
+    pub(crate) fn sent(&self, step: usize, path: Path, is_replay: bool, authorization: &str) -> Response<Body> {
         let token = authorization.trim_start_matches("Bearer ").parse().unwrap();
         self.note(Seen::Sent { step, token });
-        match self.all().server.says(path, token) {
+        match self.all().server.says(path, token, is_replay) {
             SCOPE => {
                 let mut response = answer(401, String::new());
                 let challenge = HeaderValue::from_static(r#"Bearer error="insufficient_scope""#);

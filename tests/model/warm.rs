@@ -1,18 +1,19 @@
-//! T10 in plain words: who keeps a token warm asks on his own, when a request would have had to.
+//! T10: `keep_warm` asks by itself, when a request would have had to.
 
 use std::time::Duration;
 
 use crate::{
+    fetch::Cause,
     history::What,
     model::{Event, Model, Stop},
     twist::Twist,
 };
 
 impl Model<'_> {
-    /// Whether `keep_warm` asks before the next thing happens. It is free to take a breath of a second, so the layer's own
-    /// token request tells when, if that is neither too early nor too late.
+    /// Whether `keep_warm` asks before the next thing happens. It may be a second late, so the layer's own token request
+    /// tells when, if that is neither too early nor too late.
     pub(crate) fn keeps_warm(&mut self, next: u64) -> bool {
-        if !self.warm || self.flight.is_some() || self.twist == Some(Twist::StaysCold) {
+        if !self.warm || self.fetch.is_some() || self.twist == Some(Twist::StaysCold) {
             return false;
         }
         let (earliest, latest) = self.warm_due();
@@ -20,10 +21,11 @@ impl Model<'_> {
         match self.draws.asked.get(self.asked) {
             Some(asked) if *asked < next && (earliest..=latest).contains(asked) => {
                 self.now = self.now.max(*asked);
-                if self.cools_down() {
-                    self.stop(Stop::Disagrees(format!("keep_warm asks at {asked} ms, in a cool-down")));
+                self.settle_what_is_due(self.now);
+                if self.backs_off() {
+                    self.stop(Stop::Disagrees(format!("keep_warm asks at {asked} ms, in a backoff")));
                 }
-                self.begin_flight(false);
+                self.begin_fetch(Cause::Missing, None);
                 true
             }
             asked => {
@@ -45,30 +47,30 @@ impl Model<'_> {
                 .history
                 .steps
                 .get(*number)
-                .is_some_and(|step| !matches!(step.what, What::Call { .. } | What::Ask { .. })),
+                .is_some_and(|step| !matches!(step.what, What::Call { .. } | What::Ask { refresh: false, .. })),
             _ => true,
         })
     }
 
-    /// When it has to begin a flight: not before, and not much later.
+    /// When it has to begin a fetch: not before, and not much later.
     fn warm_due(&self) -> (u64, u64) {
         let mut due = 0;
-        let mut slack = BREATH;
+        let mut slack = APART;
         if let Some(current) = self.current {
             let token = &self.tokens[current];
-            due = self.aging_from(token);
+            due = self.stale_from(token);
             if self.generation > token.generation {
-                (due, slack) = (0, due.min(self.now) + GLANCE);
+                (due, slack) = (0, due.min(self.now) + POLL);
             }
         }
         let mut latest = due;
-        if let Some(cool_down) = &self.cool_down {
-            if self.generation > cool_down.generation {
-                slack = slack.max(GLANCE);
+        if let Some(backoff) = &self.backoff {
+            if self.generation > backoff.generation {
+                slack = slack.max(POLL);
             } else {
-                due = due.max(millis(cool_down.earliest));
+                due = due.max(millis(backoff.earliest));
             }
-            latest = latest.max(millis(cool_down.latest));
+            latest = latest.max(millis(backoff.latest));
         }
         (due, latest.max(self.now) + slack)
     }
@@ -78,7 +80,7 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// It rests for a second after each flight, and timers are a millisecond wide.
-const BREATH: u64 = 1_002;
-/// Nobody tells it of a rotation.
-const GLANCE: u64 = 31_002;
+/// Its fetches are a second apart, and timers are a millisecond wide.
+const APART: u64 = 1_002;
+/// Nobody tells it of a rotation: it has to look.
+const POLL: u64 = 31_002;

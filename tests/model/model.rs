@@ -1,14 +1,14 @@
-//! The promises once more, as plain and slow as can be: no tasks, no locks, a list of events in the order of their time.
+//! The guarantees once more, plain and slow: no tasks, no locks, a list of events in the order of their time.
 
-use tower_outbound_auth::{ErrorKind, token::TokenState};
+use tower_outbound_auth::ErrorKind;
 
 use crate::{
+    budget::Budget,
     caller::{Caller, Stage},
-    flight::{CoolDown, Flight, millis},
-    history::{Answer, History, Path, RUN_OUT, Step, What},
-    log::{Draws, Entry, Seen, status},
+    fetch::{Backoff, Fetch},
+    history::{Answer, History, RUN_OUT, Step, What},
+    log::{Draws, Entry, Seen},
     server::Server,
-    storm::Storm,
     token::Token,
     twist::Twist,
 };
@@ -16,9 +16,9 @@ use crate::{
 /// Why the model came to no end.
 #[derive(Debug)]
 pub(crate) enum Stop {
-    /// Two things happened at once, and nobody promises in which order.
+    /// Two things happened at once, and nothing guarantees in which order.
     Tie(u64),
-    /// What the layer drew was not its to draw.
+    /// What the layer drew lies outside of what is guaranteed.
     Disagrees(String),
 }
 
@@ -26,7 +26,7 @@ pub(crate) enum Stop {
 pub(crate) enum Event {
     Step(usize),
     Fetched {
-        flight: u64,
+        fetch: u64,
         since: u64,
         answer: Answer,
     },
@@ -62,15 +62,17 @@ pub(crate) struct Model<'a> {
     pub(crate) callers: Vec<Caller>,
     pub(crate) tokens: Vec<Token>,
     pub(crate) current: Option<usize>,
-    pub(crate) flight: Option<Flight>,
-    pub(crate) flights: u64,
+    /// Of the newest token, in a row.
+    pub(crate) rejections: u32,
+    pub(crate) fetch: Option<Fetch>,
+    pub(crate) fetches: u64,
     /// Token requests so far.
     pub(crate) asked: usize,
-    pub(crate) cool_down: Option<CoolDown>,
+    pub(crate) backoff: Option<Backoff>,
     pub(crate) failures: u64,
     pub(crate) failures_in_a_row: u32,
     pub(crate) last_error: Option<ErrorKind>,
-    pub(crate) storm: Storm,
+    pub(crate) budget: Budget,
 }
 
 impl<'a> Model<'a> {
@@ -93,14 +95,15 @@ impl<'a> Model<'a> {
             callers: Vec::new(),
             tokens: Vec::new(),
             current: None,
-            flight: None,
-            flights: 0,
+            rejections: 0,
+            fetch: None,
+            fetches: 0,
             asked: 0,
-            cool_down: None,
+            backoff: None,
             failures: 0,
             failures_in_a_row: 0,
             last_error: None,
-            storm: Storm::default(),
+            budget: Budget::new(history.settings.budget, twist),
         };
         model.schedule();
         while model.stopped.is_none() && model.advance() {}
@@ -138,6 +141,7 @@ impl<'a> Model<'a> {
         let first = self.pending.iter().position(|(at, _)| *at == next).unwrap_or_default();
         self.pending.remove(first);
         self.now = next;
+        self.settle_what_is_due(next);
         self.happen(event);
         !matches!(event, Event::Step(last) if last == self.history.steps.len())
     }
@@ -146,13 +150,13 @@ impl<'a> Model<'a> {
         match event {
             Event::Step(number) => self.step(number),
             Event::Fetched { since, answer, .. } => self.fetched(since, answer),
-            Event::TryAgain(_) => self.try_once(),
+            Event::TryAgain(_) => self.attempt(),
             Event::Deadline(_) => self.fail(ErrorKind::Timeout, None),
             Event::Answered(step, _) => {
                 if let Some(caller) = self.take_caller(step)
-                    && let Stage::Sent { token, status } = caller.stage
+                    && let Stage::Sent { token, status, at } = caller.stage
                 {
-                    self.answered(caller, token, status);
+                    self.answered(caller, token, status, at);
                 }
             }
             Event::Patience(step, _) => {
@@ -162,67 +166,11 @@ impl<'a> Model<'a> {
             }
             Event::Dropped(step) => {
                 let waited = self.take_caller(step).is_some_and(|caller| matches!(caller.stage, Stage::WaitsSince(_)));
-                if waited && self.twist == Some(Twist::FlightDiesWithCaller) {
-                    self.flight = None;
+                if waited && self.twist == Some(Twist::FetchDiesWithCaller) {
+                    self.fetch = None;
                 }
             }
         }
-    }
-
-    fn step(&mut self, number: usize) {
-        self.status(number);
-        let Some(step) = self.history.steps.get(number) else { return };
-        match step.what {
-            What::Call { path, latency, dropped_after } => {
-                let caller = self.caller(number, Some((path, latency)), self.history.max_wait, dropped_after);
-                self.ask(caller, false);
-            }
-            What::Ask { forced, dropped_after } => {
-                let caller = self.caller(number, None, None, dropped_after);
-                self.ask(caller, forced);
-            }
-            What::Reject => {
-                let current = self.current.filter(|current| self.held == Some(self.tokens[*current].text));
-                if let Some(current) = current {
-                    self.retire(current);
-                }
-            }
-            What::Revoke => self.server.revoke(),
-            What::Takes(any) => self.server.take(any),
-            What::Endpoint(endpoint) => self.server.endpoint = endpoint,
-            What::Rotate => self.generation += 1,
-            What::Jump(over) => self.jump(self.now + over),
-            What::Warm(warm) => self.warm = warm,
-        }
-    }
-
-    fn caller(
-        &mut self,
-        step: usize,
-        request: Option<(Path, u64)>,
-        patience: Option<u64>,
-        dropped_after: Option<u64>,
-    ) -> Caller {
-        if let Some(after) = dropped_after {
-            self.later(after, Event::Dropped(step));
-        }
-        Caller { step, request, patience, stage: Stage::Begins, rejected: None, sent: 0 }
-    }
-
-    /// What was due meanwhile happens when the clock has landed; several such things would be a tie.
-    fn jump(&mut self, to: u64) {
-        self.forget_what_is_over();
-        let mut late = false;
-        for (at, event) in &mut self.pending {
-            if !matches!(event, Event::Step(_)) && *at < to {
-                *at = to;
-                late = true;
-            }
-        }
-        if late && self.warm {
-            self.stop(Stop::Tie(to));
-        }
-        self.landed = to;
     }
 
     /// Whether another step is to be taken in this moment.
@@ -240,32 +188,27 @@ impl<'a> Model<'a> {
         })
     }
 
-    fn status(&mut self, step: usize) {
-        let token = self.current.map(|current| &self.tokens[current]);
-        let state = match token {
-            None => TokenState::Missing,
-            Some(token) if self.now >= self.usable_until(token) => TokenState::Expired,
-            Some(token) if self.now >= self.aging_from(token) => TokenState::Stale,
-            Some(_) => TokenState::Fresh,
-        };
-        let expires_in = token.and_then(|token| token.ends_in(self.now)).map(millis);
-        let says = status(state, expires_in, self.tokens.len() as u64, self.failures, self.last_error);
-        self.note(Seen::Status { step, says });
-    }
-
-    /// T5: the current token, if it may still be handed out.
+    /// T5: the current token, if requests may be sent with it.
     pub(crate) fn usable(&self) -> Option<usize> {
-        self.current.filter(|current| self.now < self.usable_until(&self.tokens[*current]))
+        self.current.filter(|current| self.lives(*current) && !self.tokens[*current].retired)
     }
 
-    fn forget_what_is_over(&mut self) {
-        let flight = self.flight.as_ref().map(|flight| flight.number);
+    pub(crate) fn is_invalidated(&self) -> bool {
+        self.current.is_none() && !self.tokens.is_empty()
+    }
+
+    pub(crate) fn lives(&self, token: usize) -> bool {
+        self.now < self.usable_until(&self.tokens[token])
+    }
+
+    pub(crate) fn forget_what_is_over(&mut self) {
+        let fetch = self.fetch.as_ref().map(|fetch| fetch.number);
         let callers = &self.callers;
         let caller = |step: usize| callers.iter().find(|caller| caller.step == step);
         self.pending.retain(|(_, event)| match *event {
             Event::Step(_) => true,
-            Event::Fetched { flight: number, .. } | Event::TryAgain(number) | Event::Deadline(number) => {
-                flight == Some(number)
+            Event::Fetched { fetch: number, .. } | Event::TryAgain(number) | Event::Deadline(number) => {
+                fetch == Some(number)
             }
             Event::Answered(step, sent) => caller(step).is_some_and(|caller| caller.sent == sent),
             Event::Patience(step, since) => caller(step).is_some_and(|caller| caller.stage == Stage::WaitsSince(since)),

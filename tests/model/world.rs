@@ -1,6 +1,14 @@
 //! Plays a history to a real layer on paused time, and notes what can be seen.
 
-use std::{future::Future, pin::Pin, time::Duration};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    time::Duration,
+};
 
 use http::{Request, header::AUTHORIZATION, response::Parts};
 use tokio::{
@@ -13,7 +21,7 @@ use tower_outbound_auth::{
     AuthError, AuthLayer, BoxError, Credentials,
     oauth::ClientCredentialsGrant,
     rejection::Rejection,
-    replay::NoReplay,
+    replay::Replay,
     token::{AccessToken, FetchRequest, KeepWarm, RefreshPolicy, TokenSource},
 };
 
@@ -38,8 +46,7 @@ pub(crate) fn play(history: &History) -> (Vec<Entry>, Draws) {
 }
 
 struct World {
-    layer: AuthLayer,
-    sends_again: bool,
+    layer: AuthLayer<Replays>,
     credentials: Credentials,
     warm: Option<KeepWarm>,
     notes: Notes,
@@ -51,9 +58,9 @@ impl World {
         let credentials = Credentials::new("id", "secret");
         let endpoint = notes.clone();
         let transport = service_fn(move |_: Request<Body>| endpoint.clone().token_request());
-        let source = ClientCredentialsGrant::builder("https://login.example.com/token", credentials.clone());
-        let source = source.timeout(Duration::MAX).transport(transport).build().unwrap();
-        let builder = AuthLayer::builder(Source { source, notes: notes.clone() }).origin(ORIGIN);
+        let grant = ClientCredentialsGrant::builder("https://login.example.com/token", credentials.clone());
+        let grant = grant.timeout(Duration::MAX).transport(transport).build().unwrap();
+        let builder = AuthLayer::builder(Source { grant, notes: notes.clone() }).origin(ORIGIN);
         let builder = builder.refresh(policy(history.settings));
         let told = |parts: &Parts| (parts.status == REJECTED_AS_TOLD).then_some(Rejection::Token);
         let builder = builder.reject_when(told);
@@ -61,7 +68,8 @@ impl World {
             Some(wait) => builder.max_wait(Duration::from_millis(wait)),
             None => builder,
         };
-        Self { layer: builder.build().unwrap(), sends_again: history.sends_again, credentials, warm: None, notes }
+        let layer = builder.replay(Replays(history.replays)).build().unwrap();
+        Self { layer, credentials, warm: None, notes }
     }
 
     async fn play(&mut self, history: &History) {
@@ -77,8 +85,8 @@ impl World {
     async fn take(&mut self, step: usize, what: What) {
         match what {
             What::Call { path, latency, dropped_after } => self.call(step, path, latency, dropped_after),
-            What::Ask { forced, dropped_after } => self.ask(step, forced, dropped_after),
-            What::Reject => {
+            What::Ask { refresh, dropped_after } => self.ask(step, refresh, dropped_after),
+            What::Invalidate => {
                 if let Some(token) = self.notes.held() {
                     self.layer.handle().invalidate(&token);
                 }
@@ -98,19 +106,16 @@ impl World {
 
     fn call(&self, step: usize, path: Path, latency: u64, dropped_after: Option<u64>) {
         let notes = self.notes.clone();
+        let sent = Arc::new(AtomicBool::new(false));
         let api = service_fn(move |request: Request<Body>| {
             let token = request.headers().get(AUTHORIZATION).unwrap().to_str().unwrap();
-            let response = notes.sent(step, path, token);
+            let response = notes.sent(step, path, sent.swap(true, SeqCst), token);
             async move {
                 sleep(Duration::from_millis(latency)).await;
                 Ok::<_, BoxError>(response)
             }
         });
-        if self.sends_again {
-            self.send(step, self.layer.layer(api), dropped_after);
-        } else {
-            self.send(step, self.layer.clone().replay(NoReplay).layer(api), dropped_after);
-        }
+        self.send(step, self.layer.layer(api), dropped_after);
     }
 
     fn send<S>(&self, step: usize, client: S, dropped_after: Option<u64>)
@@ -122,16 +127,26 @@ impl World {
         spawn(client.oneshot(request), dropped_after, move |ended| notes.answered(step, ended));
     }
 
-    fn ask(&self, step: usize, forced: bool, dropped_after: Option<u64>) {
+    fn ask(&self, step: usize, refresh: bool, dropped_after: Option<u64>) {
         let (handle, notes) = (self.layer.handle(), self.notes.clone());
-        let asking = async move { if forced { handle.refresh().await } else { handle.token().await } };
+        let asking = async move { if refresh { handle.refresh().await } else { handle.token().await } };
         spawn(asking, dropped_after, move |ended| notes.given(step, ended));
+    }
+}
+
+/// Whether requests are replayed.
+#[derive(Clone, Copy)]
+struct Replays(bool);
+
+impl Replay<Body> for Replays {
+    fn clone_body(&self, body: &Body) -> Option<Body> {
+        self.0.then(|| body.clone())
     }
 }
 
 /// Notes each token request, and why.
 struct Source {
-    source: ClientCredentialsGrant,
+    grant: ClientCredentialsGrant,
     notes: Notes,
 }
 
@@ -140,12 +155,12 @@ impl TokenSource for Source {
         &self,
         request: FetchRequest,
     ) -> Pin<Box<dyn Future<Output = Result<AccessToken, AuthError>> + Send + '_>> {
-        self.notes.asked(request);
-        self.source.fetch(request)
+        self.notes.asked(&request);
+        self.grant.fetch(request)
     }
 
     fn generation(&self) -> u64 {
-        self.source.generation()
+        self.grant.generation()
     }
 }
 
@@ -171,7 +186,9 @@ fn policy(settings: Settings) -> RefreshPolicy {
     if settings == DEFAULT {
         return default;
     }
-    let (first, max) = settings.cool_down;
+    let both = |(first, max)| (Duration::from_millis(first), Duration::from_millis(max));
+    let (failure, refusal) = (both(settings.failure_backoff), both(settings.refusal_backoff));
+    let (burst, refill) = settings.budget;
     #[expect(clippy::cast_precision_loss, reason = "it is at most a hundred")]
     let refresh_at = settings.refresh_at as f64 / 100.0;
     default
@@ -180,7 +197,9 @@ fn policy(settings: Settings) -> RefreshPolicy {
         .default_lifetime(Duration::from_millis(settings.default_lifetime))
         .deadline(Duration::from_millis(settings.deadline))
         .attempts(settings.attempts)
-        .failure_backoff(Duration::from_millis(first), Duration::from_millis(max))
+        .failure_backoff(failure.0, failure.1)
+        .refusal_backoff(refusal.0, refusal.1)
+        .renewal_budget(burst, Duration::from_millis(refill))
 }
 
 async fn wait(millis: u64) {

@@ -23,10 +23,10 @@ pub(crate) enum Seen {
     Status { step: usize, says: String },
 }
 
-/// What the layer drew at random: the model is told, checks that it was allowed to, and goes on with it.
+/// What the layer drew at random: the model is told, checks that it was allowed, and goes on with it.
 #[derive(Debug, Default)]
 pub(crate) struct Draws {
-    /// The moments of the token requests: those after a back-off, and the first after a cool-down.
+    /// The moments of the token requests: those after a pause within a fetch, and the first after a backoff.
     pub(crate) asked: Vec<u64>,
     /// `retry_after()` of the errors that callers got, by step.
     pub(crate) retry_after: BTreeMap<usize, Duration>,
