@@ -5,7 +5,7 @@
 #[path = "support/authority.rs"]
 mod authority;
 #[expect(dead_code, reason = "this file uses some of it")]
-#[path = "every_transport_is_logged_in/connect_proxy.rs"]
+#[path = "transports/connect_proxy.rs"]
 mod connect_proxy;
 #[path = "support/server.rs"]
 mod server;
@@ -21,9 +21,10 @@ use http_body_util::{BodyExt, Full};
 use server::Server;
 use tower::{ServiceBuilder, ServiceExt};
 use tower_outbound_auth::{
-    AuthError, BoxError, Credentials, ErrorKind, FetchRequest, TokenSource,
+    AuthError, BoxError, Credentials, ErrorKind,
     client::{HttpsClient, HttpsClientBuilder},
     oauth::ClientCredentialsGrant,
+    token::{FetchRequest, TokenSource},
 };
 
 type TestResult = Result<(), BoxError>;

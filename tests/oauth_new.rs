@@ -20,8 +20,9 @@ use serde_json::{Value, json};
 use token_server::{GOOD, TOKEN_URL, builder, endpoint, fetch, is_malformed, read, read_json, reply};
 use tower::service_fn;
 use tower_outbound_auth::{
-    AccessToken, AuthError, BoxError, Credentials, ErrorKind,
+    AuthError, BoxError, Credentials, ErrorKind,
     oauth::{ClientAuth, ClientCredentialsGrant, ClientCredentialsGrantBuilder},
+    token::AccessToken,
 };
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
