@@ -192,3 +192,9 @@ fn an_environment_is_displayed_by_the_name_that_it_is_parsed_from() {
     let custom = Environment::custom("https://login.example.com/token", "https://api.example.com").unwrap();
     assert_eq!(custom.to_string(), "https://api.example.com");
 }
+
+#[test]
+fn the_layer_is_clone_debug_send_and_sync() {
+    fn check<T: Clone + std::fmt::Debug + Send + Sync + 'static>(_: &T) {}
+    check(&PayNetLayer::from(auth()));
+}

@@ -215,7 +215,7 @@ fn a_grant_that_would_send_a_secret_cannot_be_built_without_one() {
         for method in [ClientAuth::Body, ClientAuth::Basic, ClientAuth::BasicUnencoded] {
             let error = Endpoint::new().grant(&credentials).client_auth(method).build().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Config);
-            assert!(error.to_string().starts_with("no client secret: "), "{error}");
+            assert!(error.to_string().starts_with("the client secret is empty"), "{error}");
         }
         Endpoint::new().grant(&credentials).client_auth(ClientAuth::Certificate).build().unwrap();
     }
@@ -314,4 +314,16 @@ fn debug_output_of_signers_has_no_secret() {
     let text = format!("{hmac:?} {headers:?} {closure:?}");
     assert!(!text.contains("planted") && !text.contains(&paynet::signature("1", "planted")), "{text}");
     assert!(text.contains("SignerFn"), "{text}");
+}
+
+#[test]
+fn signers_are_send_sync_and_cheap_to_share() {
+    fn is_shared<T: Send + Sync + 'static>(_: &T) {}
+    fn is_copied<T: Copy>(_: &T) {}
+    is_shared(&TimestampHmac::sha256(Credentials::new("id", "a key")));
+    is_shared(&SignatureHeaders::new());
+    let closure = by_closure();
+    is_shared(&closure);
+    let f: fn(&SigningContext<'_>) -> Result<SignatureHeaders, AuthError> = |_| Ok(SignatureHeaders::new());
+    is_copied(&signer_fn(f));
 }

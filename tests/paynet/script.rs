@@ -57,6 +57,8 @@ pub(crate) struct Script {
     pub(crate) steps: VecDeque<Step>,
     /// Whether it knows its length, as with `Content-Length`.
     pub(crate) exact: bool,
+    /// The rejection that a layer finds in it, if it may read it.
+    pub(crate) reports: Option<Rejection>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -71,7 +73,7 @@ impl Script {
     pub(crate) fn new(frames: &[&[u8]], exact: bool) -> Self {
         let steps =
             frames.iter().flat_map(|frame| [Step::Pending, Step::Data(Bytes::copy_from_slice(frame))]).collect();
-        Self { steps, exact }
+        Self { steps, exact, reports: None }
     }
 
     pub(crate) fn text(&self) -> Vec<u8> {
