@@ -13,7 +13,6 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_outbound_auth::{
     AuthLayer, AuthLayerBuilder, BoxError, Credentials,
     oauth::{ClientCredentialsGrant, ClientCredentialsGrantBuilder},
-    paynet::X_SIGNATURE,
     signing::{SignRules, TimestampHmac},
     token::TokenSource,
 };
@@ -25,6 +24,7 @@ use super::{
 use crate::support::{Body, ORIGIN, Seen, get};
 
 const STATIC: HeaderName = HeaderName::from_static("x-static");
+const SIGNATURE: HeaderName = HeaderName::from_static("x-signature");
 
 pub(crate) fn credentials() -> Credentials {
     Credentials::new("client-id", SECRET)
@@ -88,7 +88,7 @@ pub(crate) async fn run(ears: &Ears, layer: &AuthLayer, statuses: &'static [u16]
     }
     for request in seen.requests() {
         ears.tell(&request);
-        ears.learn(request.headers()[X_SIGNATURE].to_str().unwrap());
+        ears.learn(request.headers()[SIGNATURE].to_str().unwrap());
     }
     answers
 }

@@ -1,14 +1,12 @@
-//! Signatures: which secret makes them, what a signer may be, and when a request is not sent for want of one.
-#![expect(clippy::unwrap_used, reason = "a helper of a test may panic")]
+//! A request is signed with the secret that obtained its token, before and after a rotation.
 
 use std::{
     convert::Infallible,
     sync::{Arc, Mutex},
-    time::{Duration, UNIX_EPOCH},
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, header::AUTHORIZATION};
+use http::{HeaderMap, Request, Response, header::AUTHORIZATION};
 use http_body_util::{BodyExt, Full};
 use tokio::{sync::Semaphore, task::yield_now};
 use tower::{BoxError, Layer, ServiceExt, service_fn, util::BoxCloneService};
@@ -16,8 +14,7 @@ use tower_outbound_auth::{
     AuthError, AuthLayer, Credentials, ErrorKind,
     oauth::{ClientAuth, ClientCredentialsGrant, ClientCredentialsGrantBuilder},
     paynet,
-    signing::{SignRules, SignatureHeaders, Signer, SignerFn, SigningContext, TimestampHmac, signer_fn},
-    token::AccessToken,
+    signing::{SignRules, Signer, TimestampHmac},
 };
 
 type Body = Full<Bytes>;
@@ -207,123 +204,4 @@ async fn t14_the_current_secret_signs_for_a_token_that_was_obtained_without_a_se
     client.oneshot(get()).await.unwrap();
     let headers = seen.lock().unwrap().pop().unwrap();
     assert_eq!(secrets(&headers, &["a key"]).1.as_deref(), Some("a key"));
-}
-
-#[test]
-fn a_grant_that_would_send_a_secret_cannot_be_built_without_one() {
-    for credentials in [Credentials::without_secret("id"), Credentials::new("id", "")] {
-        for method in [ClientAuth::Body, ClientAuth::Basic, ClientAuth::BasicUnencoded] {
-            let error = Endpoint::new().grant(&credentials).client_auth(method).build().unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Config);
-            assert!(error.to_string().starts_with("the client secret is empty"), "{error}");
-        }
-        Endpoint::new().grant(&credentials).client_auth(ClientAuth::Certificate).build().unwrap();
-    }
-}
-
-#[tokio::test]
-async fn a_request_is_not_sent_if_its_signing_key_is_empty_or_has_a_control_character() {
-    for (key, problem) in [("", "is empty"), ("key\n", "line end"), ("ke\u{0}y", "control character")] {
-        let (endpoint, credentials) = (Endpoint::new(), Credentials::new("id", "first"));
-        endpoint.permits.add_permits(10);
-        let layer = layer(endpoint.grant(&credentials), TimestampHmac::sha256(Credentials::new("id", key)));
-        let (seen, client) = client(&layer);
-        let error = client.oneshot(get()).await.unwrap_err();
-        let error = AuthError::find(error.as_ref()).unwrap();
-        assert_eq!(error.kind(), ErrorKind::Signing);
-        assert!(error.to_string().contains(problem), "{error}");
-        assert_eq!(seen.lock().unwrap().len(), 0);
-    }
-}
-
-#[test]
-fn a_key_that_was_rotated_to_nothing_does_not_sign_with_what_was_signed_before() {
-    let credentials = Credentials::new("id", "first");
-    let signer = TimestampHmac::sha256(credentials.clone());
-    sign(&signer, 1).unwrap();
-    credentials.rotate("");
-    assert_eq!(sign(&signer, 1).unwrap_err().kind(), ErrorKind::Signing);
-    credentials.rotate("second");
-    let headers = sign(&signer, 1).unwrap();
-    assert_eq!(headers.get(&paynet::X_SIGNATURE).unwrap(), &paynet::signature("1", "second"));
-}
-
-/// Signs a request by hand, at this unix time.
-fn sign(signer: &impl Signer, unix_seconds: u64) -> Result<SignatureHeaders, AuthError> {
-    let (method, uri, headers) = (Method::GET, Uri::from_static("https://api.example.com/a"), HeaderMap::new());
-    let token = AccessToken::new("abc", None)?;
-    let now = UNIX_EPOCH + Duration::from_secs(unix_seconds);
-    signer.sign(&SigningContext::new(&method, &uri, &headers, &token, now))
-}
-
-/// The value of this header is the signature.
-const NAME: HeaderName = HeaderName::from_static("x-by-closure");
-
-fn by_closure() -> SignerFn<impl Fn(&SigningContext<'_>) -> Result<SignatureHeaders, AuthError> + Send + Sync + 'static>
-{
-    signer_fn(|context: &SigningContext<'_>| {
-        let mut headers = SignatureHeaders::new();
-        let value = HeaderValue::from_str(context.uri().path())
-            .map_err(|error| AuthError::new(ErrorKind::Signing, "no header value").with_source(error))?;
-        headers.insert(NAME, value);
-        Ok(headers)
-    })
-}
-
-#[tokio::test]
-async fn a_closure_signs() {
-    let (endpoint, credentials) = (Endpoint::new(), Credentials::new("id", "first"));
-    endpoint.permits.add_permits(10);
-    let (seen, client) = client(&layer(endpoint.grant(&credentials), by_closure()));
-    client.oneshot(get()).await.unwrap();
-    let headers = seen.lock().unwrap().pop().unwrap();
-    assert_eq!(headers[NAME], "/a");
-    assert!(headers[NAME].is_sensitive());
-}
-
-#[tokio::test]
-async fn the_error_of_a_closure_fails_the_request() {
-    let (endpoint, credentials) = (Endpoint::new(), Credentials::new("id", "first"));
-    endpoint.permits.add_permits(10);
-    let failing = signer_fn(|_: &SigningContext<'_>| Err(AuthError::new(ErrorKind::Signing, "the key is locked")));
-    let (seen, client) = client(&layer(endpoint.grant(&credentials), failing));
-    let error = client.oneshot(get()).await.unwrap_err();
-    assert_eq!(AuthError::find(error.as_ref()).unwrap().to_string(), "the key is locked");
-    assert_eq!(seen.lock().unwrap().len(), 0);
-}
-
-#[tokio::test]
-async fn a_signer_may_be_shared_and_chosen_at_run_time() {
-    let shared: Arc<dyn Signer> = Arc::new(by_closure());
-    let boxed: Box<dyn Signer> = Box::new(Arc::clone(&shared));
-    let (endpoint, credentials) = (Endpoint::new(), Credentials::new("id", "first"));
-    endpoint.permits.add_permits(10);
-    let layers = [layer(endpoint.grant(&credentials), shared), layer(endpoint.grant(&credentials), boxed)];
-    for layer in layers {
-        let (seen, client) = client(&layer);
-        client.oneshot(get()).await.unwrap();
-        assert_eq!(seen.lock().unwrap().pop().unwrap()[NAME], "/a");
-    }
-}
-
-#[test]
-fn debug_output_of_signers_has_no_secret() {
-    let hmac = TimestampHmac::sha256(Credentials::new("id", "planted"));
-    let headers = sign(&hmac, 1).unwrap();
-    let closure = signer_fn(|_: &SigningContext<'_>| Ok(SignatureHeaders::new()));
-    let text = format!("{hmac:?} {headers:?} {closure:?}");
-    assert!(!text.contains("planted") && !text.contains(&paynet::signature("1", "planted")), "{text}");
-    assert!(text.contains("SignerFn"), "{text}");
-}
-
-#[test]
-fn signers_are_send_sync_and_cheap_to_share() {
-    fn is_shared<T: Send + Sync + 'static>(_: &T) {}
-    fn is_copied<T: Copy>(_: &T) {}
-    is_shared(&TimestampHmac::sha256(Credentials::new("id", "a key")));
-    is_shared(&SignatureHeaders::new());
-    let closure = by_closure();
-    is_shared(&closure);
-    let f: fn(&SigningContext<'_>) -> Result<SignatureHeaders, AuthError> = |_| Ok(SignatureHeaders::new());
-    is_copied(&signer_fn(f));
 }

@@ -1,0 +1,107 @@
+//! A signer may be a closure, shared, or chosen at run time; without a signature, a request is not sent.
+
+use std::{
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use tower::ServiceExt;
+use tower_outbound_auth::{
+    AuthError, Credentials, ErrorKind, paynet,
+    signing::{SignRules, SignatureHeaders, Signer, SignerFn, SigningContext, TimestampHmac, signer_fn},
+    token::AccessToken,
+};
+
+use crate::{client::client, support::get};
+
+#[tokio::test(start_paused = true)]
+async fn a_request_is_not_sent_if_its_signing_key_is_empty_or_has_a_control_character() {
+    for (key, problem) in [("", "is empty"), ("key\n", "line end"), ("ke\u{0}y", "control character")] {
+        let client = client(SignRules::all(), TimestampHmac::sha256(Credentials::new("id", key)));
+        let error = client.service.clone().oneshot(get("/a")).await.unwrap_err();
+        let error = AuthError::find(error.as_ref()).unwrap();
+        assert_eq!(error.kind(), ErrorKind::Signing);
+        assert!(error.to_string().contains(problem), "{error}");
+        assert_eq!(client.seen.count(), 0);
+    }
+}
+
+#[test]
+fn a_key_that_was_rotated_to_nothing_does_not_sign_with_what_was_signed_before() {
+    let credentials = Credentials::new("id", "first");
+    let signer = TimestampHmac::sha256(credentials.clone());
+    sign(&signer, 1).unwrap();
+    credentials.rotate("");
+    assert_eq!(sign(&signer, 1).unwrap_err().kind(), ErrorKind::Signing);
+    credentials.rotate("second");
+    let headers = sign(&signer, 1).unwrap();
+    assert_eq!(headers.get(&paynet::X_SIGNATURE).unwrap(), &paynet::signature("1", "second"));
+}
+
+/// Signs a request by hand, at this unix time.
+fn sign(signer: &impl Signer, unix_seconds: u64) -> Result<SignatureHeaders, AuthError> {
+    let (method, uri, headers) = (Method::GET, Uri::from_static("https://api.example.com/a"), HeaderMap::new());
+    let token = AccessToken::new("abc", None)?;
+    let now = UNIX_EPOCH + Duration::from_secs(unix_seconds);
+    signer.sign(&SigningContext::new(&method, &uri, &headers, &token, now))
+}
+
+/// The value of this header is the signature.
+const NAME: HeaderName = HeaderName::from_static("x-by-closure");
+
+fn by_closure() -> SignerFn<impl Fn(&SigningContext<'_>) -> Result<SignatureHeaders, AuthError> + Send + Sync + 'static>
+{
+    signer_fn(|context: &SigningContext<'_>| {
+        let mut headers = SignatureHeaders::new();
+        let value = HeaderValue::from_str(context.uri().path())
+            .map_err(|error| AuthError::new(ErrorKind::Signing, "no header value").with_source(error))?;
+        headers.insert(NAME, value);
+        Ok(headers)
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closure_signs() {
+    let headers = client(SignRules::all(), by_closure()).headers(get("/a")).await;
+    assert_eq!(headers[NAME], "/a");
+    assert!(headers[NAME].is_sensitive());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_error_of_a_closure_fails_the_request() {
+    let failing = signer_fn(|_: &SigningContext<'_>| Err(AuthError::new(ErrorKind::Signing, "the key is locked")));
+    let client = client(SignRules::all(), failing);
+    let error = client.service.clone().oneshot(get("/a")).await.unwrap_err();
+    assert_eq!(AuthError::find(error.as_ref()).unwrap().to_string(), "the key is locked");
+    assert_eq!(client.seen.count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_signer_may_be_shared_and_chosen_at_run_time() {
+    let shared: Arc<dyn Signer> = Arc::new(by_closure());
+    let boxed: Box<dyn Signer> = Box::new(Arc::clone(&shared));
+    assert_eq!(client(SignRules::all(), shared).headers(get("/a")).await[NAME], "/a");
+    assert_eq!(client(SignRules::all(), boxed).headers(get("/a")).await[NAME], "/a");
+}
+
+#[test]
+fn debug_output_of_signers_has_no_secret() {
+    let hmac = TimestampHmac::sha256(Credentials::new("id", "planted"));
+    let headers = sign(&hmac, 1).unwrap();
+    let closure = signer_fn(|_: &SigningContext<'_>| Ok(SignatureHeaders::new()));
+    let text = format!("{hmac:?} {headers:?} {closure:?}");
+    assert!(!text.contains("planted") && !text.contains(&paynet::signature("1", "planted")), "{text}");
+    assert!(text.contains("SignerFn"), "{text}");
+}
+
+#[test]
+fn signers_are_send_sync_and_cheap_to_share() {
+    fn is_shared<T: Send + Sync + 'static>(_: &T) {}
+    fn is_copied<T: Copy>(_: &T) {}
+    is_shared(&TimestampHmac::sha256(Credentials::new("id", "a key")));
+    is_shared(&SignatureHeaders::new());
+    is_shared(&by_closure());
+    let f: fn(&SigningContext<'_>) -> Result<SignatureHeaders, AuthError> = |_| Ok(SignatureHeaders::new());
+    is_copied(&signer_fn(f));
+}
