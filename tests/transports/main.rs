@@ -25,5 +25,3 @@ mod support;
 mod through_a_forward_proxy;
 #[cfg(all(feature = "sandbox", feature = "client"))]
 mod tokens_over_sockets;
-#[cfg(feature = "client")]
-mod when_connections_break;

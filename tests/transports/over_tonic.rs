@@ -50,6 +50,17 @@ async fn r1_without_a_rule_for_grpc_nothing_is_replayed() -> TestResult {
     Ok(())
 }
 
+#[tokio::test]
+async fn s3_a_channel_needs_a_layer_that_allows_uris_without_a_host() -> TestResult {
+    let (echo, channel) = echo().await?;
+    let layer = AuthLayer::builder(echo.issuer.clone()).origin("https://api.example.com").build()?;
+    let status = unary(&Grpc::new(authenticated(&layer, channel)), &Bytes::new()).await.err().ok_or("an answer")?;
+    assert_eq!(AuthError::find(&status).map(AuthError::kind), Some(ErrorKind::Config), "{status}");
+    assert!(status.message().contains("`allow_relative_uri`"), "{status}");
+    assert_eq!(echo.issuer.requests(), 0);
+    Ok(())
+}
+
 /// Any HTTP/2 client will do in place of a `Channel`. Calls then name their server, and are held to the origins.
 #[tokio::test]
 async fn s3_over_another_client_than_a_channel() -> TestResult {
@@ -70,7 +81,7 @@ async fn s3_over_another_client_than_a_channel() -> TestResult {
 #[tokio::test]
 async fn streams_go_both_ways_at_the_same_time() -> TestResult {
     let (echo, channel) = echo().await?;
-    let client = streamed(&layer(&echo)?, channel);
+    let client = streamed(&echo, channel)?;
     let (messages, receiver) = mpsc::channel(1);
     let mut answers = streaming(&client, receiver).await?;
     for word in ["one", "two", "three"] {
@@ -104,7 +115,7 @@ async fn r4_a_refused_stream_is_replayed_from_what_was_kept() -> TestResult {
 #[tokio::test]
 async fn r7_a_refused_stream_renews_the_token_for_the_next() -> TestResult {
     let (echo, channel) = echo().await?;
-    let client = streamed(&layer(&echo)?, channel);
+    let client = streamed(&echo, channel)?;
     streaming(&client, mpsc::channel(1).1).await?;
     echo.issuer.revoke();
     let refused = streaming(&client, mpsc::channel(1).1).await.err().map(|status| status.code());
@@ -120,7 +131,7 @@ async fn r7_a_refused_stream_renews_the_token_for_the_next() -> TestResult {
     Ok(())
 }
 
-/// The messages of so far are with the caller, so nothing can be sent again. `TokenHandle::reject` tells the layer.
+/// The messages of so far are with the caller, so nothing can be sent again. `TokenHandle::invalidate` tells the layer.
 #[tokio::test]
 async fn r12_a_status_in_the_trailers_of_a_begun_stream_is_for_the_caller_to_report() -> TestResult {
     let (echo, channel) = echo().await?;
@@ -140,7 +151,7 @@ async fn r12_a_status_in_the_trailers_of_a_begun_stream_is_for_the_caller_to_rep
     Ok(())
 }
 
-/// Where a short answer may say no in its trailers, a layer below waits for its end, and looks.
+/// Where a short answer may be rejected in its trailers, a layer below waits for its end, and looks.
 #[tokio::test]
 async fn r1_an_inner_layer_finds_the_status_in_the_trailers_of_a_whole_answer() -> TestResult {
     let (echo, channel) = echo().await?;
@@ -175,13 +186,17 @@ async fn echo() -> Result<(Echo, Channel), BoxError> {
     Ok((echo, channel))
 }
 
-/// Above a `Channel`, which adds it, a call has no authority: so it is in scope whatever the origin.
+/// A `Channel` adds the authority itself, so the URI of a request above it has no host.
 fn builder(echo: &Echo) -> AuthLayerBuilder {
-    AuthLayer::builder(echo.issuer.clone()).origin("https://api.example.com")
+    AuthLayer::builder(echo.issuer.clone()).origin("https://api.example.com").allow_relative_uri()
+}
+
+fn rejecting(echo: &Echo) -> AuthLayerBuilder {
+    builder(echo).reject_when(|head| (head.headers.get("grpc-status")? == "16").then_some(Rejection::Token))
 }
 
 fn layer(echo: &Echo) -> Result<AuthLayer, AuthError> {
-    builder(echo).reject_when(|head| (head.headers.get("grpc-status")? == "16").then_some(Rejection::Token)).build()
+    rejecting(echo).build()
 }
 
 /// For requests of one message: gathers their bodies, so that they can be sent again.
@@ -204,8 +219,8 @@ where
 }
 
 /// For requests of many messages: an answer may come before the last of them, so nothing can be gathered.
-fn streamed(layer: &AuthLayer, channel: Channel) -> Client {
-    Grpc::new(BoxCloneSyncService::new(layer.clone().replay(NoReplay).layer(channel)))
+fn streamed(echo: &Echo, channel: Channel) -> Result<Client, AuthError> {
+    Ok(Grpc::new(BoxCloneSyncService::new(rejecting(echo).replay(NoReplay).build()?.layer(channel))))
 }
 
 /// For requests of any kind, as far as what goes before they are refused fits into a limit.

@@ -7,7 +7,7 @@ use tower_outbound_auth::{
     token::{FetchRequest, RefreshPolicy, TokenSource},
 };
 
-use super::{
+use crate::{
     TestResult, check, each,
     proxy::{Fault, Kind, Proxy, Side},
     server::{self, Framing},

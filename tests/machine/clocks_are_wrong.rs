@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tower_outbound_auth::sandbox::{Fault, FaultKind, Sandbox};
 
-use crate::user::{Protocol, TestResult, User};
+use crate::support::user::{Protocol, TestResult, User};
 
 /// The token endpoint's clock is a guess, good until the API has told its own.
 #[tokio::test(flavor = "multi_thread")]

@@ -73,13 +73,13 @@ async fn t9_a_name_that_is_not_found_twice_is_looked_up_again_and_no_caller_noti
 }
 
 #[tokio::test]
-async fn t8_a_name_that_is_not_found_fails_the_flight_until_it_is_found_again() -> TestResult {
+async fn t8_a_name_that_is_not_found_fails_the_fetch_until_it_is_found_again() -> TestResult {
     let tokens = Resolver::new(Lookup::Fails);
     let user = User::new(&tokens, &Resolver::new(here())).await?;
     for _ in 0..3 {
         let error = user.failure().await?;
         assert!(error.kind() == ErrorKind::Unavailable && error.is_transient(), "{error:?}");
-        assert_eq!(tokens.asked(), 3, "three tries of one flight, and a rest");
+        assert_eq!(tokens.asked(), 3, "three tries of one fetch, and a rest");
     }
     tokens.set(here());
     user.handle.refresh().await?;

@@ -37,7 +37,7 @@ async fn t5_the_first_request_after_waking_carries_no_token_that_ended_meanwhile
     Ok(())
 }
 
-/// Its token came, and ended, while it stood still. Nobody can tell that from an answer that was slow, so it may be tried.
+/// Its token came, and ended, while it stood still. That cannot be told from an answer that was slow, so it may be tried.
 #[tokio::test(flavor = "multi_thread")]
 async fn t6_a_request_that_slept_through_the_life_of_its_token_is_served_all_the_same() -> TestResult {
     let latency = Duration::from_secs(1);

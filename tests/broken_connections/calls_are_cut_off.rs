@@ -5,7 +5,7 @@ use std::{thread, time::Duration};
 use tokio::runtime::{Builder, Runtime};
 use tower_outbound_auth::{BoxError, client::HttpsClient, token::TokenState};
 
-use super::{
+use crate::{
     TestResult, check, each,
     proxy::{Fault, Kind, Proxy, Side},
     server,
@@ -70,7 +70,7 @@ fn a_call_on_a_connection_that_was_closed_unnoticed_is_sent_once() -> TestResult
 /// A reset at each byte after a first exchange, and a silent end at some.
 fn every_cut(first: [usize; 2]) -> impl Iterator<Item = Fault> {
     let of = |side, first, kind, step| {
-        (first..first + 2_048).step_by(step * super::step()).map(move |at| Fault { side, at, kind })
+        (first..first + 2_048).step_by(step * crate::step()).map(move |at| Fault { side, at, kind })
     };
     let [request, answer] = first;
     let resets = of(Side::Request, request, Kind::Reset, 1).chain(of(Side::Answer, answer, Kind::Reset, 1));

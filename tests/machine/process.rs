@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{TestResult, files, stopped_server, suspended_client};
+use crate::{TestResult, no_file_descriptor_is_left, the_client_is_suspended, the_token_server_stands_still};
 
 pub(crate) struct Process {
     child: Child,
@@ -84,9 +84,9 @@ impl Drop for Process {
 fn the_other_process() -> TestResult {
     let part = env::var(PART).map_err(|_| "it is no test by itself")?;
     match part.as_str() {
-        "token server" => stopped_server::serve(),
-        "client" => suspended_client::call_when_told(),
-        "few files" => files::run_out_of_files(),
+        "token server" => the_token_server_stands_still::serve(),
+        "client" => the_client_is_suspended::call_when_told(),
+        "few files" => no_file_descriptor_is_left::run_out_of_files(),
         _ => Err(part.into()),
     }
 }

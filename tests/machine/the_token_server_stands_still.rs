@@ -1,4 +1,4 @@
-//! A token server that stands still (SIGSTOP) and goes on: its port still takes connections, and nobody answers.
+//! A token server that stands still (SIGSTOP) and goes on: its port still takes connections, and nothing answers.
 
 use std::{env, io, time::Duration};
 
@@ -84,8 +84,8 @@ impl World {
 /// With the timeouts that there are without settings: 10 s and 30 s where it stands still for 20.
 #[tokio::test(flavor = "multi_thread")]
 async fn t9_a_token_server_that_stands_still_for_20_s_costs_cold_callers_time_and_no_error() -> TestResult {
-    let (exchange, flight) = (stopped() / 2, stopped() * 3 / 2);
-    let world = World::new(|source| source.timeout(exchange), RefreshPolicy::default().deadline(flight)).await?;
+    let (exchange, fetch) = (stopped() / 2, stopped() * 3 / 2);
+    let world = World::new(|source| source.timeout(exchange), RefreshPolicy::default().deadline(fetch)).await?;
     let mut stopping = world.tokens.stop_for(stopped())?;
     let begin = Instant::now();
     world.calls(100).await?;
@@ -124,8 +124,7 @@ async fn t4_a_token_server_that_stands_still_is_not_noticed_while_the_token_live
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn t2_t8_a_token_server_that_stands_still_for_longer_than_a_flight_is_asked_again_when_it_goes_on() -> TestResult
-{
+async fn t2_t8_a_token_server_that_stands_still_for_longer_than_a_fetch_is_asked_again_when_it_goes_on() -> TestResult {
     let rest = Duration::from_millis(200);
     let policy = RefreshPolicy::default().deadline(stopped() / 4).failure_backoff(rest, rest);
     let world = World::new(|source| source, policy).await?;

@@ -19,15 +19,15 @@ use tower_outbound_auth::{
     token::{FetchRequest, TokenSource},
 };
 
-use super::{
+use crate::{
     TestResult, check, each,
     proxy::{Fault, Kind, Proxy, Side},
     step,
+    support::{
+        authority::{Authority, H2_AND_H1},
+        server::{NAME, Server},
+    },
     user::is_of_transport,
-};
-use crate::support::{
-    authority::{Authority, H2_AND_H1},
-    server::{NAME, Server},
 };
 
 /// A server, and whoever trusts it and reaches it through the proxy.

@@ -12,7 +12,7 @@ use tower_outbound_auth::{
     token::{FetchRequest, RefreshPolicy, TokenSource},
 };
 
-use super::{
+use crate::{
     TestResult, check, each,
     proxy::{Fault, Kind, Proxy, Side},
     server::{self, Framing, REVOKED},
@@ -21,7 +21,7 @@ use super::{
 
 #[cfg(target_os = "linux")]
 use {
-    super::user::is_of_transport,
+    crate::user::is_of_transport,
     http::Request,
     http_body_util::Empty,
     tokio::net::{TcpSocket, TcpStream},

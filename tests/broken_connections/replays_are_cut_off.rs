@@ -5,9 +5,9 @@ use std::time::Duration;
 use http::StatusCode;
 use tower_outbound_auth::{AuthLayer, BoxError, client::HttpsClient, rejection::NotReplayed, token::RefreshPolicy};
 
-use super::{
+use crate::{
     TestResult,
-    calls::first_exchange,
+    calls_are_cut_off::first_exchange,
     check, each,
     proxy::{Fault, Kind, Proxy, Side},
     server::{self, Framing, REVOKED},

@@ -1,16 +1,21 @@
-//! A connection may be cut off, held up or swallowed at any byte: no call hangs, none ends without an error that says so,
-//! and no credential is sent once more than was promised.
+//! A process of its own, since its connections take most of the files that a process may have open: whether a connection
+//! is cut off, held up or swallowed at any byte, no call hangs, none ends without an error that says so, and no credential
+//! is sent once more than was promised.
 //!
 //! `CUT_STEP=1` takes every byte, as `tests/all.sh` does; without it they take every fifth.
+#![cfg(feature = "client")]
 #![expect(clippy::unwrap_used, reason = "a counterpart in a test may panic")]
+#![expect(clippy::disallowed_methods, reason = "real sockets need real time, and a limit for a test that hangs")]
 
-mod calls;
+mod calls_are_cut_off;
+mod connections_stall;
 mod proxy;
-mod rejections;
+mod replays_are_cut_off;
 mod server;
-mod stalls;
-mod tls;
-mod tokens;
+#[path = "../support/mod.rs"]
+mod support;
+mod tls_connections_are_cut_off;
+mod token_requests_are_cut_off;
 mod user;
 
 use std::{fmt::Debug, future::Future, sync::Arc, time::Duration};

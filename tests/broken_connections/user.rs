@@ -15,11 +15,11 @@ use tower_outbound_auth::{
     token::{TokenHandle, TokenState},
 };
 
-use super::{
+use crate::{
     proxy::Proxy,
     server::{Framing, SIZE},
+    support::Issuer,
 };
-use crate::support::Issuer;
 
 /// A source whose secret makes its requests as long as they have to be.
 pub(crate) fn source(proxy: &Proxy, framing: Framing) -> ClientCredentialsGrantBuilder {
