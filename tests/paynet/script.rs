@@ -42,9 +42,14 @@ impl Buf for Pieces {
     }
 }
 
-pub(crate) async fn through_layer<B: Body + Unpin>(status: u16, body: B) -> Response<PeekedBody<B>> {
+pub(crate) async fn through_layer<B: Body>(status: u16, body: B) -> Response<PeekedBody<B>> {
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(status).unwrap();
+    passed_on(response).await
+}
+
+/// The response as it comes out of the layer.
+pub(crate) async fn passed_on<B: Body>(response: Response<B>) -> Response<PeekedBody<B>> {
     let mut response = Some(response);
     let answer =
         tower::service_fn(move |_: Request<()>| std::future::ready(Ok::<_, Infallible>(response.take().unwrap())));
