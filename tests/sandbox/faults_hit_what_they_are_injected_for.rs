@@ -1,4 +1,4 @@
-//! Trouble is made where and as often as it is asked for.
+//! Faults hit the requests that they are injected for, as often as a test asks.
 
 use std::{io::ErrorKind, time::Duration};
 
@@ -31,7 +31,7 @@ async fn each_fault_hits_the_side_it_was_meant_for() -> TestResult {
         let user = User::over(protocol, Sandbox::start().await?);
         let token = user.token().await?;
         let sides = [
-            (Fault::token as fn(Trouble) -> Fault, user.token_request(FORM), user.types(&token)),
+            (Fault::token as fn(FaultKind) -> Fault, user.token_request(FORM), user.types(&token)),
             (Fault::api, user.types(&token), user.token_request(FORM)),
         ];
         for (fault, victim, bystander) in sides {

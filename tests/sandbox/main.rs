@@ -1,4 +1,4 @@
-//! Users can trust the sandbox: it refuses what PayNet refuses, makes the trouble it is asked for, and counts right.
+//! Users can trust the sandbox: it refuses what PayNet refuses, injects the faults it is asked for, and counts right.
 #![cfg(feature = "sandbox")]
 #![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test may panic")]
 

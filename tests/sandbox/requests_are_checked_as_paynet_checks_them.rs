@@ -1,4 +1,4 @@
-//! Users can trust the sandbox: it refuses what PayNet refuses, makes the trouble it is asked for, and counts right.
+//! The sandbox refuses what PayNet refuses, with the documented messages.
 
 use std::{io::Read, time::Duration};
 
