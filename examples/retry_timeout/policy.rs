@@ -1,4 +1,4 @@
-//! A retry policy for Tower's `Retry`. Copy it into your application and adapt it.
+// A retry policy for Tower's `Retry`. Copy it into your application and adapt it.
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
