@@ -1,4 +1,4 @@
-//! A process of its own, since its whole memory is searched: no copy is left of a secret that nothing uses any more.
+//! No copy is left in memory of a secret that nothing uses any more. A separate process, since all of its memory is searched.
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a helper of a test may panic")]
 
@@ -109,7 +109,7 @@ fn writable() -> Vec<Range<usize>> {
         .collect()
 }
 
-/// What memory is read into. Never freed, and so large that it has pages of its own.
+/// What memory is read into. Never freed, and so large that it shares no page with anything else.
 static CHUNK: LazyLock<Mutex<Vec<u8>>> = LazyLock::new(|| Mutex::new(vec![0; 1 << 20]));
 const MASK: u8 = 0xa5;
 const PART: usize = 24;
@@ -185,7 +185,7 @@ fn o6_a_token_is_wiped_with_the_last_header_that_carries_it() {
     assert_eq!(TOKEN.copies(), copies, "one more request makes no copy");
     drop(layer);
     drop(first);
-    assert_eq!(TOKEN.copies(), 1, "both requests, of one thread, share one");
+    assert_eq!(TOKEN.copies(), 1, "both requests share one");
     drop(second);
     assert_eq!(TOKEN.copies(), 0);
 }
@@ -277,6 +277,8 @@ fn o6_the_body_of_a_token_request_is_wiped() {
     drop(sent.body);
     assert_eq!(SECRET.copies(), 1, "the credentials have it");
     drop(sent.source);
+    assert_eq!(SECRET.copies(), 1, "a request with the token is signed with the secret that obtained it (T14)");
+    drop(sent.token);
     assert_eq!(SECRET.copies(), 0);
 }
 
@@ -289,7 +291,7 @@ fn o6_the_basic_header_of_a_token_request_is_wiped() {
         assert!(BASE64.copies() >= 1, "the header has it");
         drop(sent.authorization);
         assert_eq!((BASE64.copies(), SECRET.copies()), (0, 1), "{method:?}: the credentials have it");
-        drop(sent.source);
+        drop((sent.source, sent.token));
         assert_eq!(SECRET.copies(), 0);
     }
 }

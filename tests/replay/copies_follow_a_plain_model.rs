@@ -31,7 +31,7 @@ fn act() -> impl Strategy<Value = Act> {
         0..6 => Act::Poll(which),
         6 => Act::Poll(0),
         7 => Act::Copy(which),
-        8 => Act::Hold(which),
+        8 => Act::Reserve(which),
         9 => Act::Drop(which),
         _ => Act::Arrive,
     })

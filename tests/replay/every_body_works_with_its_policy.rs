@@ -74,7 +74,7 @@ where
     R: Replay<B>,
     B: Body<Error: Debug>,
 {
-    let layer = Issuer::new().layer().replay(policy);
+    let layer = Issuer::new().builder().replay(policy).build().unwrap();
     let seen = Arc::new(Mutex::new(Vec::new()));
     let log = Arc::clone(&seen);
     let api = service_fn(move |request: Request<B>| {

@@ -21,7 +21,7 @@ pub(crate) enum Step {
 pub(crate) enum Act {
     Poll(usize),
     Copy(usize),
-    Hold(usize),
+    Reserve(usize),
     Drop(usize),
     Arrive,
 }
@@ -63,8 +63,8 @@ pub(crate) struct Model {
     /// A frame was given to its reader only.
     is_outgrown: bool,
     reader: Option<usize>,
-    /// Of which it was said that it stays whole.
-    pub(crate) heir: Option<usize>,
+    /// The copy of which it was said that it stays complete.
+    pub(crate) reserved_for: Option<usize>,
     pub(crate) copies: Vec<Copy>,
 }
 
@@ -78,7 +78,7 @@ impl Model {
             end: None,
             is_outgrown: false,
             reader: None,
-            heir: None,
+            reserved_for: None,
             copies: vec![Copy::default()],
         }
     }
@@ -105,7 +105,7 @@ impl Model {
 
     pub(crate) fn drop(&mut self, copy: usize) {
         self.reader = self.reader.filter(|reader| *reader != copy);
-        self.heir = self.heir.filter(|heir| *heir != copy);
+        self.reserved_for = self.reserved_for.filter(|reserved| *reserved != copy);
     }
 
     fn says_end(&self) -> bool {
@@ -117,9 +117,9 @@ impl Model {
         if is_done {
             return Got::End;
         }
-        if !has_begun && self.is_whole(copy) {
+        if !has_begun && self.is_complete(copy) {
             self.reader = Some(copy);
-            self.heir = self.heir.filter(|heir| *heir != copy);
+            self.reserved_for = self.reserved_for.filter(|reserved| *reserved != copy);
         }
         self.copies[copy].has_begun = true;
         let got = match self.read.get(at) {
@@ -158,8 +158,8 @@ impl Model {
         self.read.extend(self.left.pop_front());
         if self.over_limit() {
             // Whoever is about to begin gets all of it; else it is this copy alone.
-            match self.heir.take() {
-                Some(heir) if heir != copy => self.reader = Some(heir),
+            match self.reserved_for.take() {
+                Some(reserved) if reserved != copy => self.reader = Some(reserved),
                 _ => self.is_outgrown = true,
             }
         }

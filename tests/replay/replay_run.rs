@@ -171,7 +171,7 @@ impl Pair {
         match act {
             Act::Poll(which) => self.chosen(which).into_iter().for_each(|copy| self.poll(copy)),
             Act::Copy(which) => self.chosen(which).into_iter().for_each(|copy| self.copy(copy)),
-            Act::Hold(which) => self.chosen(which).into_iter().for_each(|copy| self.hold(copy)),
+            Act::Reserve(which) => self.chosen(which).into_iter().for_each(|copy| self.reserve(copy)),
             Act::Drop(which) => self.chosen(which).into_iter().for_each(|copy| {
                 self.reals[copy] = None;
                 self.model.drop(copy);
@@ -206,9 +206,9 @@ impl Pair {
 
     fn reserve(&mut self, copy: usize) {
         if let Some(real) = &self.reals[copy] {
-            let whole = self.model.is_whole(copy);
-            assert_eq!(CloneBody.reserve(&real.body), whole, "copy {copy}");
-            self.model.heir = if whole { Some(copy) } else { self.model.heir };
+            let complete = self.model.is_complete(copy);
+            assert_eq!(CloneBody.reserve(&real.body), complete, "copy {copy}");
+            self.model.reserved_for = if complete { Some(copy) } else { self.model.reserved_for };
         }
     }
 
@@ -228,7 +228,7 @@ impl Pair {
             let hint = real.body.size_hint();
             let said = (hint.lower(), hint.upper(), real.body.is_end_stream());
             assert_eq!(said, self.model.hint(copy), "copy {copy} of itself");
-            assert_eq!(real.body.is_complete(), self.model.is_whole(copy), "copy {copy}");
+            assert_eq!(real.body.is_complete(), self.model.is_complete(copy), "copy {copy}");
             if real.waits && self.model.clone().poll(copy) != Got::Pending {
                 assert!(real.woken.is_woken(), "copy {copy} was not woken");
             }

@@ -9,7 +9,7 @@ use std::{
 
 use tokio::{runtime::Builder, time::sleep};
 use tower::{Layer, ServiceExt};
-use tower_outbound_auth::{AuthError, ErrorKind, token::RefreshPolicy};
+use tower_outbound_auth::{AuthError, AuthLayerBuilder, ErrorKind, token::RefreshPolicy};
 
 use crate::{
     runtime,
@@ -41,25 +41,23 @@ fn t11_a_layer_needs_no_runtime_to_be_built_and_serves_three_one_after_the_other
 
 #[test]
 fn t11_a_call_outside_of_any_runtime_fails_with_a_typed_error() {
-    for clock in [Clock::Coarse, Clock::Tokio] {
-        for patience in [None, Some(Duration::ZERO), Some(Duration::MAX)] {
-            let issuer = Issuer::new();
-            let (_, api) = api(&issuer, Duration::ZERO);
-            let builder = issuer.builder().clock(clock);
-            let layer = patience.map_or(issuer.builder().clock(clock), |wait| builder.max_wait(wait)).build().unwrap();
-            let Poll::Ready(Err(error)) = poll_alone(layer.clone().layer(api.clone()).oneshot(get("/a"))) else {
-                panic!("it must fail at once");
-            };
-            assert_eq!(error.downcast_ref::<AuthError>().unwrap().kind(), ErrorKind::Aborted);
-            let Poll::Ready(Err(error)) = poll_alone(layer.handle().refresh()) else {
-                panic!("it must fail at once");
-            };
-            assert_eq!(error.kind(), ErrorKind::Aborted);
-            assert_eq!(issuer.requests(), 0);
+    for max_wait in [None, Some(Duration::ZERO), Some(Duration::MAX)] {
+        let issuer = Issuer::new();
+        let (_, api) = api(&issuer, Duration::ZERO);
+        let builder = max_wait.into_iter().fold(issuer.builder(), AuthLayerBuilder::max_wait);
+        let layer = builder.build().unwrap();
+        let Poll::Ready(Err(error)) = poll_alone(layer.layer(api.clone()).oneshot(get("/a"))) else {
+            panic!("it must fail at once");
+        };
+        assert_eq!(error.downcast_ref::<AuthError>().unwrap().kind(), ErrorKind::Config);
+        let Poll::Ready(Err(error)) = poll_alone(layer.handle().refresh()) else {
+            panic!("it must fail at once");
+        };
+        assert_eq!(error.kind(), ErrorKind::Config);
+        assert_eq!(issuer.requests(), 0);
 
-            let served = runtime().block_on(layer.layer(api).oneshot(get("/a")));
-            assert_eq!(served.is_ok(), patience != Some(Duration::ZERO), "the failure leaves no trace");
-        }
+        let served = runtime().block_on(layer.layer(api).oneshot(get("/a")));
+        assert_eq!(served.is_ok(), max_wait != Some(Duration::ZERO), "the failure leaves no trace");
     }
 }
 

@@ -8,13 +8,17 @@ mod a_fetch_that_dies_blocks_no_caller;
 mod a_handle_inspects_and_refreshes_the_token;
 mod a_layer_serves_several_runtimes;
 mod a_rotated_secret_leaves_no_gap;
+mod a_waiting_request_holds_no_permit;
+mod fetches_are_a_second_apart;
 mod keep_warm_refreshes_without_traffic;
 mod one_fetch_serves_all_callers;
 mod short_tokens_are_used_while_they_live;
 #[path = "../support/mod.rs"]
 mod support;
 mod the_last_handle_frees_everything;
+mod the_runtime_of_a_fetch_may_end;
 mod tokens_are_refreshed_before_they_expire;
+mod tokens_expire_by_tokios_clock;
 
 use tokio::runtime::{Builder, Runtime};
 
