@@ -9,9 +9,10 @@ use http::{
 
 use crate::{
     error::AuthError,
-    origin::{Scope, Target},
+    origin::{Coverage, Scope, Target},
+    server_clocks::SignedBy,
     signing::{Sign, SignRules, Signer, SigningContext},
-    time::{OriginKey, RequestTime},
+    time::RequestTime,
     token::{CachedToken, Fetcher},
 };
 
@@ -45,8 +46,8 @@ pub(crate) enum Authorized {
     /// It keeps the caller's own credentials, and got none of ours.
     KeptOwn,
     Bearer,
-    /// Signed by the clock of this origin, if its response may teach that.
-    Signed(Option<OriginKey>),
+    /// Signed by this clock, if the response may teach it.
+    Signed(Option<SignedBy>),
 }
 
 impl Default for Authorizer {
@@ -76,14 +77,10 @@ impl Authorizer {
         self.scope.check()
     }
 
-    /// Where this request goes, if it is to get credentials.
-    ///
-    /// # Errors
-    ///
-    /// `Config` for a request that names no server, and is not allowed to.
+    /// Whether this request is to get credentials, as far as its destination tells.
     #[inline]
-    pub(crate) fn target<B>(&self, request: &Request<B>) -> Result<Option<Target>, AuthError> {
-        if has::<NoAuth>(request.extensions()) { Ok(None) } else { self.scope.target(request) }
+    pub(crate) fn covers<B>(&self, request: &Request<B>) -> Coverage {
+        if has::<NoAuth>(request.extensions()) { Coverage::NotCovered } else { self.scope.covers(request) }
     }
 
     /// Whether the request passes untouched, since it has credentials of the caller's.
@@ -116,13 +113,14 @@ impl Authorizer {
         if !is_to_be_signed(rules, request) {
             return Ok(Authorized::Bearer);
         }
-        let now = fetcher.clocks.now_at(target.clock, fetcher.cache.clock.wall(now));
+        let offset = fetcher.clocks.offset_of(target.clock);
+        let now = offset.apply(fetcher.cache.clock.wall(now));
         let context = SigningContext::new(request.method(), request.uri(), request.headers(), &token.token, now);
         let signature = signer.sign(&context)?;
         for (name, value) in signature.iter() {
             put(request.headers_mut(), name.clone(), value.clone())?;
         }
-        Ok(Authorized::Signed(target.clock))
+        Ok(Authorized::Signed(target.clock.map(|origin| SignedBy { origin, offset })))
     }
 }
 

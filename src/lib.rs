@@ -108,6 +108,7 @@ pub mod rejection;
 pub mod replay;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
+mod server_clocks;
 mod service;
 mod settings;
 pub mod signing;

@@ -13,7 +13,7 @@ use http::{
     uri::{Authority, Scheme},
 };
 
-use crate::{error::AuthError, time::OriginKey};
+use crate::{error::AuthError, server_clocks::OriginKey};
 
 /// Scheme, host and port of a server (RFC 6454, section 4).
 #[derive(Clone)]
@@ -141,6 +141,15 @@ pub(crate) struct Scope {
     pub(crate) relative_uri: bool,
 }
 
+/// Whether a request may carry credentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Coverage {
+    Covered(Target),
+    NotCovered,
+    /// Its URI names no server.
+    Unknown,
+}
+
 /// Where a request in scope goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
@@ -161,18 +170,20 @@ impl Scope {
         }
     }
 
-    /// Where the request goes, if it may carry credentials there.
     #[inline]
-    pub(crate) fn target<B>(&self, request: &Request<B>) -> Result<Option<Target>, AuthError> {
+    pub(crate) fn covers<B>(&self, request: &Request<B>) -> Coverage {
         let Some(authority) = request.uri().authority() else {
-            return self.relative_target(request);
+            return Coverage::Unknown;
         };
-        let Some(target) = self.target_at(request.uri(), authority) else {
-            return Ok(None);
-        };
-        // The answer to TRACE repeats the request's headers (RFC 9110, section 9.3.8).
-        let goes_there = *request.method() != Method::TRACE && host_is(request.headers(), request.uri(), authority);
-        Ok(goes_there.then_some(target))
+        match self.target_at(request.uri(), authority) {
+            // The answer to TRACE repeats the request's headers (RFC 9110, section 9.3.8).
+            Some(target)
+                if *request.method() != Method::TRACE && host_is(request.headers(), request.uri(), authority) =>
+            {
+                Coverage::Covered(target)
+            }
+            _ => Coverage::NotCovered,
+        }
     }
 
     #[inline]
@@ -193,7 +204,7 @@ impl Scope {
 
     /// The inner service chooses the server; all that the request tells must fit to the one that is configured.
     #[cold]
-    fn relative_target<B>(&self, request: &Request<B>) -> Result<Option<Target>, AuthError> {
+    pub(crate) fn relative_target<B>(&self, request: &Request<B>) -> Result<Option<Target>, AuthError> {
         let refuse = |why: &str| Err(AuthError::config(format!("a request whose URI has no host {why}")));
         if *request.method() == Method::TRACE || *request.method() == Method::CONNECT {
             return Ok(None);

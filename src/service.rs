@@ -13,7 +13,7 @@ use tower_service::Service;
 use crate::{
     error::BoxError,
     future::{Attempt, ResponseFuture, SavedRequest},
-    origin::Target,
+    origin::{Coverage, Target},
     replay::{CloneBody, Replay},
     settings::Settings,
 };
@@ -119,10 +119,14 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let settings = &self.settings;
-        let target = match settings.authorizer.target(&request) {
-            Ok(Some(target)) => target,
-            Ok(None) => return ResponseFuture::sending(self.inner.call(request), Attempt::Passthrough),
-            Err(error) => return ResponseFuture::failed(error),
+        let target = match settings.authorizer.covers(&request) {
+            Coverage::Covered(target) => target,
+            Coverage::NotCovered => return ResponseFuture::sending(self.inner.call(request), Attempt::Passthrough),
+            Coverage::Unknown => match settings.authorizer.scope.relative_target(&request) {
+                Ok(Some(target)) => target,
+                Ok(None) => return ResponseFuture::sending(self.inner.call(request), Attempt::Passthrough),
+                Err(error) => return ResponseFuture::failed(error),
+            },
         };
         let now = settings.fetcher.cache.clock.now();
         let current = settings.fetcher.cache.current();

@@ -1,16 +1,11 @@
-//! The only file that reads clocks and makes timers; times in headers; and the servers' clocks, as far as they are known.
+//! The only file that reads clocks and makes timers; and the times in headers.
 
 use std::{
     future::Future,
-    num::NonZero,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed},
-    },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
+    time::{Duration, SystemTime},
 };
 
-use arc_swap::ArcSwapOption;
 use http::{
     HeaderMap,
     header::{AGE, DATE, RETRY_AFTER},
@@ -57,7 +52,6 @@ pub(crate) struct RequestClock {
 /// The time of one request, in nanoseconds from the start of its layer's clock.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RequestTime {
-    pub(crate) instant: Instant,
     passed: i64,
     drift: i64,
 }
@@ -69,12 +63,11 @@ impl RequestClock {
 
     #[inline]
     pub(crate) fn now(&self) -> RequestTime {
-        let instant = instant();
-        let passed = nanos(instant.saturating_duration_since(self.start.instant));
+        let passed = nanos(instant().saturating_duration_since(self.start.instant));
         if passed.wrapping_sub(self.wall_read_at.load(Relaxed)) >= WALL_INTERVAL {
             self.read_wall(passed);
         }
-        RequestTime { instant, passed: passed.cast_signed(), drift: self.drift.load(Relaxed) }
+        RequestTime { passed: passed.cast_signed(), drift: self.drift.load(Relaxed) }
     }
 
     #[cold]
@@ -92,7 +85,12 @@ impl RequestClock {
             Ok(passed) => signed(passed, Duration::ZERO),
             Err(before) => signed(Duration::ZERO, before.duration()),
         };
-        RequestTime { instant, passed, drift: wall_passed - passed }
+        RequestTime { passed, drift: wall_passed - passed }
+    }
+
+    /// What tokio's clock says at this time.
+    pub(crate) fn instant(&self, time: RequestTime) -> Instant {
+        after(self.start.instant, Duration::from_nanos(u64::try_from(time.passed).unwrap_or(0)))
     }
 
     /// What the wall clock says at this time.
@@ -161,141 +159,6 @@ pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Durati
     (wait <= A_DAY).then_some(wait)
 }
 
-/// Names an origin among the learnt clocks; made by `origin.rs`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct OriginKey(pub(crate) NonZero<u64>);
-
-/// How far each server's clock is from the wall clock of this machine (guarantee R8).
-#[derive(Debug, Default)]
-pub(crate) struct ServerClocks {
-    /// Whether there is anything to look up: for most layers there never is.
-    has_learnt: AtomicBool,
-    /// Replaced as a whole, under the lock.
-    learnt: ArcSwapOption<Vec<Learnt>>,
-    change: Mutex<()>,
-    /// Of the token endpoint, by its last token response, in milliseconds.
-    token_endpoint: AtomicI64,
-}
-
-#[derive(Clone, Debug)]
-struct Learnt {
-    origin: OriginKey,
-    /// The server's clock minus ours, in milliseconds.
-    offset: i64,
-    /// Whether the API itself told it, and not the token endpoint beside it.
-    by_api: bool,
-    /// A large step that waits for a second opinion.
-    candidate: Option<i64>,
-}
-
-impl ServerClocks {
-    /// The time by the clock of this origin.
-    #[inline]
-    pub(crate) fn now_at(&self, origin: Option<OriginKey>, wall: SystemTime) -> SystemTime {
-        if self.has_learnt.load(Relaxed) { self.look_up(origin, wall) } else { wall }
-    }
-
-    #[cold]
-    fn look_up(&self, origin: Option<OriginKey>, wall: SystemTime) -> SystemTime {
-        let learnt = self.learnt.load();
-        let known = learnt.iter().flat_map(|learnt| learnt.iter()).find(|known| Some(known.origin) == origin);
-        known.map_or(wall, |known| shifted(wall, known.offset))
-    }
-
-    /// The time by the clock of the token endpoint.
-    pub(crate) fn now_at_token_endpoint(&self, wall: SystemTime) -> SystemTime {
-        shifted(wall, self.token_endpoint.load(Relaxed))
-    }
-
-    /// Learns from the `Date` of an API's response; says whether the clock of that origin is another one now.
-    ///
-    /// `sent` and `now` are when the request was sent and when the response was there: the server named a moment between
-    /// them. A step smaller than `smallest_step` counts for none.
-    pub(crate) fn learn(
-        &self,
-        origin: OriginKey,
-        date: SystemTime,
-        sent: Instant,
-        now: Moment,
-        smallest_step: Duration,
-    ) -> bool {
-        let Some(offset) = offset(date, sent, now) else {
-            return false;
-        };
-        self.change(origin, |known| {
-            known.by_api = true;
-            let agrees = |candidate: i64| candidate.abs_diff(offset) <= AGREEMENT;
-            let is_step = known.offset.abs_diff(offset) > LARGE_STEP;
-            if is_step && !known.candidate.is_some_and(agrees) {
-                known.candidate = Some(offset);
-                return false;
-            }
-            known.candidate = None;
-            let differs = u128::from(known.offset.abs_diff(offset)) >= smallest_step.as_millis();
-            if differs {
-                known.offset = offset;
-            }
-            differs
-        })
-    }
-
-    /// Takes the `Date` of a token response as a hint: for its own origin, and until the API has told its own time.
-    pub(crate) fn hint(&self, token_endpoint: OriginKey, date: SystemTime, sent: Instant, now: Moment) {
-        let Some(offset) = offset(date, sent, now) else {
-            return;
-        };
-        self.token_endpoint.store(offset, Relaxed);
-        if offset == 0 && !self.has_learnt.load(Relaxed) {
-            return;
-        }
-        self.change(token_endpoint, |known| {
-            if known.by_api {
-            } else if known.offset.abs_diff(offset) > LARGE_STEP {
-                known.candidate = Some(offset);
-            } else {
-                known.offset = offset;
-            }
-        });
-    }
-
-    fn change<T>(&self, origin: OriginKey, change: impl FnOnce(&mut Learnt) -> T) -> T {
-        let _guard = self.change.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut learnt = self.learnt.load().as_deref().cloned().unwrap_or_default();
-        let position = learnt.iter().position(|known| known.origin == origin);
-        let mut known = match position {
-            Some(position) => learnt.remove(position),
-            None => Learnt { origin, offset: 0, by_api: false, candidate: None },
-        };
-        let changed = change(&mut known);
-        // The one that changed last stands last, so the first is the one to forget.
-        if learnt.len() >= MOST_ORIGINS {
-            learnt.remove(0);
-        }
-        learnt.push(known);
-        self.learnt.store(Some(Arc::new(learnt)));
-        self.has_learnt.store(true, Relaxed);
-        changed
-    }
-}
-
-/// The server's clock minus ours in milliseconds, if the difference can be meant.
-fn offset(date: SystemTime, sent: Instant, now: Moment) -> Option<i64> {
-    let half_way = now.instant.saturating_duration_since(sent) / 2;
-    let midpoint = unix_millis(now.wall).saturating_sub(millis(half_way));
-    let offset = unix_millis(date).saturating_sub(midpoint);
-    match offset.unsigned_abs() {
-        ..SMALLEST_OFFSET => Some(0),
-        SMALLEST_OFFSET..=LARGEST_OFFSET => Some(offset),
-        _ => None,
-    }
-}
-
-fn shifted(wall: SystemTime, offset: i64) -> SystemTime {
-    let shift = Duration::from_millis(offset.unsigned_abs());
-    let shifted = if offset < 0 { wall.checked_sub(shift) } else { wall.checked_add(shift) };
-    shifted.unwrap_or(wall)
-}
-
 /// At most some 292 years, so that differences fit too.
 #[inline]
 pub(crate) fn nanos(duration: Duration) -> u64 {
@@ -303,154 +166,14 @@ pub(crate) fn nanos(duration: Duration) -> u64 {
     nanos.min(u64::MAX / 4)
 }
 
-fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
-}
-
-fn unix_millis(time: SystemTime) -> i64 {
-    match time.duration_since(UNIX_EPOCH) {
-        Ok(since) => millis(since),
-        Err(before) => millis(before.duration()).saturating_neg(),
-    }
-}
-
 /// In nanoseconds.
 const WALL_INTERVAL: u64 = 1_000_000;
 const A_DAY: Duration = Duration::from_secs(86_400);
-/// In milliseconds: what is less may be the resolution of `Date`, of a second, and the way of the response.
-const SMALLEST_OFFSET: u64 = 2_000;
-/// In milliseconds, a day: a `Date` further off says more about the server than about our clock.
-const LARGEST_OFFSET: u64 = 86_400_000;
-/// In milliseconds: a larger step counts only when a second response agrees, so that one wrong `Date` costs one request.
-const LARGE_STEP: u64 = 300_000;
-const AGREEMENT: u64 = 30_000;
-/// A smaller difference between two readings of `Date` says nothing.
-pub(crate) const DATE_RESOLUTION: Duration = Duration::from_secs(1);
-/// For `any_origin`, which any number of servers may answer.
-const MOST_ORIGINS: usize = 64;
-
 #[cfg(test)]
 mod tests {
     use http::{HeaderName, HeaderValue};
 
     use super::*;
-
-    const API: OriginKey = origin(1);
-
-    const fn origin(number: u64) -> OriginKey {
-        match NonZero::new(number) {
-            Some(number) => OriginKey(number),
-            None => OriginKey(NonZero::<u64>::MAX),
-        }
-    }
-
-    const MINUTE: Duration = Duration::from_secs(60);
-    const HOUR: Duration = Duration::from_secs(3_600);
-
-    fn offset_at(clocks: &ServerClocks, origin: OriginKey) -> i64 {
-        let wall = Moment::now().wall;
-        unix_millis(clocks.now_at(Some(origin), wall)) - unix_millis(wall)
-    }
-
-    /// What a response at once teaches, whose `Date` is this far from the wall clock.
-    fn learn(clocks: &ServerClocks, date: impl Fn(SystemTime) -> SystemTime) -> bool {
-        let now = Moment::now();
-        clocks.learn(API, date(now.wall), now.instant, now, DATE_RESOLUTION)
-    }
-
-    #[test]
-    fn r8_an_offset_is_learnt_both_ways() {
-        let clocks = ServerClocks::default();
-        assert!(learn(&clocks, |now| now + 4 * MINUTE));
-        assert_eq!(offset_at(&clocks, API), 240_000);
-        assert!(learn(&clocks, |now| now - MINUTE));
-        assert_eq!(offset_at(&clocks, API), -60_000);
-    }
-
-    #[test]
-    fn r8_an_offset_under_two_seconds_or_over_a_day_is_ignored() {
-        let clocks = ServerClocks::default();
-        for millis in [0, 1_999] {
-            assert!(!learn(&clocks, |now| now + Duration::from_millis(millis)));
-            assert!(!learn(&clocks, |now| now - Duration::from_millis(millis)));
-        }
-        for _ in 0..2 {
-            assert!(!learn(&clocks, |now| now + 25 * HOUR));
-            assert!(!learn(&clocks, |now| now - 25 * HOUR));
-            assert!(!learn(&clocks, |_| UNIX_EPOCH - HOUR));
-        }
-        assert_eq!(offset_at(&clocks, API), 0);
-        learn(&clocks, |now| now + 23 * HOUR);
-        assert!(learn(&clocks, |now| now + 23 * HOUR));
-    }
-
-    #[test]
-    fn r8_a_step_of_more_than_five_minutes_takes_a_second_opinion() {
-        let clocks = ServerClocks::default();
-        assert!(!learn(&clocks, |now| now + HOUR));
-        assert!(!learn(&clocks, |now| now + 2 * HOUR), "the two disagree");
-        assert_eq!(offset_at(&clocks, API), 0);
-        assert!(learn(&clocks, |now| now + 2 * HOUR + Duration::from_secs(29)));
-        assert_eq!(offset_at(&clocks, API), 7_229_000);
-    }
-
-    #[test]
-    fn r8_the_same_offset_again_changes_nothing() {
-        let clocks = ServerClocks::default();
-        assert!(learn(&clocks, |now| now + MINUTE));
-        assert!(!learn(&clocks, |now| now + MINUTE + Duration::from_millis(500)));
-    }
-
-    #[test]
-    fn r8_each_origin_has_its_own_clock() {
-        let clocks = ServerClocks::default();
-        learn(&clocks, |now| now + MINUTE);
-        assert_eq!(offset_at(&clocks, origin(2)), 0);
-        let now = Moment::now();
-        for other in 2..500 {
-            clocks.learn(origin(other), now.wall + MINUTE, now.instant, now, DATE_RESOLUTION);
-        }
-        assert_eq!(offset_at(&clocks, origin(499)), 60_000);
-        assert!(clocks.learnt.load().as_ref().unwrap().len() <= MOST_ORIGINS);
-    }
-
-    #[test]
-    fn r8_the_token_endpoint_is_heard_until_the_api_has_told_its_time() {
-        let clocks = ServerClocks::default();
-        let hint = |ahead: Duration| {
-            let now = Moment::now();
-            clocks.hint(API, now.wall + ahead, now.instant, now);
-        };
-        hint(MINUTE);
-        assert_eq!(offset_at(&clocks, API), 60_000);
-        learn(&clocks, |now| now + 3 * MINUTE);
-        hint(MINUTE);
-        assert_eq!(offset_at(&clocks, API), 180_000);
-    }
-
-    #[test]
-    fn r8_a_token_endpoint_alone_makes_no_large_step() {
-        let clocks = ServerClocks::default();
-        for _ in 0..3 {
-            let now = Moment::now();
-            clocks.hint(API, now.wall - HOUR, now.instant, now);
-        }
-        assert_eq!(offset_at(&clocks, API), 0);
-        assert!(learn(&clocks, |now| now - HOUR), "the API agrees");
-        assert_eq!(offset_at(&clocks, API), -3_600_000);
-    }
-
-    #[test]
-    fn r8_the_middle_of_a_slow_exchange_counts() {
-        let clocks = ServerClocks::default();
-        let sent = Moment::now();
-        for (took, expected) in [(Duration::from_secs(8), 4_000), (3 * HOUR, 5_400_000)] {
-            let now = Moment { instant: sent.instant + took, wall: sent.wall + took };
-            clocks.learn(API, now.wall, sent.instant, now, DATE_RESOLUTION);
-            clocks.learn(API, now.wall, sent.instant, now, DATE_RESOLUTION);
-            assert_eq!(offset_at(&clocks, API), expected, "the response took {took:?}");
-        }
-    }
 
     #[test]
     fn t13_the_clock_that_ran_further_counts() {

@@ -12,9 +12,10 @@ use crate::{
     origin::Target,
     rejection::{NotReplayed, Rejection, Verdict},
     replay::Replay,
+    server_clocks::{self, SignedBy},
     settings::Settings,
     telemetry,
-    time::{self, Instant, Moment, OriginKey, RequestTime},
+    time::{self, Instant, Moment, RequestTime},
     token::{CachedToken, Renewal, SentWith},
 };
 
@@ -30,9 +31,9 @@ pub(crate) enum Attempt<S, R, B> {
 /// Which credentials a request carries, and since when.
 pub(crate) struct SentToken {
     pub(super) settings: Arc<Settings>,
-    pub(super) at: Instant,
+    at: RequestTime,
     /// The clock that its signature was made by, if the response may teach it.
-    clock: Option<OriginKey>,
+    clock: Option<SignedBy>,
     pub(super) version: u32,
     /// What rejected the first request, if this is its replay.
     pub(super) replay_of: Option<Rejection>,
@@ -63,21 +64,38 @@ pub(crate) enum Next<S, R, B, RB> {
 
 impl SentToken {
     #[inline]
-    pub(super) fn new(settings: &Arc<Settings>, token: &CachedToken, at: Instant, clock: Option<OriginKey>) -> Self {
+    pub(super) fn new(settings: &Arc<Settings>, token: &CachedToken, at: RequestTime, clock: Option<SignedBy>) -> Self {
         Self { settings: Arc::clone(settings), at, clock, version: token.version, replay_of: None }
     }
 
-    #[inline]
-    fn with(&self) -> SentWith {
-        SentWith { version: self.version, at: self.at, is_replay: self.replay_of == Some(Rejection::Token) }
+    fn sent_at(&self) -> Instant {
+        self.settings.fetcher.cache.clock.instant(self.at)
     }
 
-    /// Says whether the same request would be signed with another time now.
+    fn with(&self) -> SentWith {
+        let is_replay = self.replay_of == Some(Rejection::Token);
+        SentWith { version: self.version, at: self.sent_at(), is_replay }
+    }
+
+    #[inline]
+    fn accepted(&self) {
+        let cache = &self.settings.fetcher.cache;
+        if cache.awaits_acceptance() {
+            cache.note_acceptance(self.with(), time::instant());
+        }
+    }
+
+    /// Learns the clock that the response tells; says whether the same request would be signed with another time now. Another
+    /// response may have taught that meanwhile.
     fn learn_clock<RB>(&self, response: &Response<RB>, smallest_step: Duration) -> bool {
-        let date = self.clock.zip(time::date(response.headers()));
-        date.is_some_and(|(clock, date)| {
-            self.settings.fetcher.clocks.learn(clock, date, self.at, Moment::now(), smallest_step)
-        })
+        let Some(SignedBy { origin, offset }) = self.clock else {
+            return false;
+        };
+        let clocks = &self.settings.fetcher.clocks;
+        if let Some(date) = time::date(response.headers()) {
+            clocks.learn(origin, date, self.sent_at(), Moment::now(), smallest_step);
+        }
+        clocks.offset_of(Some(origin)).differs_by(offset, smallest_step)
     }
 }
 
@@ -106,7 +124,7 @@ where
             Authorized::Bearer => None,
             Authorized::Signed(clock) => clock,
         };
-        let sent = SentToken::new(settings, token, now.instant, clock);
+        let sent = SentToken::new(settings, token, now, clock);
         Ok(match copy {
             None => Self::Final(sent),
             Some(request) => {
@@ -129,7 +147,7 @@ where
         self.sent().is_none_or(|sent| {
             let accepted = sent.settings.classifier.is_accepted(response);
             if accepted {
-                sent.settings.fetcher.cache.accepted(sent.with());
+                sent.accepted();
             }
             accepted
         })
@@ -143,7 +161,7 @@ where
         };
         let (response, verdict) = sent.settings.classifier.classify(response);
         match verdict {
-            Verdict::Accepted => sent.settings.fetcher.cache.accepted(sent.with()),
+            Verdict::Accepted => sent.accepted(),
             Verdict::Unknown => {}
             Verdict::InsufficientScope => return Next::Return(marked(response, NotReplayed::InsufficientScope)),
             Verdict::Rejected(rejection) => {
@@ -182,7 +200,7 @@ where
     }
 
     fn clock_rejected<RB>(self, response: Response<RB>) -> Next<S, R, B, RB> {
-        let has_learnt = self.sent().is_some_and(|sent| sent.learn_clock(&response, time::DATE_RESOLUTION));
+        let has_learnt = self.sent().is_some_and(|sent| sent.learn_clock(&response, server_clocks::DATE_RESOLUTION));
         match self {
             // It would be signed as before.
             _ if !has_learnt => Next::Return(response),
@@ -218,7 +236,7 @@ fn rejected_again<RB>(
     response: Response<RB>,
 ) -> Response<RB> {
     match (first, rejection) {
-        (_, Rejection::ClockSkew) => _ = sent.learn_clock(&response, time::DATE_RESOLUTION),
+        (_, Rejection::ClockSkew) => _ = sent.learn_clock(&response, server_clocks::DATE_RESOLUTION),
         (Rejection::Token, Rejection::Token) => {
             sent.settings.fetcher.cache.replay_rejected(sent.version, time::instant());
         }

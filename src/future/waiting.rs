@@ -165,13 +165,13 @@ where
         if !policy.is_complete(request.body()) {
             return Err(AuthError::new(
                 ErrorKind::Config,
-                "ReplayBody: the copy for the replay outgrew its limit; allow a higher limit",
+                "ReplayBody: the copy for the replay is not complete: its stream failed or exceeded the limit; use another limit",
             ));
         }
         let settings = &self.settings;
         let authorized = settings.authorizer.authorize(&mut request, token, target, &settings.fetcher, now)?;
         let clock = if let Authorized::Signed(clock) = authorized { clock } else { None };
-        let mut sent = SentToken::new(settings, token, now.instant, clock);
+        let mut sent = SentToken::new(settings, token, now, clock);
         sent.replay_of = Some(rejected.by);
         telemetry::replayed();
         Ok((service.call(request), Attempt::Final(sent)))

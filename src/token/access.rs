@@ -15,7 +15,8 @@ use zeroize::Zeroizing;
 use crate::{
     credentials::{Credentials, Secret},
     error::{AuthError, ErrorKind},
-    time::{Moment, OriginKey},
+    server_clocks::OriginKey,
+    time::Moment,
 };
 
 /// An access token and its lifetime.

@@ -53,7 +53,6 @@ pub(crate) enum AfterRejection {
 }
 
 /// How a fetch ended.
-#[expect(clippy::large_enum_variant, reason = "there is one for each fetch, and it is taken apart at once")]
 pub(crate) enum End {
     Token {
         token: AccessToken,
@@ -176,16 +175,15 @@ impl TokenCache {
         AfterRejection::Begun(Waiter::new(Arc::clone(&flight), trigger), flight)
     }
 
-    /// A response accepted the token of its request.
+    /// Whether anything depends on whether requests are accepted: almost never.
     #[inline]
-    pub(crate) fn accepted(&self, sent: SentWith) {
-        if self.awaits_acceptance.load(Relaxed) {
-            self.note_acceptance(sent, crate::time::instant());
-        }
+    pub(crate) fn awaits_acceptance(&self) -> bool {
+        self.awaits_acceptance.load(Relaxed)
     }
 
+    /// A response accepted the token of its request.
     #[cold]
-    fn note_acceptance(&self, sent: SentWith, now: Instant) {
+    pub(crate) fn note_acceptance(&self, sent: SentWith, now: Instant) {
         let mut state = self.state();
         if state.is_newest(sent.version) {
             state.rejections_in_a_row = 0;

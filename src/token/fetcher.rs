@@ -10,8 +10,9 @@ use tokio::{runtime::Handle, sync::Notify};
 use crate::{
     error::{AuthError, ErrorKind},
     rejection::NotReplayed,
+    server_clocks::ServerClocks,
     telemetry::{self, FetchSpan},
-    time::{self, Moment, ServerClocks, nanos},
+    time::{self, Moment, nanos},
     token::{
         AccessToken, FetchRequest, RefreshPolicy, TokenSource,
         budget::SentWith,
