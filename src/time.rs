@@ -171,9 +171,14 @@ const WALL_INTERVAL: u64 = 1_000_000;
 const A_DAY: Duration = Duration::from_secs(86_400);
 #[cfg(test)]
 mod tests {
+    use std::time::UNIX_EPOCH;
+
     use http::{HeaderName, HeaderValue};
 
     use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+    const HOUR: Duration = Duration::from_secs(3_600);
 
     #[test]
     fn t13_the_clock_that_ran_further_counts() {

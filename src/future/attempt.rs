@@ -81,7 +81,7 @@ impl SentToken {
     fn accepted(&self) {
         let cache = &self.settings.fetcher.cache;
         if cache.awaits_acceptance() {
-            cache.note_acceptance(self.with(), time::instant());
+            cache.accepted(self.with());
         }
     }
 

@@ -182,6 +182,12 @@ impl TokenCache {
     }
 
     /// A response accepted the token of its request.
+    pub(crate) fn accepted(&self, sent: SentWith) {
+        if self.awaits_acceptance() {
+            self.note_acceptance(sent, crate::time::instant());
+        }
+    }
+
     #[cold]
     pub(crate) fn note_acceptance(&self, sent: SentWith, now: Instant) {
         let mut state = self.state();
