@@ -1,9 +1,9 @@
 //! The client id and the client secret, shared by the token source and the signer.
 
 use std::{
-    env, fmt,
+    env, fmt, ptr,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -37,11 +37,22 @@ struct Shared {
     secret: ArcSwap<Secret>,
     /// The rotation of `secret`, for a check on every request.
     rotations: AtomicU64,
+    /// The secrets that obtained the tokens in use: one for each [`ObtainedWith`].
+    in_use: Mutex<Vec<Arc<Secret>>>,
 }
 
 /// One value of the client secret.
 pub(crate) struct Secret {
     text: SecretString,
+    rotation: u64,
+}
+
+/// Names the secret that obtained a token.
+///
+/// The credentials keep this secret until this is dropped. It keeps neither of them itself, so that a token that outlives
+/// its credentials does not keep their secret in memory.
+pub(crate) struct ObtainedWith {
+    credentials: Weak<Shared>,
     rotation: u64,
 }
 
@@ -56,6 +67,7 @@ impl Credentials {
                 client_id: client_id.into(),
                 secret: ArcSwap::from_pointee(Secret { text: client_secret.into(), rotation: 0 }),
                 rotations: AtomicU64::new(0),
+                in_use: Mutex::default(),
             }),
         }
     }
@@ -109,7 +121,9 @@ impl Credentials {
         self.shared.rotations.fetch_max(self.secret().rotation, Ordering::Release);
     }
 
-    /// How often the secret was replaced. Read before [`secret`](Self::secret), it is never newer than the secret.
+    /// How often the secret was replaced.
+    ///
+    /// Read before [`secret`](Self::secret), it is never newer than the secret.
     pub(crate) fn rotations(&self) -> u64 {
         self.shared.rotations.load(Ordering::Acquire)
     }
@@ -119,17 +133,57 @@ impl Credentials {
         self.shared.secret.load_full()
     }
 
-    /// Whether both are clones of the same credentials.
-    pub(crate) fn is_clone_of(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.shared, &other.shared)
+    /// Keeps a secret for the signatures of a token that it obtained.
+    pub(crate) fn keep(&self, secret: Arc<Secret>) -> ObtainedWith {
+        let rotation = secret.rotation;
+        self.shared.in_use().push(secret);
+        ObtainedWith { credentials: Arc::downgrade(&self.shared), rotation }
     }
 
-    /// Checks the id against RFC 6749, appendix A.1, but allows characters beyond ASCII, which some servers issue.
+    /// The secret of this rotation if it is current or kept; else the current one.
+    pub(crate) fn secret_of(&self, rotation: u64) -> Arc<Secret> {
+        let current = self.secret();
+        if current.rotation == rotation {
+            return current;
+        }
+        self.shared.in_use().iter().find(|secret| secret.rotation == rotation).map_or(current, Arc::clone)
+    }
+
+    /// Checks the id against RFC 6749, appendix A.1.
+    ///
+    /// Unlike there, characters beyond ASCII are allowed, since some servers issue them.
     pub(crate) fn check_id(&self) -> Result<(), AuthError> {
         match problem(self.client_id()) {
             Some(problem) => Err(AuthError::config(format!("the client id {problem}"))),
             None => Ok(()),
         }
+    }
+}
+
+impl Shared {
+    fn in_use(&self) -> MutexGuard<'_, Vec<Arc<Secret>>> {
+        self.in_use.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ObtainedWith {
+    /// The rotation of the secret, if it is one of these credentials.
+    pub(crate) fn rotation_of(&self, credentials: &Credentials) -> Option<u64> {
+        ptr::eq(self.credentials.as_ptr(), Arc::as_ptr(&credentials.shared)).then_some(self.rotation)
+    }
+}
+
+impl Drop for ObtainedWith {
+    fn drop(&mut self) {
+        let Some(shared) = self.credentials.upgrade() else {
+            return;
+        };
+        let mut in_use = shared.in_use();
+        let at = in_use.iter().position(|secret| secret.rotation == self.rotation);
+        let secret = at.map(|at| in_use.swap_remove(at));
+        // Wiped without the lock.
+        drop(in_use);
+        drop(secret);
     }
 }
 
@@ -142,10 +196,6 @@ impl Secret {
     /// Checks the secret like the id (appendix A.2).
     pub(crate) fn check(&self) -> Result<(), AuthError> {
         match self.problem() {
-            Some(EMPTY) => Err(AuthError::config(
-                "no client secret: the client secret is empty; pass one to `Credentials::new`, or choose a `ClientAuth` \
-                 that sends none",
-            )),
             Some(problem) => Err(AuthError::config(format!("the client secret {problem}"))),
             None => Ok(()),
         }
@@ -171,9 +221,10 @@ impl fmt::Debug for Credentials {
 
 fn problem(value: &str) -> Option<&'static str> {
     if value.is_empty() {
-        return Some(EMPTY);
+        return Some("is empty");
     }
-    value.chars().any(char::is_control).then_some(CONTROL_CHARACTER)
+    let has_control = value.chars().any(char::is_control);
+    has_control.then_some("holds a control character; was it read from a file with its line end?")
 }
 
 fn variable(name: &str) -> Result<String, AuthError> {
@@ -187,5 +238,54 @@ fn variable(name: &str) -> Result<String, AuthError> {
     }
 }
 
-const EMPTY: &str = "is empty";
-const CONTROL_CHARACTER: &str = "holds a control character; was it read from a file with its line end?";
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn t14_the_secret_of_a_token_is_kept_until_the_last_of_its_tokens_is_dropped() {
+        let credentials = Credentials::new("id", "first");
+        let tokens = [credentials.keep(credentials.secret()), credentials.keep(credentials.secret())];
+        let first = Arc::downgrade(&credentials.secret());
+        credentials.rotate("second");
+        for token in tokens {
+            assert_eq!(token.rotation_of(&credentials), Some(0));
+            assert_eq!(credentials.secret_of(0).expose_secret(), "first");
+        }
+        assert!(first.upgrade().is_none(), "wiped with the last token");
+        assert_eq!(credentials.secret_of(0).expose_secret(), "second");
+    }
+
+    #[test]
+    fn o6_a_secret_that_has_obtained_no_token_is_wiped_when_it_is_rotated() {
+        let credentials = Credentials::new("id", "first");
+        let first = Arc::downgrade(&credentials.secret());
+        credentials.rotate("second");
+        assert!(first.upgrade().is_none());
+    }
+
+    #[test]
+    fn o6_a_token_keeps_no_secret_once_the_credentials_are_dropped() {
+        let credentials = Credentials::new("id", "first");
+        let token = credentials.keep(credentials.secret());
+        let first = Arc::downgrade(&credentials.secret());
+        drop(credentials);
+        assert!(first.upgrade().is_none());
+        assert_eq!(token.rotation_of(&Credentials::new("id", "first")), None, "other credentials");
+    }
+
+    #[test]
+    fn t14_rotations_at_the_same_time_are_all_counted() {
+        let (credentials, start) = (Credentials::new("id", "first"), std::sync::Barrier::new(2));
+        std::thread::scope(|threads| {
+            for thread in 0..2 {
+                let (credentials, start) = (credentials.clone(), &start);
+                threads.spawn(move || {
+                    start.wait();
+                    (0..5_000).for_each(|rotation| credentials.rotate(format!("{thread}-{rotation}")));
+                });
+            }
+        });
+        assert_eq!((credentials.rotations(), credentials.secret().rotation()), (10_000, 10_000));
+    }
+}

@@ -36,7 +36,7 @@ impl Environment {
         Self::of(PRODUCTION_ORIGIN)
     }
 
-    /// Creates an environment for a server that behaves like PayNet, such as a gateway or a test server.
+    /// Creates an environment for a gateway or a test server.
     ///
     /// # Errors
     ///
@@ -87,7 +87,7 @@ impl FromStr for Environment {
     }
 }
 
-/// Writes `production` or `non-production`, and the API origin of any other environment.
+/// Writes `production`, `non-production`, or the API origin of any other one.
 impl fmt::Display for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.api_origin() {

@@ -72,9 +72,9 @@ pub fn layer(env: &Environment, credentials: Credentials) -> Result<PayNetLayer,
     Ok(PayNetLayer::from(auth(env, credentials)?.build()?))
 }
 
-/// Returns a builder for an [`AuthLayer`] with PayNet's origin, token request and signature.
+/// Returns a builder for an [`AuthLayer`] with PayNet's settings.
 ///
-/// Use it to change a setting. Convert the built layer into a [`PayNetLayer`], which has an example, or put a
+/// Origin, token request and signature are set, as in [`layer`](super::layer()). Use it to change a setting. Convert the built layer into a [`PayNetLayer`], which has an example, or put a
 /// [`RejectionLayer`] inside of it.
 ///
 /// # Errors

@@ -75,9 +75,9 @@ use crate::{
 
 /// Header `X-Timestamp`: the signed unix time in seconds, in decimal.
 pub const X_TIMESTAMP: HeaderName = HeaderName::from_static("x-timestamp");
-/// Header `X-Signature`: HMAC-SHA256 over the text of `X-Timestamp`, in lower-case hex.
+/// Header `X-Signature`: HMAC-SHA256 over `X-Timestamp`, in lower-case hex.
 pub const X_SIGNATURE: HeaderName = HeaderName::from_static("x-signature");
-/// Header `X-Fiid`: the id of the financial institution, required by the GraphQL endpoint.
+/// Header `X-Fiid`: the financial institution's id, required by GraphQL.
 pub const X_FIID: HeaderName = HeaderName::from_static("x-fiid");
 
 /// Returns a builder for PayNet's token request.

@@ -181,7 +181,9 @@ fn rejection(body: &[u8]) -> Option<Rejection> {
     MESSAGES.iter().find(|(message, _)| is_reported(message)).map(|(_, rejection)| *rejection)
 }
 
-/// Whether the text is a string value anywhere in the document; a member's name is not one. `serde_json` reads 128 levels.
+/// Whether the text is a string value anywhere in the document.
+///
+/// A member's name is not a value. The recursion is limited by `serde_json`, to 128 levels.
 fn has_string(json: &Value, text: &str) -> bool {
     match json {
         Value::String(value) => value == text,

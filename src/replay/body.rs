@@ -1,4 +1,4 @@
-//! `ReplayBody`: a stream that keeps what was sent of it, so that it can be sent again.
+//! `ReplayBody`: a stream that can be sent again.
 
 use std::{
     fmt, mem,
@@ -78,7 +78,9 @@ impl<B: Body> ReplayBody<B> {
         Self::from_start(Arc::new(Mutex::new(Recording::new(body, limit))), 0)
     }
 
-    /// Returns a copy that starts at the beginning of the body, for a replay or for a retry policy.
+    /// Returns a copy that starts at the beginning of the body.
+    ///
+    /// Layers do this with [`CloneBody`](super::CloneBody); use it in a retry policy.
     ///
     /// `None` if the limit is exceeded or the body has failed. The copy may become incomplete later: check
     /// [`is_complete`](Self::is_complete) before it is sent.
@@ -87,8 +89,9 @@ impl<B: Body> ReplayBody<B> {
         Some(Self::from_start(Arc::clone(&self.recording), id))
     }
 
-    /// Returns whether this copy, which has not been read yet, will return all of the body.
+    /// Returns whether this copy still has all of the body.
     ///
+    /// For a copy that has not been read yet.
     /// Do not send a copy for which this is `false`: reading it returns an error, so that a server does not take a part for
     /// the whole.
     pub fn is_complete(&self) -> bool {

@@ -47,7 +47,7 @@ impl FrameLog {
         self.kept.as_ref()?.get(frame).map(KeptFrame::to_frame)
     }
 
-    /// Adds a frame. If it exceeds the limit it is kept only on demand; otherwise all frames are given up, and returned.
+    /// Adds a frame; returns the frames that are given up because of it.
     pub(super) fn push(&mut self, frame: &Frame<Bytes>, even_beyond_limit: bool) -> Option<Vec<KeptFrame>> {
         let copy = KeptFrame::of(frame);
         self.frames += 1;
@@ -96,7 +96,7 @@ impl KeptFrame {
     }
 }
 
-/// So many frames cost no more than their data, so that a limit is a size that users can predict.
+/// So many frames cost no more than their data, which makes a limit predictable.
 const FREE_FRAMES: usize = 1024;
 /// Memory that a frame or a header takes in addition to its bytes.
 const OVERHEAD: usize = 64;

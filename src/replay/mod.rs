@@ -77,7 +77,9 @@ pub trait Replay<B>: Clone + Send + Sync + 'static {
         true
     }
 
-    /// Returns whether the copy is complete, and makes sure that it stays so until it is sent or dropped.
+    /// Returns whether the copy is complete, and keeps it so.
+    ///
+    /// A copy that was reserved stays complete until it is sent or dropped.
     ///
     /// Called before the rejected response is given up: from then on, the caller gets the response to the replay or an
     /// error. Override this if the first request may still be reading its body. Default: [`is_complete`](Self::is_complete).

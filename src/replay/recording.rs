@@ -1,4 +1,4 @@
-//! A body that several copies read: the frames read so far, and which copy reads on.
+//! The state of a body that several copies read.
 //!
 //! - The copy that started last is the reader. It polls the source; the other copies follow it through the frame log.
 //! - A copy can start as long as the log is complete and within its limit. A copy that is reserved becomes the reader when

@@ -94,7 +94,7 @@ impl SandboxBuilder {
         self
     }
 
-    /// Sets how far `X-Timestamp` may differ from the server's clock, in either direction.
+    /// Sets how far `X-Timestamp` may be from the server's clock, either way.
     ///
     /// Default: 300 s. PayNet does not publish its value, so do not rely on this one. Both times are compared in whole
     /// seconds; with zero they must be equal.

@@ -1,4 +1,4 @@
-//! Report files: which can be requested, and the origin that sends each of them once.
+//! Report files: requests for them, and the origin that sends each once.
 
 use std::{
     io::{self, Write},

@@ -1,4 +1,4 @@
-//! One request and its response: counts it, detects leaks, applies a fault, and sets `Date`.
+//! One request and its response: counters, leaks, faults and `Date`.
 
 use std::{
     convert::Infallible,

@@ -48,15 +48,17 @@ pub enum FaultKind {
     ///
     /// The request is handled and counted when it arrives.
     Latency(Duration),
-    /// Resets the connection (TCP RST) instead of responding. On HTTP/2 this ends all streams of the connection.
+    /// Resets the connection (TCP RST) instead of responding.
+    ///
+    /// On HTTP/2 this ends all streams of the connection.
     Reset,
     /// Responds with status 200 and an HTML page, as a proxy with a login page does.
     Malformed,
-    /// Sends the head of the regular response with its `Content-Length`, and half of the body, then closes the connection.
+    /// Closes the connection after half of the regular response's body.
     ///
-    /// On HTTP/2 this ends all streams of the connection.
+    /// The head is complete, and its `Content-Length` is that of the whole body. On HTTP/2 this ends all streams of the connection.
     CutOff,
-    /// Sends the regular response with a `Date` header that is off by this many seconds.
+    /// Sends the regular response with a `Date` header off by so many seconds.
     ///
     /// It adds to the offset of [`Sandbox::set_clock_offset`](super::Sandbox::set_clock_offset).
     WrongClock(i64),

@@ -1,4 +1,4 @@
-//! The token endpoint: the client-credentials grant (RFC 6749, section 4.4), with the credentials in the form.
+//! The token endpoint: the client-credentials grant of RFC 6749, section 4.4.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 

@@ -79,7 +79,9 @@ impl SignRules {
         Self::new(Which::Matching(Arc::new(f)))
     }
 
-    /// Limits the rules to requests with one of these methods. A second call replaces the first.
+    /// Limits the rules to requests with one of these methods.
+    ///
+    /// Default: all methods. A second call replaces the first.
     pub fn only(mut self, methods: impl IntoIterator<Item = Method>) -> Self {
         self.methods = Some(methods.into_iter().collect());
         self

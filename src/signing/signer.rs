@@ -181,7 +181,7 @@ impl<'a> SigningContext<'a> {
         self.token
     }
 
-    /// Returns the current time, corrected by the offset to the server's clock where that is known.
+    /// Returns the current time, by the server's clock as far as it is known.
     pub fn now(&self) -> SystemTime {
         self.now
     }

@@ -52,7 +52,7 @@ pub struct TimestampHmac {
     credentials: Credentials,
     timestamp: HeaderName,
     signature: HeaderName,
-    /// The headers made last. They stay right for a second, so that most requests need no HMAC.
+    /// The last headers, for all requests of the same second.
     cache: ArcSwapOption<Signed>,
 }
 
@@ -101,14 +101,14 @@ impl TimestampHmac {
 impl Signer for TimestampHmac {
     fn sign(&self, context: &SigningContext<'_>) -> Result<SignatureHeaders, AuthError> {
         let unix_seconds = context.now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
-        let obtained_with = context.token().secret_of(&self.credentials);
-        let rotation = obtained_with.map_or_else(|| self.credentials.rotations(), |secret| secret.rotation());
+        let obtained_with = context.token().rotation_of(&self.credentials);
+        let rotation = obtained_with.unwrap_or_else(|| self.credentials.rotations());
         if let Some(signed) = &*self.cache.load()
             && (signed.unix_seconds, signed.rotation) == (unix_seconds, rotation)
         {
             return Ok(signed.headers.clone());
         }
-        let secret = obtained_with.map_or_else(|| self.credentials.secret(), Arc::clone);
+        let secret = self.credentials.secret_of(rotation);
         let headers = self.sign_at(unix_seconds, &secret)?;
         let signed = Signed { unix_seconds, rotation: secret.rotation(), headers: headers.clone() };
         self.cache.store(Some(Arc::new(signed)));

@@ -13,7 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
 use crate::{
-    credentials::{Credentials, Secret},
+    credentials::{Credentials, ObtainedWith, Secret},
     error::{AuthError, ErrorKind},
     server_clocks::OriginKey,
     time::Moment,
@@ -45,7 +45,7 @@ pub struct AccessToken {
     /// When its lifetime began.
     created: Moment,
     server_date: Option<(OriginKey, SystemTime)>,
-    obtained_with: Option<(Credentials, Arc<Secret>)>,
+    obtained_with: Option<Arc<ObtainedWith>>,
 }
 
 impl AccessToken {
@@ -168,13 +168,13 @@ impl AccessToken {
 
     /// The same token, marked as obtained with this secret of these credentials.
     pub(crate) fn obtained_with(mut self, credentials: &Credentials, secret: Arc<Secret>) -> Self {
-        self.obtained_with = Some((credentials.clone(), secret));
+        self.obtained_with = Some(Arc::new(credentials.keep(secret)));
         self
     }
 
-    /// The secret that this token was obtained with, if it is one of these credentials.
-    pub(crate) fn secret_of(&self, credentials: &Credentials) -> Option<&Arc<Secret>> {
-        self.obtained_with.as_ref().filter(|(owner, _)| owner.is_clone_of(credentials)).map(|(_, secret)| secret)
+    /// The rotation of the secret that obtained this token, if it is a secret of these credentials.
+    pub(crate) fn rotation_of(&self, credentials: &Credentials) -> Option<u64> {
+        self.obtained_with.as_ref()?.rotation_of(credentials)
     }
 
     /// The same token, its lifetime counted from an earlier moment.
