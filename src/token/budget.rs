@@ -80,7 +80,8 @@ impl Budget {
 
     /// The fetch under way, whatever began it, has brought this token. A renewal whose token no request was accepted with
     /// by now has lost its unit: nothing more would ever be heard of it.
-    pub(super) fn fetched(&mut self, new_version: u32) {
+    pub(super) fn fetched(&mut self, new_version: u32, now: Instant) {
+        self.settle(now);
         self.out.retain(|renewal| renewal.new_version.is_none() || renewal.first_accepted.is_some());
         if let Some(renewal) = self.out.iter_mut().find(|renewal| renewal.new_version.is_none()) {
             renewal.new_version = Some(new_version);
@@ -198,9 +199,14 @@ mod tests {
         fn renew(&mut self, version: u32, seconds: f64) -> bool {
             let may = self.take(version, seconds);
             if may {
-                self.budget.fetched(version + 1);
+                self.fetched(version + 1, seconds);
             }
             may
+        }
+
+        fn fetched(&mut self, version: u32, seconds: f64) {
+            let now = self.at(seconds);
+            self.budget.fetched(version, now);
         }
 
         fn accept(&mut self, version: u32, is_replay: bool, sent: f64, now: f64) {
@@ -307,7 +313,7 @@ mod tests {
         let mut scene = Scene::new();
         let now = scene.start;
         scene.budget.take(1, false, now);
-        scene.budget.fetched(2);
+        scene.fetched(2, 0.0);
         scene.accept(2, false, 0.1, 0.1);
         assert!(scene.left(1.2) < 3.5);
     }
@@ -331,9 +337,18 @@ mod tests {
             let version = u32::from(day) * 2 + 1;
             assert!(scene.renew(version, f64::from(day) * 86_400.0), "day {day}");
             // It expires unused, and a request that finds none fetches the next.
-            scene.budget.fetched(version + 2);
+            scene.fetched(version + 2, f64::from(day) * 86_400.0 + 3_600.0);
         }
         assert!((scene.left(1e6) - 4.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn r5_a_unit_is_regained_from_when_it_was_lost() {
+        let mut scene = Scene::new();
+        scene.renew(1, 0.0);
+        scene.fetched(3, 100.0);
+        assert!((3.0..3.1).contains(&scene.left(100.5)), "not from when it was taken");
+        assert!((scene.left(110.1) - 4.0).abs() < 1e-9);
     }
 
     #[test]
@@ -374,7 +389,7 @@ mod tests {
         let mut at_once = Budget::new(1, Duration::ZERO);
         for version in 1..10 {
             assert!(at_once.take(version, true, now));
-            at_once.fetched(version + 1);
+            at_once.fetched(version + 1, now);
         }
     }
 }

@@ -236,7 +236,7 @@ impl TokenCache {
                 let created = self.clock.at(token.created());
                 let previous = state.newest.as_deref();
                 let token = CachedToken::new(token, header, life, created, previous, flight.generation);
-                Ok(self.add(&mut state, token))
+                Ok(self.add(&mut state, token, now.instant))
             }
             End::Failed { error, backoff } => {
                 self.bring_back(&mut state);
@@ -271,10 +271,10 @@ impl TokenCache {
         state.flight.is_none().then(|| due.max(backoff))
     }
 
-    fn add(&self, state: &mut State, token: CachedToken) -> Arc<CachedToken> {
+    fn add(&self, state: &mut State, token: CachedToken, now: Instant) -> Arc<CachedToken> {
         let added = Arc::new(token);
         self.current.store(Some(Arc::clone(&added)));
-        state.add(Arc::clone(&added));
+        state.add(Arc::clone(&added), now);
         added
     }
 

@@ -104,8 +104,8 @@ impl State {
     }
 
     /// Notes the newest token. It is in use, and nothing is known against it.
-    pub(super) fn add(&mut self, added: Arc<CachedToken>) {
-        self.budget.fetched(added.version);
+    pub(super) fn add(&mut self, added: Arc<CachedToken>, now: Instant) {
+        self.budget.fetched(added.version, now);
         self.standing = Standing::InUse;
         self.rejections_in_a_row = 0;
         self.failures_in_a_row = 0;
