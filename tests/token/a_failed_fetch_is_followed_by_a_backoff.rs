@@ -93,10 +93,13 @@ async fn t8_backoffs_double_up_to_their_limit() {
     let default = RefreshPolicy::default;
     for _ in 0..20 {
         assert_doubles(default(), ErrorKind::Unavailable, &[1, 2, 4, 8, 16, 32, 60, 60, 60]).await;
-        assert_doubles(default(), ErrorKind::Malformed, &[1, 2, 4]).await;
-        assert_doubles(default(), ErrorKind::Denied, &[10, 20, 40, 80, 160, 300, 300]).await;
+        for kind in [ErrorKind::Denied, ErrorKind::Malformed, ErrorKind::Config] {
+            assert_doubles(default(), kind, &[10, 20, 40, 80, 160, 300, 300]).await;
+        }
         let own = default().failure_backoff(Duration::from_secs(7), Duration::from_secs(20));
         assert_doubles(own, ErrorKind::Unavailable, &[7, 14, 20, 20]).await;
+        let own = default().refusal_backoff(Duration::from_secs(3), Duration::from_secs(5));
+        assert_doubles(own, ErrorKind::Denied, &[3, 5, 5]).await;
     }
 }
 
@@ -130,6 +133,14 @@ async fn t8_a_longer_retry_after_of_the_server_wins_but_not_over_an_hour() {
         assert_eq!(backoff(&layer.handle()).await, Duration::from_secs(whole), "Retry-After: {asked}");
         sleep(Duration::from_secs(whole - 1)).await;
         assert_eq!(layer.handle().token().await.unwrap_err().retry_after(), Some(Duration::from_secs(1)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn t8_a_retry_after_of_more_than_a_day_is_taken_for_a_mistake() {
+    for asked in ["86401", "1795864932000"] {
+        let (layer, _) = asking_for(asked);
+        assert!(backoff(&layer.handle()).await <= Duration::from_secs(1), "Retry-After: {asked}");
     }
 }
 

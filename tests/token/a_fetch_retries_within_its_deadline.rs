@@ -162,7 +162,7 @@ async fn t9_the_server_is_given_the_time_it_asks_for() {
 
 #[tokio::test(start_paused = true)]
 async fn t9_where_the_deadline_does_not_allow_that_time_the_fetch_ends_at_once() {
-    for asked in [30, 31, 100_000] {
+    for asked in [30, 31, 86_400] {
         let (tries, handle) = prompt(move |_| busy(&asked.to_string()));
         let begin = Instant::now();
         let error = handle.token().await.unwrap_err();

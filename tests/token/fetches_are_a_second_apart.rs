@@ -1,7 +1,10 @@
 //! However short tokens live, they are used for a second each, and fetches are a second apart.
 
 use std::{
+    future::{Future, poll_fn},
+    pin::pin,
     sync::{Arc, Mutex},
+    task::Poll,
     time::Duration,
 };
 
@@ -13,7 +16,7 @@ use tower_outbound_auth::{
     token::{AccessToken, RefreshPolicy, source_fn},
 };
 
-use crate::support::{Body, ORIGIN, answer, get};
+use crate::support::{Body, Issuer, ORIGIN, answer, api, get};
 
 /// An authorization server that notes when it is asked and when it answers.
 #[derive(Clone)]
@@ -136,4 +139,44 @@ async fn t6_an_api_that_rejects_a_token_at_its_end_costs_no_more_than_the_renewa
     // One in each second, and what rejections may cause at the most.
     let asked = server.asked().len();
     assert!(asked <= 60 + 250, "{asked} token requests in a minute");
+}
+
+#[tokio::test(start_paused = true)]
+async fn t6_a_token_without_any_lifetime_serves_everyone_who_waited_for_it() {
+    for lifetime in [Duration::ZERO, Duration::from_nanos(1)] {
+        let issuer = Issuer::new();
+        issuer.set(|settings| settings.lifetime = Some(lifetime));
+        let (seen, api) = api(&issuer, Duration::ZERO);
+        let client = issuer.layer().layer(api);
+        for round in 1..=3 {
+            let calls: Vec<_> = (0..100).map(|_| tokio::spawn(client.clone().oneshot(get("/a")))).collect();
+            for call in calls {
+                assert_eq!(call.await.unwrap().unwrap().status(), 200);
+            }
+            sleep(Duration::from_millis(1_100)).await;
+            assert_eq!(issuer.requests(), round, "tokens of {lifetime:?}");
+            assert_eq!(seen.tokens().iter().filter(|token| **token == format!("token-{round}")).count(), 100);
+        }
+    }
+}
+
+/// What a caller gets who begins a fetch and looks again after so long, and how many token requests that takes.
+async fn late(lifetime: Duration, after: Duration) -> (String, u64) {
+    let issuer = Issuer::new();
+    issuer.set(|settings| settings.lifetime = Some(lifetime));
+    let handle = issuer.layer().handle();
+    let mut call = pin!(handle.token());
+    poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx).is_pending())).await;
+    sleep(after).await;
+    (call.await.unwrap().expose_secret().to_owned(), issuer.requests())
+}
+
+#[tokio::test(start_paused = true)]
+async fn t5_a_caller_that_comes_late_for_its_token_gets_no_expired_one() {
+    // The token comes after 50 ms. The bounds are not tried closely, as the wall clock runs on while tokio's is paused.
+    for (lifetime, after, token) in [(2_000, 1_500, 1), (2_000, 1_900, 2), (500, 700, 1), (0, 700, 1), (0, 1_100, 2)] {
+        let expected = (format!("token-{token}"), token);
+        let case = format!("{after} ms after it asked for a token of {lifetime} ms");
+        assert_eq!(late(Duration::from_millis(lifetime), Duration::from_millis(after)).await, expected, "{case}");
+    }
 }

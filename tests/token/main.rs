@@ -12,7 +12,6 @@ mod a_waiting_request_holds_no_permit;
 mod fetches_are_a_second_apart;
 mod keep_warm_refreshes_without_traffic;
 mod one_fetch_serves_all_callers;
-mod short_tokens_are_used_while_they_live;
 #[path = "../support/mod.rs"]
 mod support;
 mod the_last_handle_frees_everything;

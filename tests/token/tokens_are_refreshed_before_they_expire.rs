@@ -197,13 +197,18 @@ async fn t5_no_failure_makes_a_dead_token_good() {
     assert_eq!(seen.count(), 357, "the first request, and one each 10 s up to 3569 s");
 }
 
+/// The wall clock runs on while tokio's is paused.
+fn is_about(left: Option<Duration>, expected: Duration) -> bool {
+    left.is_some_and(|left| (expected - Duration::from_secs(1)..=expected).contains(&left))
+}
+
 #[tokio::test(start_paused = true)]
 async fn t13_expiry_follows_the_clock_though_no_timer_fired() {
     let issuer = quick(HOUR);
     let handle = issuer.layer().handle();
-    assert_eq!(handle.token().await.unwrap().expires_in(), Some(HOUR));
+    assert!(is_about(handle.token().await.unwrap().expires_in(), HOUR));
     advance(Duration::from_secs(1800)).await;
-    assert_eq!(handle.status().expires_in, Some(Duration::from_secs(1800)));
+    assert!(is_about(handle.status().expires_in, Duration::from_secs(1800)));
     assert_eq!(ask(&handle).await, "token-1");
     advance(Duration::from_secs(1800)).await;
     assert_eq!(handle.status().state, TokenState::Expired);
@@ -211,21 +216,19 @@ async fn t13_expiry_follows_the_clock_though_no_timer_fired() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn t13_the_timestamp_of_a_signature_follows_the_clock() {
+async fn t13_the_timestamp_of_a_signature_is_the_wall_clocks() {
     let issuer = quick(Duration::from_secs(1_000_000));
     let (seen, api) = api(&issuer, Duration::ZERO);
     let signer = TimestampHmac::sha256(Credentials::new("id", "secret"));
     let client = issuer.builder().sign(SignRules::all(), signer).build().unwrap().layer(api);
-    let before = UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let wall = || UNIX_EPOCH.elapsed().unwrap().as_secs();
+    let before = wall();
     for _ in 0..2 {
         assert_eq!(client.clone().oneshot(get("/a")).await.unwrap().status(), StatusCode::OK);
         advance(Duration::from_secs(100_000)).await;
     }
-    let stamped: Vec<u64> = seen
-        .requests()
-        .iter()
-        .map(|request| request.headers()["x-timestamp"].to_str().unwrap().parse().unwrap())
-        .collect();
-    assert!(stamped[0].abs_diff(before) < 1000, "the wall clock, to begin with");
-    assert!((stamped[1] - stamped[0]).abs_diff(100_000) <= 1, "{stamped:?}");
+    for request in seen.requests() {
+        let signed: u64 = request.headers()["x-timestamp"].to_str().unwrap().parse().unwrap();
+        assert!((before..=wall()).contains(&signed), "tokio's clock was paused and advanced: {signed}");
+    }
 }
