@@ -1,7 +1,9 @@
-//! Clocks that are wrong: the API's by five minutes, the token endpoint's by ten the other way.
+//! Clocks that are wrong: the API's by minutes, the token endpoint's by as many the other way.
 
 use std::time::Duration;
 
+use http::Request;
+use http_body_util::Full;
 use tower_outbound_auth::sandbox::{Fault, FaultKind, Sandbox};
 
 use crate::support::user::{Protocol, TestResult, User};
@@ -10,7 +12,7 @@ use crate::support::user::{Protocol, TestResult, User};
 #[tokio::test(flavor = "multi_thread")]
 async fn r8_two_servers_whose_clocks_differ_cost_one_more_request_once() -> TestResult {
     for direction in [1, -1] {
-        let user = user(direction).await?;
+        let user = user(direction * 2 * MINUTE, direction * -4 * MINUTE).await?;
         for tokens in 1..=4 {
             for _ in 0..5 {
                 user.types().await?;
@@ -24,9 +26,41 @@ async fn r8_two_servers_whose_clocks_differ_cost_one_more_request_once() -> Test
     Ok(())
 }
 
-async fn user(direction: i64) -> Result<User, tower_outbound_auth::BoxError> {
+#[tokio::test(flavor = "multi_thread")]
+async fn r8_a_clock_that_is_twenty_minutes_off_costs_one_call_until_a_second_response_agrees() -> TestResult {
+    for direction in [1, -1] {
+        let user = user(direction * 20 * MINUTE, direction * -20 * MINUTE).await?;
+        let types = Request::get(user.url("/v1/reports/types")).body(Full::default())?;
+        let first = user.send(types).await?;
+        assert_eq!((first.status.as_u16(), first.not_replayed), (400, None));
+        for _ in 0..5 {
+            user.types().await?;
+        }
+        let stats = user.sandbox.stats();
+        assert_eq!((stats.token_requests, stats.accepted, stats.api_requests), (1, 5, 7));
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r8_a_token_endpoint_that_agrees_is_the_second_opinion() -> TestResult {
+    for direction in [1, -1] {
+        let user = user(direction * 20 * MINUTE, 0).await?;
+        for _ in 0..5 {
+            user.types().await?;
+        }
+        let stats = user.sandbox.stats();
+        assert_eq!((stats.token_requests, stats.accepted, stats.api_requests), (1, 5, 6));
+    }
+    Ok(())
+}
+
+/// Calls an API whose clock is off by so many seconds; the token endpoint's is off by so many more.
+async fn user(api: i64, token_endpoint: i64) -> Result<User, tower_outbound_auth::BoxError> {
     let sandbox = Sandbox::builder().timestamp_window(Duration::from_secs(60)).start().await?;
-    sandbox.set_clock_offset(direction * 300);
-    sandbox.inject(Fault::token(FaultKind::WrongClock(direction * -900)).times(1_000));
+    sandbox.set_clock_offset(api);
+    sandbox.inject(Fault::token(FaultKind::WrongClock(token_endpoint)).times(1_000));
     Ok(User::over(Protocol::Http1, sandbox)?)
 }
+
+const MINUTE: i64 = 60;

@@ -1,4 +1,4 @@
-//! T9: what a failed token request is told as, and whether it is worth another attempt.
+//! The kind of a failed token request, and whether it is worth another attempt.
 
 use std::{
     error::Error,
@@ -17,6 +17,7 @@ use http::{
 };
 use http_body::{Body, Frame};
 use http_body_util::Full;
+use serde_json::json;
 use tokio::time::Instant;
 use tower::service_fn;
 use tower_outbound_auth::{AuthError, BoxError, ErrorKind};
@@ -32,14 +33,72 @@ async fn t9_the_status_tells_what_is_worth_another_try() {
             assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Unavailable, true), "{status} {body}");
         }
     }
-    for status in [400, 401, 402, 403, 404, 405, 410, 418, 422, 451, 499] {
+    for status in [400, 401, 402, 403, 404, 405, 410, 418, 421, 422, 451, 499] {
         for body in ["", oauth, "<html>", GOOD] {
             let error = read(status, &[], body).await.unwrap_err();
-            assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Denied, false), "{status} {body}");
+            let kind = if status == 401 || body == oauth { ErrorKind::Denied } else { ErrorKind::Unavailable };
+            let is_transient = kind == ErrorKind::Unavailable;
+            assert_eq!((error.kind(), error.is_transient()), (kind, is_transient), "{status} {body}");
         }
     }
     for status in [100, 101, 204, 600, 999] {
         assert!(is_malformed(&read(status, &[], "").await), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn o5_the_kind_of_an_error_is_that_of_its_code_or_else_of_its_status() {
+    use ErrorKind::{Denied, Malformed, Unavailable};
+    let refusals = [
+        "invalid_request",
+        "invalid_client",
+        "invalid_grant",
+        "unauthorized_client",
+        "unsupported_grant_type",
+        "invalid_scope",
+    ];
+    let kind = async |status, body: &str| read(status, &[], body.to_owned()).await.unwrap_err().kind();
+    let code = |code: &str| json!({ "error": code }).to_string();
+    for refusal in refusals {
+        for status in [200, 400, 401, 403, 404] {
+            assert_eq!(kind(status, &code(refusal)).await, Denied, "{status} {refusal}");
+        }
+    }
+    for trouble in ["temporarily_unavailable", "server_error", "slow_down"] {
+        for status in [200, 302, 400, 401, 403, 429, 500, 600] {
+            assert_eq!(kind(status, &code(trouble)).await, Unavailable, "{status} {trouble}");
+        }
+    }
+    for (status, body, expected) in [
+        (401, "", Denied),
+        (401, "<html>", Denied),
+        (401, r#"{"error":"Unauthorized"}"#, Denied),
+        (401, r#"{"error":"access_denied"}"#, Unavailable),
+        (400, "", Unavailable),
+        (400, r#"{"error":"access_denied"}"#, Unavailable),
+        (400, r#"{"error":"INVALID_CLIENT"}"#, Unavailable),
+        (403, "<html>", Unavailable),
+        (404, "", Unavailable),
+        (421, "", Unavailable),
+        (503, r#"{"error":"invalid_client"}"#, Unavailable),
+        (200, r#"{"error":"odd","access_token":"t"}"#, Unavailable),
+        (302, r#"{"error":"invalid_client"}"#, Malformed),
+        (600, "", Malformed),
+    ] {
+        assert_eq!(kind(status, body).await, expected, "{status} {body}");
+    }
+}
+
+#[tokio::test]
+async fn t8_a_retry_after_of_more_than_a_day_is_ignored() {
+    for (asked, expected) in [
+        ("86400", Some(Duration::from_secs(86_400))),
+        ("86401", None),
+        ("1700000000", None),
+        ("18446744073709551615", None),
+    ] {
+        let error = read(429, &[(RETRY_AFTER, asked)], "").await.unwrap_err();
+        assert_eq!(error.retry_after(), expected, "{asked}");
     }
 }
 
@@ -60,7 +119,6 @@ async fn t9_retry_after_is_seconds_or_a_date() {
         assert_eq!(asked(&[(RETRY_AFTER, "7")]).await, Some(Duration::from_secs(7)));
         assert_eq!(asked(&[(RETRY_AFTER, "0")]).await, Some(Duration::ZERO));
         assert_eq!(asked(&[noon.clone(), (RETRY_AFTER, later)]).await, Some(Duration::from_secs(90)));
-        assert_eq!(asked(&[(RETRY_AFTER, &u64::MAX.to_string())]).await, Some(Duration::from_secs(u64::MAX)));
         for nonsense in ["-1", "1.5", "soon", "99999999999999999999999", "Tue, 14 Nov 2023"] {
             assert_eq!(asked(&[(RETRY_AFTER, nonsense)]).await, None, "{nonsense}");
         }

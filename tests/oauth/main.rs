@@ -1,9 +1,12 @@
 //! The token request (RFC 6749, section 4.4) and its response, with a token server in memory.
-#![expect(clippy::unwrap_used, reason = "a helper of a test may panic")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a helper of a test may panic")]
 #![expect(clippy::disallowed_methods, reason = "time is paused, and is what some of these tests measure")]
 
 mod a_failed_token_request_has_the_right_kind;
+mod an_error_repeats_no_credential;
 mod every_token_response_is_read_with_care;
+mod settings_of_a_grant_are_in_its_request;
 #[path = "../support/mod.rs"]
 mod support;
 mod the_token_request_follows_rfc_6749;
+mod unneeded_members_cost_no_token;

@@ -38,6 +38,10 @@ pub(crate) struct Server {
     pub(crate) issuer: Issuer,
     seen: Arc<Mutex<Vec<Seen>>>,
     connections: Arc<AtomicUsize>,
+    /// The length of a 401's body.
+    refusal: usize,
+    /// Tokens are given out once so many API requests have arrived.
+    tokens_after: Arc<AtomicUsize>,
 }
 
 /// An API request as it arrived.
@@ -53,7 +57,17 @@ impl Server {
     pub(crate) fn new() -> Self {
         let issuer = Issuer::new();
         issuer.set(|settings| settings.latency = Duration::ZERO);
-        Self { issuer, seen: Arc::default(), connections: Arc::default() }
+        let (seen, connections, tokens_after) = Default::default();
+        Self { issuer, seen, connections, refusal: 50_000, tokens_after }
+    }
+
+    pub(crate) fn with_refusals_of(self, bytes: usize) -> Self {
+        Self { refusal: bytes, ..self }
+    }
+
+    /// Holds token requests until so many API requests have arrived.
+    pub(crate) fn give_tokens_after(&self, requests: usize) {
+        self.tokens_after.store(requests, Ordering::Relaxed);
     }
 
     /// Serves on a free port of this machine until the test's runtime ends.
@@ -82,6 +96,9 @@ impl Server {
 
     async fn answer(self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, BoxError> {
         if request.uri().path() == "/token" {
+            while self.seen.lock().unwrap().len() < self.tokens_after.load(Ordering::Relaxed) {
+                tokio::task::yield_now().await;
+            }
             let token = self.issuer.fetch(FetchRequest::new()).await?;
             let token = serde_json::json!({ "access_token": token.expose_secret(), "token_type": "Bearer" });
             return Ok(Response::new(Full::from(token.to_string())));
@@ -95,7 +112,7 @@ impl Server {
         let body = request.into_body().collect().await?.to_bytes();
         self.seen.lock().unwrap().push(Seen { version, host, authorizations, accepted, body: body.clone() });
         let refusal =
-            || Response::builder().status(StatusCode::UNAUTHORIZED).body(Full::from("who is it?".repeat(5_000)));
+            || Response::builder().status(StatusCode::UNAUTHORIZED).body(Full::from("?".repeat(self.refusal)));
         if accepted { Ok(Response::new(Full::from(body))) } else { Ok(refusal()?) }
     }
 
@@ -127,7 +144,7 @@ impl Server {
         self.connections.load(Ordering::Relaxed)
     }
 
-    /// A layer that logs in here. The tests run in real time, so it keeps the default clock.
+    /// A layer that authenticates here.
     pub(crate) fn layer(&self, origin: &str) -> Result<AuthLayer, AuthError> {
         self.builder(origin).build()
     }

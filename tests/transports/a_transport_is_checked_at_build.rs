@@ -156,6 +156,15 @@ fn a_proxy_that_is_none_is_refused() {
 }
 
 #[test]
+fn an_entry_of_no_proxy_that_names_no_host_is_refused() {
+    for entry in ["http://a.example", "10.0.0.0/33", "a.example:x"] {
+        let builder = HttpsClient::builder().no_proxy(&format!("b.example,{entry}"));
+        refused(builder.clone(), "`no_proxy`", &[]);
+        refused(builder, entry, &[]);
+    }
+}
+
+#[test]
 fn proxy_credentials_that_cannot_be_sent_are_refused() {
     let secret = "pl4nted-s3cret";
     let proxied = || HttpsClient::builder().proxy("http://proxy.example.com:3128");

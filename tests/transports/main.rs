@@ -7,6 +7,8 @@ mod authenticated;
 mod behind_a_reverse_proxy;
 #[cfg(feature = "client")]
 mod connect_proxy;
+#[cfg(feature = "client")]
+mod connections_of_the_https_client;
 mod grpc_service;
 mod over_a_hyper_connection;
 mod over_hyper_utils_pool;
@@ -19,6 +21,8 @@ mod over_tonic;
 mod over_unix_sockets;
 #[cfg(all(feature = "sandbox", feature = "client"))]
 mod rejections_over_sockets;
+#[cfg(feature = "client")]
+mod settings_from_the_environment;
 #[path = "../support/mod.rs"]
 mod support;
 #[cfg(feature = "client")]

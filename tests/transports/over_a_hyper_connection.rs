@@ -1,4 +1,4 @@
-//! hyper's `conn` API: one connection, to one server, so that a URI without authority is in scope.
+//! hyper's `conn` API: one connection to one server, whose requests may have a path for a URI.
 
 use std::{
     pin::Pin,
@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, Version};
+use http::{Request, Response, Version, header::HOST};
 use http_body_util::Full;
 use hyper::{
     body::Incoming,
@@ -15,6 +15,7 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 use tower::{Layer, Service, ServiceExt, buffer::Buffer};
+use tower_outbound_auth::{AuthError, ErrorKind};
 
 use crate::{
     authenticated::{TestResult, is_authenticated},
@@ -60,7 +61,7 @@ async fn s3_over_one_connection_of_http_1_with_nothing_but_a_path() -> TestResul
     let stream = TcpStream::connect(server.listen().await?).await?;
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
-    let client = server.layer("https://elsewhere.example")?.layer(Buffer::new(Connection(sender), 16));
+    let client = server.builder(HERE).allow_relative_uri().build()?.layer(Buffer::new(Connection(sender), 16));
     is_authenticated(client, "/upload?part=1", &server, Version::HTTP_11).await?;
     assert!(server.hosts().iter().all(|host| host.as_deref() == Some(NAME)));
     Ok(())
@@ -72,7 +73,7 @@ async fn s3_over_one_connection_of_http_2_with_nothing_but_a_path() -> TestResul
     let stream = TcpStream::connect(server.listen().await?).await?;
     let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
     tokio::spawn(connection);
-    let client = server.layer("https://elsewhere.example")?.layer(Connection(sender));
+    let client = server.builder(HERE).allow_relative_uri().build()?.layer(Connection(sender));
     is_authenticated(client, "/upload?part=1", &server, Version::HTTP_2).await?;
     assert!(server.hosts().iter().all(|host| host.as_deref() == Some(NAME)));
     Ok(())
@@ -85,9 +86,34 @@ async fn s3_a_uri_that_names_another_server_gets_no_token_on_this_connection_eit
     let stream = TcpStream::connect(server.listen().await?).await?;
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
-    let client = server.layer("https://elsewhere.example")?.layer(Buffer::new(Connection(sender), 16));
+    let layer = server.builder(HERE).allow_relative_uri().build()?;
+    let client = layer.layer(Buffer::new(Connection(sender), 16));
     let request = Request::get("https://api.example.com/").body(Full::default())?;
     let response = client.oneshot(request).await?;
     assert_eq!((response.status().as_u16(), server.issuer.requests()), (401, 0));
     Ok(())
 }
+
+#[tokio::test]
+async fn s3_a_path_alone_is_sent_where_that_is_allowed_and_its_host_is_an_origin() -> TestResult {
+    let server = Server::new();
+    let stream = TcpStream::connect(server.listen().await?).await?;
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    let connection = Buffer::new(Connection(sender), 16);
+    let allowed = server.builder(HERE).allow_relative_uri().build()?;
+    for (layer, path, host) in
+        [(server.layer(HERE)?, "/", NAME), (allowed.clone(), "/", "api.example.com"), (allowed.clone(), "//a/b", NAME)]
+    {
+        let request = Request::get(path).header(HOST, host).body(Full::default())?;
+        let error = layer.layer(connection.clone()).oneshot(request).await.err();
+        let kind = error.as_deref().and_then(|error| Some(AuthError::find(error)?.kind()));
+        assert_eq!((kind, server.hosts().len()), (Some(ErrorKind::Config), 0), "{path} at {host}");
+    }
+    let request = Request::get("/").header(HOST, NAME).body(Full::default())?;
+    assert_eq!(allowed.layer(connection).oneshot(request).await?.status(), 200);
+    Ok(())
+}
+
+/// What is on the other end of a connection, as far as the layer is told.
+const HERE: &str = "http://localhost";

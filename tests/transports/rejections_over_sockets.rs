@@ -102,7 +102,7 @@ async fn r9_a_revocation_costs_no_connection_but_that_of_the_token_request() -> 
     for style in STYLES {
         let sandbox = Sandbox::builder().rejection(style).start().await?;
         let authority = sandbox.environment().api_origin().trim_start_matches("http://").to_owned();
-        let layer = paynet::auth(&sandbox.environment(), sandbox.credentials())?.build()?;
+        let layer = paynet::auth(&sandbox.environment(), sandbox.credentials())?.allow_relative_uri().build()?;
         let client = layer.layer(paynet::RejectionLayer.layer(only_connection(&authority).await?));
         for _ in 0..4 {
             let request = Request::get("/v1/reports/types").header(HOST, &authority).body(Full::default())?;
@@ -119,7 +119,7 @@ async fn r9_a_revocation_costs_no_connection_but_that_of_the_token_request() -> 
 
 fn layer_of(issuer: &Issuer, address: SocketAddr) -> Result<AuthLayer, AuthError> {
     issuer.set(|settings| settings.latency = Duration::ZERO);
-    AuthLayer::builder(issuer.clone()).origin(&format!("http://{address}")).build()
+    AuthLayer::builder(issuer.clone()).origin(&format!("http://{address}")).allow_relative_uri().build()
 }
 
 /// A client with one HTTP/1.1 connection, which fails once that is closed: a pool would quietly open another.

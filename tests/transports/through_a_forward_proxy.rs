@@ -128,3 +128,21 @@ async fn a_proxy_that_makes_no_tunnel_is_named_with_the_reason() -> TestResult {
     assert!(error.to_string().contains(&format!("through the proxy at http://{closed}")), "{error}");
     Ok(())
 }
+
+#[tokio::test]
+async fn hosts_in_no_proxy_are_reached_without_the_proxy() -> TestResult {
+    let (server, authority) = (Server::new(), Authority::new()?);
+    let address = authority.acceptor(H2_AND_H1, Authority::nobody())?.serve(server.clone(), None).await?;
+    for (list, is_proxied) in
+        [("", true), ("bank.example:8443, 10.0.0.0/8", true), (".bank.example", false), ("*", false)]
+    {
+        let proxy = ConnectProxy::to(address);
+        let url = format!("http://{}", proxy.listen().await?);
+        let client = trusting(&authority).proxy(&url).no_proxy(list).build()?;
+        let fetched = source(&format!("https://{BANK}"), &client)?.fetch(FetchRequest::new()).await;
+        assert_eq!((fetched.is_ok(), proxy.asked().len()), (is_proxied, usize::from(is_proxied)), "{list}");
+        let told = fetched.err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(!told.contains("proxy"), "{told}");
+    }
+    Ok(())
+}

@@ -63,13 +63,14 @@ async fn t9_t3_a_token_endpoint_that_keeps_failing_gives_every_caller_the_error_
         (FaultKind::CutOff, ErrorKind::Unavailable, 3),
         (FaultKind::Latency(HOUR), ErrorKind::Timeout, 3),
         (answer(503)?, ErrorKind::Unavailable, 3),
-        (answer(400)?, ErrorKind::Denied, 1),
+        (answer(400)?, ErrorKind::Unavailable, 3),
+        (answer(401)?, ErrorKind::Denied, 1),
         (answer(302)?, ErrorKind::Malformed, 1),
         (FaultKind::Malformed, ErrorKind::Malformed, 1),
         (in_an_hour, ErrorKind::Unavailable, 1),
     ];
     for (trouble, kind, tries) in cases {
-        let policy = RefreshPolicy::default().failure_backoff(Duration::from_secs(600), Duration::from_secs(600));
+        let policy = RefreshPolicy::default().failure_backoff(LONG, LONG).refusal_backoff(LONG, LONG);
         let user = User::impatient(Sandbox::start().await?, |auth| auth.refresh(policy))?;
         user.sandbox.inject(Fault::token(trouble.clone()).times(tries));
         for error in user.failures(20).await? {
@@ -196,4 +197,5 @@ pub(crate) async fn within_a_minute<F: Future>(future: F) -> Result<F::Output, B
 }
 
 pub(crate) const PROTOCOLS: [Protocol; 2] = [Protocol::Http1, Protocol::Http2];
+const LONG: Duration = Duration::from_secs(600);
 const HOUR: Duration = Duration::from_secs(3600);
