@@ -6,12 +6,11 @@ use http::{HeaderMap, HeaderValue, Method, Request, header::AUTHORIZATION};
 use tower::{Layer, ServiceExt};
 use tower_outbound_auth::{
     AuthLayerBuilder, Credentials, NoAuth,
-    paynet::{X_FIID, X_SIGNATURE, X_TIMESTAMP},
     signing::{Sign, SignRules, TimestampHmac},
 };
 
 use crate::{
-    sending::{OURS, dressed, send},
+    sending::{OURS, X_SIGNATURE, X_STATIC, X_TIMESTAMP, dressed, send},
     support::{Body, Issuer, ORIGIN, api, get},
 };
 
@@ -26,7 +25,7 @@ async fn s2_headers_of_the_same_names_are_replaced_and_marked_sensitive() {
     let headers = sent.headers();
     assert_eq!((sent.status, headers.len()), (200, 4), "each name once: {headers:?}");
     assert_eq!(
-        (&headers[AUTHORIZATION], &headers[X_FIID]),
+        (&headers[AUTHORIZATION], &headers[X_STATIC]),
         (&"Bearer token-1".parse().unwrap(), &"BANK".parse().unwrap())
     );
     assert!(headers.values().all(HeaderValue::is_sensitive));
@@ -97,7 +96,7 @@ async fn s6_sign_overrides_the_rules_for_one_request() {
         let signer = TimestampHmac::sha256(Credentials::new("id", "a key"));
         let rules = SignRules::paths(["/signed"]).unwrap().only([Method::GET]);
         let sent = send(|builder| builder.origin(ORIGIN).sign(rules, signer), request).await;
-        assert!(sent.headers().contains_key(AUTHORIZATION) && sent.headers().contains_key(X_FIID));
+        assert!(sent.headers().contains_key(AUTHORIZATION) && sent.headers().contains_key(X_STATIC));
         assert_eq!(sent.headers().contains_key(X_SIGNATURE), sent.headers().contains_key(X_TIMESTAMP));
         sent.headers().contains_key(X_SIGNATURE)
     };

@@ -14,6 +14,8 @@ mod credentials_go_to_configured_origins_only;
 mod debug_shows_the_settings;
 mod every_order_of_tower_layers_works;
 mod no_duration_breaks_a_layer;
+#[cfg(all(feature = "client", feature = "paynet", feature = "sandbox"))]
+mod public_api;
 mod public_types_are_send_and_sync;
 mod redirects_carry_no_credentials_away;
 mod retries_outside_are_bounded;
@@ -21,6 +23,7 @@ mod sending;
 mod strict_api;
 #[path = "../support/mod.rs"]
 mod support;
+#[cfg(feature = "paynet")]
 mod the_stack_order_table_is_right;
 mod token_errors_pass_through_other_layers;
 

@@ -8,23 +8,25 @@ use std::{
     future::{Future, Ready, ready},
     hash::Hash,
     rc::Rc,
-    str::FromStr,
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
-use http::{HeaderName, Request, Response};
+use http::{Request, Response};
 use http_body_util::Full;
 use static_assertions::{assert_eq_size, assert_impl_all, assert_not_impl_any, assert_obj_safe};
 use tower::{Layer, Service};
 use tower_outbound_auth::{
     Auth, AuthError, AuthLayer, AuthLayerBuilder, BoxError, Credentials, ErrorKind, NoAuth, ResponseFuture,
     oauth::{ClientAuth, ClientCredentialsGrant, ClientCredentialsGrantBuilder},
-    paynet,
     rejection::{NotReplayed, Rejection},
     replay::{CloneBody, EmptyBody, NoReplay, Replay, ReplayBody},
-    signing::{Sign, SignRules, SignatureHeaders, Signer, SigningContext, TimestampHmac},
-    token::{AccessToken, FetchRequest, KeepWarm, RefreshPolicy, TokenHandle, TokenSource, TokenState, TokenStatus},
+    signing::{Sign, SignRules, SignatureHeaders, Signer, SignerFn, SigningContext, TimestampHmac},
+    token::{
+        AccessToken, FetchRequest, KeepWarm, RefreshPolicy, SourceFn, TokenHandle, TokenSource, TokenState,
+        TokenStatus, source_fn,
+    },
 };
 
 type Body = Full<Bytes>;
@@ -71,13 +73,14 @@ assert_shared! {
     Auth<Inner<u8>>: Clone;
     Auth<Inner<u8>, NoReplay>: Clone;
     AccessToken: Clone;
-    FetchRequest<'static>: Clone, Copy;
+    FetchRequest: Clone;
+    SourceFn<fn()>: Clone;
+    SignerFn<fn()>: Clone;
     TokenHandle: Clone;
     TokenStatus: Clone;
-    TokenState: Clone, Copy, PartialEq, Eq;
+    TokenState: Clone, Copy, Display, PartialEq, Eq;
     KeepWarm: ;
     RefreshPolicy: Clone, Default;
-    Clock: Clone, Copy, Default;
     Credentials: Clone;
     ClientCredentialsGrant: Clone, TokenSource;
     ClientAuth: Clone, Copy, Default;
@@ -88,19 +91,13 @@ assert_shared! {
     Sign: Clone, Copy;
     NoAuth: Clone, Copy;
     Rejection: Clone, Copy, PartialEq, Eq;
-    NotReplayed: Clone, Copy, PartialEq, Eq;
-    Overwrite: Clone, Copy, Default, PartialEq, Eq;
+    NotReplayed: Clone, Copy, Display, PartialEq, Eq;
     CloneBody: Clone, Copy, Default;
     EmptyBody: Clone, Copy, Default;
     NoReplay: Clone, Copy, Default;
     ReplayBody<Body>: http_body::Body<Data = Bytes, Error = BoxError>;
     AuthError: Clone, Error, Display;
     ErrorKind: Clone, Copy, PartialEq, Eq, Hash;
-    paynet::Environment: Clone, PartialEq, Eq, FromStr;
-    paynet::RejectionLayer: Clone, Copy, Default;
-    paynet::Rejections<Inner<u8>>: Clone;
-    paynet::RejectionFuture<Ready<u8>, Body>: ;
-    paynet::PeekedBody<Body>: http_body::Body;
 }
 
 assert_impl_all!(ClientCredentialsGrantBuilder: Send, Sync, Debug);
@@ -111,6 +108,18 @@ assert_impl_all!(EmptyBody: Replay<Body>, Replay<http_body_util::Empty<Bytes>>);
 assert_impl_all!(NoReplay: Replay<Body>, Replay<Rc<u8>>);
 assert_impl_all!(BoxError: From<AuthError>);
 assert_obj_safe!(TokenSource, Signer);
+assert_impl_all!(Arc<dyn TokenSource>: TokenSource);
+assert_impl_all!(Box<dyn TokenSource>: TokenSource);
+assert_impl_all!(Arc<dyn Signer>: Signer);
+assert_impl_all!(Box<dyn Signer>: Signer);
+
+// A layer and its builder show themselves and are shared, whatever their policy.
+assert_impl_all!(AuthLayer<Inner<u8>>: Send, Sync, Debug);
+assert_impl_all!(AuthLayer<Mute>: Debug);
+assert_impl_all!(AuthLayerBuilder<Mute>: Debug);
+
+/// Neither `Clone` nor `Debug`.
+struct Mute;
 
 // The default type parameters.
 assert_impl_all!(AuthLayer: IsSame<AuthLayer<CloneBody>>);
@@ -158,8 +167,38 @@ assert_not_impl_any!(Auth<Inner<Rc<u8>>>: Send);
 assert_impl_all!(Auth<Rc<Cell<u8>>>: Clone, Debug);
 assert_impl_all!(AuthLayer: Layer<Rc<Cell<u8>>>, Layer<&'static str>);
 
+#[cfg(feature = "paynet")]
+mod paynet {
+    use std::str::FromStr;
+
+    use http::HeaderName;
+    use tower_outbound_auth::paynet::{
+        Environment, PayNetLayer, PeekedBody, RejectionFuture, RejectionLayer, Rejections, X_FIID, X_SIGNATURE,
+        X_TIMESTAMP,
+    };
+
+    use super::*;
+
+    assert_shared! {
+        Environment: Clone, Display, PartialEq, Eq, FromStr;
+        PayNetLayer: Clone, From<AuthLayer>;
+        RejectionLayer: Clone, Copy, Default;
+        Rejections<Inner<u8>>: Clone;
+        RejectionFuture<Ready<u8>, Body>: ;
+        PeekedBody<Body>: http_body::Body;
+    }
+
+    assert_impl_all!(PayNetLayer: Layer<Inner<u8>, Service = Auth<Rejections<Inner<u8>>>>);
+
+    #[test]
+    fn the_names_of_paynets_headers_are_constants() {
+        const NAMES: [HeaderName; 3] = [X_TIMESTAMP, X_SIGNATURE, X_FIID];
+        assert_eq!(NAMES.each_ref().map(HeaderName::as_str), ["x-timestamp", "x-signature", "x-fiid"]);
+    }
+}
+
 #[cfg(feature = "client")]
-mod transport {
+mod client {
     use tower_outbound_auth::client::{HttpsClient, HttpsClientBuilder};
 
     use super::*;
@@ -180,7 +219,7 @@ mod transport {
 
 #[cfg(feature = "sandbox")]
 mod sandbox {
-    use tower_outbound_auth::sandbox::{Fault, RejectionStyle, Sandbox, SandboxBuilder, Stats};
+    use tower_outbound_auth::sandbox::{Fault, FaultKind, RejectionStyle, Sandbox, SandboxBuilder, Stats};
 
     use super::*;
 
@@ -188,6 +227,7 @@ mod sandbox {
         Sandbox: ;
         SandboxBuilder: ;
         Fault: Clone;
+        FaultKind: Clone;
         RejectionStyle: Clone, Copy;
         Stats: Clone;
     }
@@ -195,29 +235,15 @@ mod sandbox {
 
 #[test]
 fn a_service_gives_its_inner_service_back() {
-    let layer = some_layer();
+    let layer = builder().build().unwrap();
     let mut service = layer.layer(Inner(1_u8));
     service.get_mut().0 += 1;
     assert_eq!(service.get_ref().0, 2);
     assert_eq!(service.clone().into_inner().0, 2);
-    assert_eq!(layer.clone().replay(NoReplay).layer("anything at all").into_inner(), "anything at all");
+    let layer = builder().replay(NoReplay).build().unwrap();
+    assert_eq!(layer.layer("anything at all").into_inner(), "anything at all");
 }
 
-#[test]
-fn the_names_of_paynets_headers_are_constants() {
-    const NAMES: [HeaderName; 3] = [paynet::X_TIMESTAMP, paynet::X_SIGNATURE, paynet::X_FIID];
-    assert_eq!(NAMES.each_ref().map(HeaderName::as_str), ["x-timestamp", "x-signature", "x-fiid"]);
-}
-
-fn some_layer() -> AuthLayer {
-    struct Never;
-    impl TokenSource for Never {
-        fn fetch<'a>(
-            &'a self,
-            _request: FetchRequest,
-        ) -> std::pin::Pin<Box<dyn Future<Output = Result<AccessToken, AuthError>> + Send + 'a>> {
-            Box::pin(std::future::pending())
-        }
-    }
-    AuthLayer::builder(Never).any_origin().build().unwrap_or_else(|error| unreachable!("{error}"))
+fn builder() -> AuthLayerBuilder {
+    AuthLayer::builder(source_fn(|_| std::future::pending())).any_origin()
 }

@@ -6,19 +6,21 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, header::AUTHORIZATION};
 use tower::{Layer, ServiceExt};
 use tower_outbound_auth::{
     AuthLayer, AuthLayerBuilder, Credentials,
-    paynet::{X_FIID, X_SIGNATURE, X_TIMESTAMP},
     rejection::NotReplayed,
     signing::{SignRules, TimestampHmac},
 };
 
 use crate::support::{Body, Issuer, Seen, api};
 
-pub(crate) const OURS: [HeaderName; 4] = [AUTHORIZATION, X_FIID, X_TIMESTAMP, X_SIGNATURE];
+pub(crate) const X_STATIC: HeaderName = HeaderName::from_static("x-static");
+pub(crate) const X_TIMESTAMP: HeaderName = HeaderName::from_static("x-timestamp");
+pub(crate) const X_SIGNATURE: HeaderName = HeaderName::from_static("x-signature");
+pub(crate) const OURS: [HeaderName; 4] = [AUTHORIZATION, X_STATIC, X_TIMESTAMP, X_SIGNATURE];
 
 /// A layer with all that it can write: a token, a static header and a signature. It has no origin yet.
 pub(crate) fn dressed(issuer: &Issuer) -> AuthLayerBuilder {
     AuthLayer::builder(issuer.clone())
-        .header(X_FIID, HeaderValue::from_static("BANK"))
+        .header(X_STATIC, HeaderValue::from_static("BANK"))
         .sign(SignRules::all(), TimestampHmac::sha256(Credentials::new("id", "a key")))
 }
 

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a counterpart in a test may panic")]
 
 mod a_body_is_read_ahead_no_further_than_needed;
+mod environments_are_checked;
 mod one_layer_has_all_that_paynet_needs;
 mod only_whole_messages_count;
 mod rejections_in_a_body_are_found;

@@ -87,17 +87,6 @@ fn t11_one_call_makes_the_whole_layer_without_a_runtime() -> Result<(), BoxError
 }
 
 #[test]
-fn an_environment_is_displayed_by_the_name_that_it_is_parsed_from() {
-    for environment in [Environment::production(), Environment::non_production()] {
-        assert_eq!(environment.to_string().parse::<Environment>().unwrap(), environment);
-    }
-    assert_eq!(Environment::production().to_string(), "production");
-    assert_eq!(Environment::non_production().to_string(), "non-production");
-    let custom = Environment::custom("https://login.example.com/token", "https://api.example.com").unwrap();
-    assert_eq!(custom.to_string(), "https://api.example.com");
-}
-
-#[test]
 fn the_layer_is_clone_debug_send_and_sync() {
     fn check<T: Clone + std::fmt::Debug + Send + Sync + 'static>(_: &T) {}
     check(&PayNetLayer::from(auth()));
