@@ -232,7 +232,7 @@ impl<R> AuthLayerBuilder<R> {
     /// use tower_outbound_auth::AuthLayerBuilder;
     ///
     /// fn wrong_pin(builder: AuthLayerBuilder) -> AuthLayerBuilder {
-    ///     builder.accept_when(|response| response.headers().contains_key("x-pin-error"))
+    ///     builder.accept_when(|response| response.headers.contains_key("x-pin-error"))
     /// }
     /// ```
     pub fn accept_when(mut self, f: impl Fn(&response::Parts) -> bool + Send + Sync + 'static) -> Self {

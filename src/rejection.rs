@@ -18,7 +18,7 @@ use http::{HeaderMap, Response, StatusCode, header::WWW_AUTHENTICATE, response::
 /// use tower_outbound_auth::{AuthLayerBuilder, rejection::Rejection};
 ///
 /// fn rejections(builder: AuthLayerBuilder) -> AuthLayerBuilder {
-///     builder.reject_when(|response| (response.status() == 419).then_some(Rejection::Token))
+///     builder.reject_when(|response| (response.status == 419).then_some(Rejection::Token))
 /// }
 /// ```
 #[non_exhaustive]
