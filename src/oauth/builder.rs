@@ -88,7 +88,7 @@ impl ClientCredentialsGrantBuilder {
     /// Requests a scope (RFC 6749, section 3.3).
     ///
     /// Repeatable: all are sent in one `scope`, joined by a space. Default: none, and the server decides.
-    /// [`AccessToken::scope`](crate::AccessToken::scope) returns what was granted.
+    /// [`AccessToken::scope`](crate::token::AccessToken::scope) returns what was granted.
     ///
     /// # Example
     ///
@@ -255,7 +255,7 @@ impl ClientCredentialsGrantBuilder {
     /// Sets the time limit of one HTTP exchange.
     ///
     /// It runs from connecting to the end of the response. Default: 10 s, so that three attempts fit into the 30 s of a
-    /// fetch. Zero lets no request to a server succeed; above the [deadline](crate::RefreshPolicy::deadline) of a fetch
+    /// fetch. Zero lets no request to a server succeed; above the [deadline](crate::token::RefreshPolicy::deadline) of a fetch
     /// it has no effect. Lower it if your server either answers fast or not at all.
     ///
     /// # Example
