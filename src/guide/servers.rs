@@ -44,7 +44,7 @@
 //! | `"Bearer"`, a number | [RFC 6749][grants] | none | used for an hour |
 //! | `"bearer"` | [Taboola] | none | used for an hour |
 //! | no `token_type` | [LinkedIn] | none | used for an hour |
-//! | `"BearerToken"` | [Apigee] | `accept_token_type` | refused: the token response's token_type is not Bearer |
+//! | `"BearerToken"` | [Apigee] | `accept_token_type` | refused: the token_type of the token response is not Bearer (BearerToken); if such a token is sent like a bearer token, name it in `accept_token_type` |
 //! | `expires_in` in quotes | [Azure AD 1.0], [LinkedIn] | none | used for an hour |
 //! | `expires_in` with a fraction | [Reddit] | none | used for an hour |
 //! | no `expires_in` | [Salesforce] | `default_lifetime` | used for less than 20 minutes |

@@ -7,7 +7,13 @@ use http::{Request, Version};
 use http_body_util::{BodyExt, Full};
 use tokio::time::timeout;
 use tower::{Layer, ServiceExt};
-use tower_outbound_auth::{Auth, AuthError, AuthLayer, BoxError, Credentials, client::{HttpsClient, HttpsClientBuilder}, oauth::ClientCredentialsGrant, rejection::NotReplayed, token::{RefreshPolicy, TokenHandle}};
+use tower_outbound_auth::{
+    Auth, AuthError, AuthLayer, BoxError, Credentials,
+    client::{HttpsClient, HttpsClientBuilder},
+    oauth::ClientCredentialsGrant,
+    rejection::NotReplayed,
+    token::{RefreshPolicy, TokenHandle},
+};
 
 #[derive(Clone)]
 pub(crate) struct User {

@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use tower_outbound_auth::{Credentials, ErrorKind, client::HttpsClient, oauth::{ClientAuth, ClientCredentialsGrant, ClientCredentialsGrantBuilder}};
+use tower_outbound_auth::{
+    Credentials, ErrorKind,
+    client::HttpsClient,
+    oauth::{ClientAuth, ClientCredentialsGrant, ClientCredentialsGrantBuilder},
+};
 
 use super::{
     TestResult,

@@ -12,7 +12,12 @@ use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use serde::{Deserialize, de::DeserializeOwned};
 use tower::{Layer, Service, ServiceExt};
-use tower_outbound_auth::{Auth, AuthError, AuthLayer, BoxError, Credentials, ErrorKind, client::{HttpsClient, HttpsClientBuilder}, oauth::{ClientCredentialsGrant, ClientCredentialsGrantBuilder}, token::{AccessToken, FetchRequest, TokenHandle, TokenSource}};
+use tower_outbound_auth::{
+    Auth, AuthError, AuthLayer, BoxError, Credentials, ErrorKind,
+    client::{HttpsClient, HttpsClientBuilder},
+    oauth::{ClientCredentialsGrant, ClientCredentialsGrantBuilder},
+    token::{AccessToken, FetchRequest, TokenHandle, TokenSource},
+};
 
 #[derive(Deserialize)]
 pub(crate) struct Server {
@@ -146,8 +151,13 @@ pub(crate) async fn token(source: ClientCredentialsGrantBuilder) -> Result<Acces
     source.build()?.fetch(FetchRequest::new()).await
 }
 
-/// Asserts that the server refuses, with this code.
+/// Asserts that the server refuses, with this code of RFC 6749.
 pub(crate) async fn refused(source: ClientCredentialsGrantBuilder, code: &str) {
+    fails(source, ErrorKind::Denied, code).await;
+}
+
+/// Asserts that the server answers with this code.
+pub(crate) async fn fails(source: ClientCredentialsGrantBuilder, kind: ErrorKind, code: &str) {
     let error = token(source).await.expect_err(code);
-    assert_eq!((error.kind(), error.oauth_error()), (ErrorKind::Denied, Some(code)), "{error:?}");
+    assert_eq!((error.kind(), error.oauth_error()), (kind, Some(code)), "{error:?}");
 }

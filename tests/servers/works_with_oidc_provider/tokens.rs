@@ -7,11 +7,11 @@ use http::{Request, StatusCode, header::CONTENT_TYPE};
 use http_body_util::Full;
 use tokio::time::{Instant, sleep};
 use tower::ServiceExt;
-use tower_outbound_auth::oauth::ClientAuth;
+use tower_outbound_auth::{ErrorKind, oauth::ClientAuth};
 
 use super::{
     TestResult,
-    server::{SERVER, refused, token},
+    server::{SERVER, fails, refused, token},
 };
 
 #[tokio::test]
@@ -70,8 +70,12 @@ async fn opaque_tokens_and_jwts_are_for_the_resource_that_was_named() -> TestRes
     for call in SERVER.calls("resourceful").await? {
         assert_eq!((call.version.as_str(), call.status), ("2.0", 200), "the API has HTTP/2");
     }
-    refused(source()?.resource("https://api.bank.example/other"), "invalid_target").await;
-    refused(source()?.resource(opaque).resource("urn:short"), "invalid_target").await;
+    // A code of RFC 8707.
+    for source in
+        [source()?.resource("https://api.bank.example/other"), source()?.resource(opaque).resource("urn:short")]
+    {
+        fails(source, ErrorKind::Unavailable, "invalid_target").await;
+    }
     Ok(())
 }
 

@@ -15,8 +15,12 @@ pub(crate) const AWKWARD: (&str, &str) = ("client+1", SECRET);
 /// Where a server looks for id and secret, in words, and who does so.
 pub(crate) const LOGINS: &[(Login, &str, &str)] = &[
     (Login::Form, "reads the form", "[LinkedIn], [PayNet]"),
-    (Login::DecodedBasic, "decodes what `Basic` brings", "[Keycloak 20][keycloak-20], [PingAM], [Spring]"),
-    (Login::RawBasic, "takes it as it is", "[Keycloak 16][keycloak-16], [oauth2-server-php], [Spring Security OAuth]"),
+    (Login::DecodedBasic, "decodes `Basic`", "[Keycloak 20][keycloak-20], [PingAM], [Spring]"),
+    (
+        Login::RawBasic,
+        "does not decode `Basic`",
+        "[Keycloak 16][keycloak-16], [oauth2-server-php], [Spring Security OAuth]",
+    ),
 ];
 
 pub(crate) const METHODS: [ClientAuth; 3] = [ClientAuth::Body, ClientAuth::Basic, ClientAuth::BasicUnencoded];
@@ -83,7 +87,6 @@ pub(crate) const GRANTS: &[(&str, &str, &str, Setting)] = &[
 const THREE_CHALLENGES: &[&str] = &["Negotiate", "NTLM", r#"Bearer realm="api", error="invalid_token""#];
 const THREE_IN_ONE: &[&str] = &[r#"Negotiate, NTLM, Bearer realm="api", error="invalid_token""#];
 const FORBIDDEN: Setting = Setting::RejectWhen(|status| status == StatusCode::FORBIDDEN);
-const ANY_401: Setting = Setting::RejectWhen(|status| status == StatusCode::UNAUTHORIZED);
 
 /// What a revoked token is answered with, in words, by whom, and what is the remedy.
 pub(crate) const REJECTIONS: &[(Said, &str, &str, Setting)] = &[
@@ -97,7 +100,12 @@ pub(crate) const REJECTIONS: &[(Said, &str, &str, Setting)] = &[
     ),
     (said(401, THREE_CHALLENGES, ""), "401, three challenges", "", Setting::Nothing),
     (said(401, THREE_IN_ONE, ""), "401, three challenges in one header", "[Microsoft]", Setting::Nothing),
-    (said(401, &[r#"bearer error="token_expired""#], ""), "401, `Bearer` with a code of its own", "", ANY_401),
+    (
+        said(401, &[r#"bearer error="token_expired""#], ""),
+        "401, `bearer error=\"token_expired\"`",
+        "",
+        Setting::Nothing,
+    ),
     (said(403, &[], ""), "403, no challenge", "[AWS API Gateway]", FORBIDDEN),
     (
         said(400, &[], r#"{"message":"Access to this resource is forbidden"}"#),

@@ -1,7 +1,6 @@
 //! Servers differ, and each works with the setting that the guide names for it, and not without.
 
 mod habits;
-mod mends_grants;
 mod page;
 mod reads_bodies;
 mod server;

@@ -1,4 +1,4 @@
-//! Somebody who calls such a server through the layer, with hyper's client on both ways.
+//! Client of such a server through the layer, with hyper's client on both ways.
 
 use std::time::Duration;
 
@@ -9,7 +9,13 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use tower::{Layer, ServiceBuilder, ServiceExt, util::BoxCloneSyncService};
-use tower_outbound_auth::{Auth, AuthLayer, BoxError, Credentials, paynet, oauth::{ClientAuth, ClientCredentialsGrant, ClientCredentialsGrantBuilder}, rejection::Rejection, token::RefreshPolicy};
+use tower_outbound_auth::{
+    Auth, AuthLayer, BoxError, Credentials,
+    oauth::{ClientAuth, ClientCredentialsGrant, ClientCredentialsGrantBuilder},
+    paynet,
+    rejection::Rejection,
+    token::RefreshPolicy,
+};
 
 use super::{reads_bodies::read_json, server::Server};
 
@@ -38,8 +44,8 @@ impl User {
             &format!("http://{}/token", server.address),
             Credentials::new(id, secret.to_owned()),
         );
-        let auth = AuthLayer::builder(setting.source(source).build().unwrap())
-            .origin(&format!("http://{}", server.address));
+        let auth =
+            AuthLayer::builder(setting.source(source).build().unwrap()).origin(&format!("http://{}", server.address));
         let policy = RefreshPolicy::default();
         let auth = match setting {
             Setting::ClientAuth(_) => auth.refresh(policy.attempts(1)),
@@ -73,7 +79,7 @@ impl Setting {
             Self::AcceptTokenType(_) => "`accept_token_type`",
             Self::RejectWhen(_) => "`reject_when`",
             Self::RejectionLayer => "`paynet::RejectionLayer`",
-            Self::ReadBodies => "[a layer of one's own](#rejections-in-a-body)",
+            Self::ReadBodies => "[a layer that reads the body](#rejections-in-a-body)",
         }
     }
 
