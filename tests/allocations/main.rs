@@ -1,4 +1,4 @@
-//! A process of its own, since its global allocator counts: what a request allocates, and what a `ReplayBody` keeps.
+//! What a request allocates, and what a `ReplayBody` keeps. A separate process, since its global allocator counts.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a helper of a test may panic")]
 
 mod a_replay_body_keeps_to_its_limit;

@@ -127,7 +127,7 @@ async fn r7_a_stream_that_fails_while_the_client_is_busy_is_not_replayed() {
     };
     let (answered, ()) = tokio::join!(client.oneshot(put(ReplayBody::new(broken, AMPLE))), other);
     let error = answered.unwrap_err().downcast::<AuthError>().unwrap();
-    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert_eq!(error.kind(), ErrorKind::Config);
     assert_eq!((api.tokens(), api.second()), (1, None), "the first answer is gone, and no part is sent for the whole");
     assert_eq!(api.first().await.2.as_deref(), Some("the disk is gone"));
 }
