@@ -17,6 +17,7 @@ use crate::{
     error::{AuthError, ErrorKind},
     server_clocks::OriginKey,
     time::Moment,
+    token::policy::bounded,
 };
 
 /// An access token and its lifetime.
@@ -52,7 +53,8 @@ impl AccessToken {
     /// Creates a token whose lifetime begins now.
     ///
     /// `lifetime` is what the server stated; `None` if it stated none, and a layer then assumes
-    /// [`RefreshPolicy::default_lifetime`](crate::token::RefreshPolicy::default_lifetime).
+    /// [`RefreshPolicy::default_lifetime`](crate::token::RefreshPolicy::default_lifetime). More than ten years counts as ten
+    /// years.
     ///
     /// # Errors
     ///
@@ -76,7 +78,7 @@ impl AccessToken {
             header,
             scope: None,
             response_fields: None,
-            lifetime,
+            lifetime: lifetime.map(bounded),
             created,
             server_date: None,
             obtained_with: None,

@@ -219,7 +219,7 @@ fn half_to_whole(whole: Duration, random: f64) -> Duration {
     whole.mul_f64(0.5 + random.clamp(0.0, 1.0) / 2.0)
 }
 
-fn bounded(duration: Duration) -> Duration {
+pub(super) fn bounded(duration: Duration) -> Duration {
     duration.min(TEN_YEARS)
 }
 
