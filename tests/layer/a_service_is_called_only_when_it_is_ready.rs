@@ -1,4 +1,4 @@
-//! S9: a replay goes to an instance that `poll_ready` made ready, and the first call's permit is free by then.
+//! S9: a request goes to an instance that `poll_ready` made ready, and holds no permit while it waits.
 
 use std::{
     sync::{Arc, atomic::Ordering::SeqCst},
@@ -6,8 +6,11 @@ use std::{
 };
 
 use http::{Request, Response, StatusCode, header::AUTHORIZATION};
-use tokio::time::sleep;
-use tower::{Layer, Service, ServiceExt, limit::ConcurrencyLimit, load_shed::LoadShed};
+use tokio::{
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
+use tower::{Layer, Service, ServiceExt, buffer::Buffer, limit::ConcurrencyLimit, load_shed::LoadShed};
 use tower_test::mock;
 
 use crate::{
@@ -61,15 +64,78 @@ async fn s9_a_service_that_fails_to_get_ready_again_fails_the_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn s9_a_parked_request_goes_to_the_instance_that_was_made_ready() {
+async fn s9_a_request_that_waits_goes_to_an_instance_that_was_made_ready() {
     let issuer = Issuer::new();
     let api = Strict::new(&issuer, true);
     let shared = Arc::clone(&api.shared);
     let mut client = issuer.layer().layer(api);
-    // Two calls of one client, the second made ready while the first is parked.
+    // Two calls of one client, the second made ready while the first waits for its token.
     let first = client.ready().await.unwrap().call(get("/a"));
     let second = client.ready().await.unwrap().call(get("/b"));
     let (first, second) = tokio::join!(first, second);
     assert_eq!((first.unwrap().status(), second.unwrap().status()), (StatusCode::OK, StatusCode::OK));
     assert_eq!((shared.violations.load(SeqCst), shared.seen.count()), (0, 2));
+}
+
+/// A request waits for its token, and another one for the renewal of a rejected one: the ready instance is released.
+#[tokio::test(start_paused = true)]
+async fn s9_the_ready_instance_of_a_request_that_waits_is_released() {
+    let issuer = Issuer::new();
+    let permits = Arc::new(Semaphore::new(1));
+    let layer = issuer.layer();
+    let limited = ConcurrencyLimit::with_semaphore(Strict::new(&issuer, true), Arc::clone(&permits));
+    let mut client = layer.layer(limited);
+    for renewal in [false, true] {
+        issuer.revoke();
+        assert_eq!(permits.available_permits(), 1);
+        let ready = client.ready().await.unwrap();
+        assert_eq!(permits.available_permits(), 0, "it holds the permit until it is called");
+        let call = ready.call(get("/a"));
+        if !renewal {
+            assert_eq!(permits.available_permits(), 1, "released by the call, before its future is polled");
+        }
+        let call = tokio::spawn(call);
+        sleep(Duration::from_millis(40)).await;
+        assert_eq!((permits.available_permits(), call.is_finished()), (1, false), "renewal: {renewal}");
+        // Another caller's request, which needs no token, is served meanwhile, by this clone and by others.
+        for mut other in [client.clone(), client.clone()] {
+            let elsewhere = Request::get("https://elsewhere.example.com/").header(AUTHORIZATION, "none");
+            let elsewhere = other.ready().await.unwrap().call(elsewhere.body(Body::default()).unwrap());
+            let response = timeout(Duration::from_millis(15), elsewhere).await;
+            assert_eq!(response.unwrap().unwrap().status(), 401);
+        }
+        assert_eq!(call.await.unwrap().unwrap().status(), 200);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn s9_a_place_in_a_buffer_is_released_by_a_request_that_waits() {
+    let issuer = Issuer::new();
+    issuer.set(|settings| settings.latency = Duration::from_secs(5));
+    let client = issuer.layer().layer(Buffer::new(Strict::new(&issuer, true), 1));
+    let waiting: Vec<_> = (0..10).map(|_| tokio::spawn(client.clone().oneshot(get("/a")))).collect();
+    sleep(Duration::from_secs(1)).await;
+    let elsewhere = Request::get("https://elsewhere.example.com/").header(AUTHORIZATION, "none").body(Body::default());
+    let response = timeout(Duration::from_millis(100), client.oneshot(elsewhere.unwrap())).await;
+    assert_eq!(response.expect("it waits for a place").unwrap().status(), 401);
+    for call in waiting {
+        assert_eq!(call.await.unwrap().unwrap().status(), 200);
+    }
+    assert_eq!(issuer.requests(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn s9_a_request_that_waited_for_its_token_is_sent_only_when_the_service_is_ready_again() {
+    let issuer = Issuer::new();
+    let (api, mut handle) = mock::pair::<Request<Body>, Response<Body>>();
+    handle.allow(1);
+    let mut client = issuer.layer().layer(api);
+    let call = tokio::spawn(client.ready().await.unwrap().call(get("/a")));
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!((issuer.requests(), call.is_finished()), (1, false), "the token is there, and the service is busy");
+    handle.allow(1);
+    let (request, respond) = handle.next_request().await.unwrap();
+    assert_eq!(request.headers().get(AUTHORIZATION).unwrap(), "Bearer token-1");
+    respond.send_response(answer(StatusCode::OK));
+    assert_eq!(call.await.unwrap().unwrap().status(), 200);
 }

@@ -7,6 +7,8 @@ mod a_dropped_call_leaves_nothing;
 mod a_request_waits_no_longer_than_max_wait;
 mod a_second_url_parser_agrees_on_the_origin;
 mod a_service_is_called_only_when_it_is_ready;
+mod a_uri_without_a_host_needs_permission;
+mod accept_when_leaves_a_401_to_its_caller;
 mod an_inner_service_need_not_be_send;
 mod bad_settings_are_refused_at_build;
 mod credentials_come_from_the_environment;
@@ -20,11 +22,13 @@ mod public_types_are_send_and_sync;
 mod redirects_carry_no_credentials_away;
 mod retries_outside_are_bounded;
 mod sending;
+mod some_requests_to_the_origin_pass_untouched;
 mod strict_api;
 #[path = "../support/mod.rs"]
 mod support;
 #[cfg(feature = "paynet")]
 mod the_stack_order_table_is_right;
+mod the_token_goes_into_the_header_of_the_settings;
 mod token_errors_pass_through_other_layers;
 
 /// The retry policy that users are advised to copy.

@@ -30,7 +30,7 @@ const EXTREMES: [Duration; 6] = [
     Duration::MAX,
 ];
 
-/// Has its answer at hand, though not without end.
+/// Answers at once, and panics when it is asked too often.
 #[derive(Clone, Debug)]
 struct Prompt {
     asked: Arc<AtomicU32>,
@@ -99,12 +99,15 @@ prop_compose! {
         default_lifetime in durations(),
         deadline in durations(),
         attempts in prop_oneof![0..5_u32, Just(u32::MAX)],
-        backoff in (durations(), durations()),
+        backoffs in ((durations(), durations()), (durations(), durations())),
+        budget in (any::<u32>(), durations()),
     ) -> (f64, f64, u32, RefreshPolicy) {
         let (refresh_at, jitter) = fractions;
         let policy = RefreshPolicy::default().refresh_at(refresh_at).jitter(jitter).expiry_margin(margin);
         let policy = policy.default_lifetime(default_lifetime).deadline(deadline).attempts(attempts);
-        (refresh_at, jitter, attempts, policy.failure_backoff(backoff.0, backoff.1))
+        let (failure, refusal) = backoffs;
+        let policy = policy.failure_backoff(failure.0, failure.1).refusal_backoff(refusal.0, refusal.1);
+        (refresh_at, jitter, attempts, policy.renewal_budget(budget.0, budget.1))
     }
 }
 
@@ -151,6 +154,11 @@ fn t7_every_setting_takes_every_extreme() {
             default().failure_backoff(extreme, extreme),
             default().failure_backoff(extreme, Duration::ZERO),
             default().failure_backoff(Duration::ZERO, extreme),
+            default().refusal_backoff(extreme, extreme),
+            default().refusal_backoff(extreme, Duration::ZERO),
+            default().refusal_backoff(Duration::ZERO, extreme),
+            default().renewal_budget(0, extreme),
+            default().renewal_budget(u32::MAX, extreme),
         ];
         for policy in policies {
             for fails in [None, Some(ErrorKind::Denied)] {
@@ -198,7 +206,10 @@ async fn t7_what_is_over_ten_years_counts_as_ten_years() {
     let ten_years = Duration::from_secs(10 * 365 * 86_400);
     let eternal = Prompt::new(Some(Duration::MAX), None);
     let handle = build(&eternal, RefreshPolicy::default(), None).unwrap().handle();
-    assert_eq!(handle.token().await.unwrap().expires_in(), Some(ten_years));
+    let expires_in = handle.token().await.unwrap().expires_in().unwrap();
+    assert!(ten_years - Duration::from_secs(1) <= expires_in && expires_in <= ten_years, "{expires_in:?}");
+    advance(ten_years).await;
+    assert_eq!(handle.status().state, TokenState::Expired);
 
     let failing = Prompt::new(None, Some(ErrorKind::Unavailable));
     let policy = RefreshPolicy::default().attempts(1).failure_backoff(Duration::MAX, Duration::MAX);

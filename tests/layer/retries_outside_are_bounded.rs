@@ -30,6 +30,17 @@ fn client(
     budget: TpsBudget,
     answers: impl Fn(usize) -> Response<Body> + Clone + Send + 'static,
 ) -> (Times, Client) {
+    // Long backoffs: three quick tries would all be within the first.
+    let policy = RefreshPolicy::default().failure_backoff(Duration::from_secs(10), Duration::from_secs(60));
+    client_with(issuer, policy, budget, answers)
+}
+
+fn client_with(
+    issuer: &Issuer,
+    policy: RefreshPolicy,
+    budget: TpsBudget,
+    answers: impl Fn(usize) -> Response<Body> + Clone + Send + 'static,
+) -> (Times, Client) {
     let times = Times::default();
     let log = Arc::clone(&times);
     let api = service_fn(move |_: Request<Body>| -> Answering {
@@ -38,9 +49,7 @@ fn client(
         let response = answers(log.len() - 1);
         Box::pin(async { Ok(response) })
     });
-    // Long backoffs: three quick tries would all be within the first.
-    let refresh = RefreshPolicy::default().failure_backoff(Duration::from_secs(10), Duration::from_secs(60));
-    let layer = issuer.builder().refresh(refresh).build().unwrap();
+    let layer = issuer.builder().refresh(policy).build().unwrap();
     let client = Retry::new(Patient::new(3, budget), layer.layer(api));
     (times, Client::new(client))
 }
@@ -119,8 +128,8 @@ async fn a_busy_api_gets_four_requests_of_one_call() {
     assert_eq!((issuer.requests(), sent(&times)), (1, 4));
 }
 
-/// Whatever an API answers to the first eight requests: a rejection, that it is busy, or that it will be for long enough
-/// for the layer to take the next rejection for a new one.
+/// Whatever an API answers to the first eight requests: a rejection, that it is busy, or that it will be for so long that
+/// the renewal budget regains one.
 #[tokio::test(start_paused = true)]
 async fn three_retries_of_replayed_requests_are_at_most_eight() {
     let mut most = (0, 0);
@@ -139,14 +148,16 @@ async fn three_retries_of_replayed_requests_are_at_most_eight() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rejection_moments_after_a_renewal_ends_the_retries() {
+async fn r5_a_used_up_renewal_budget_ends_the_retries() {
     let issuer = Issuer::new();
     let worst = |n| answer(if n % 2 == 0 { StatusCode::UNAUTHORIZED } else { StatusCode::SERVICE_UNAVAILABLE });
-    let (times, client) = client(&issuer, TpsBudget::default(), worst);
+    let policy = RefreshPolicy::default().renewal_budget(1, Duration::from_secs(60));
+    let (times, client) = client_with(&issuer, policy, TpsBudget::default(), worst);
     let response = client.oneshot(get("/")).await.unwrap();
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
     assert_eq!(response.extensions().get(), Some(&NotReplayed::Throttled));
-    assert_eq!((issuer.requests(), sent(&times)), (2, 3));
+    // Renewed and replayed; replayed with the same token, the first rejection of it; returned, the second.
+    assert_eq!((issuer.requests(), sent(&times)), (2, 5));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,8 +1,8 @@
-//! `PayNetLayer` recognizes rejections, signs and replays; environments have names.
+//! `PayNetLayer` recognizes rejections, signs and replays.
 
 use std::{
     convert::Infallible,
-    future::ready,
+    future::{pending, ready},
     sync::{Arc, Mutex},
 };
 
@@ -11,10 +11,10 @@ use http::{HeaderMap, Request, Response, header::AUTHORIZATION};
 use http_body_util::{BodyExt, Full};
 #[cfg(feature = "client")]
 use tower::BoxError;
-use tower::{Layer, ServiceExt, service_fn};
+use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_outbound_auth::{
     Auth, AuthLayer, Credentials,
-    paynet::{self, Environment, PayNetLayer, Rejections},
+    paynet::{self, Environment, PayNetLayer, RejectionLayer, Rejections},
     rejection::NotReplayed,
     signing::TimestampHmac,
 };
@@ -90,4 +90,14 @@ fn t11_one_call_makes_the_whole_layer_without_a_runtime() -> Result<(), BoxError
 fn the_layer_is_clone_debug_send_and_sync() {
     fn check<T: Clone + std::fmt::Debug + Send + Sync + 'static>(_: &T) {}
     check(&PayNetLayer::from(auth()));
+}
+
+#[tokio::test]
+async fn debug_output_names_the_future_and_the_body() {
+    let silent = service_fn(|_: Request<Body>| pending::<Result<Response<Body>, Infallible>>());
+    let future = RejectionLayer.layer(silent).call(Request::default());
+    assert!(format!("{future:?}").starts_with("RejectionFuture"), "{future:?}");
+    let answer = service_fn(|_: Request<Body>| ready(Ok::<_, Infallible>(Response::new(Body::default()))));
+    let body = RejectionLayer.layer(answer).oneshot(Request::<Body>::default()).await.unwrap().into_body();
+    assert!(format!("{body:?}").starts_with("PeekedBody"), "{body:?}");
 }
