@@ -150,7 +150,7 @@ async fn spans(order: &Order) -> String {
     let spans = stack.spans.lock().unwrap().clone();
     match &spans[..] {
         [] => String::new(),
-        [span] if *span >= FETCH => "a healed request is one span, the wait for its token in it".to_owned(),
+        [span] if *span >= FETCH => "a replayed request is one span, with the wait for its token".to_owned(),
         [first, second] if *first + *second < FETCH => "each send is a span, without the wait for a token".to_owned(),
         others => format!("the spans last {others:?}"),
     }

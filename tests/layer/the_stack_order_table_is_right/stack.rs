@@ -16,9 +16,9 @@ use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use tokio::time::{Instant, sleep};
 use tower::{Layer, Service, ServiceExt, service_fn, util::BoxCloneService};
 use tower_outbound_auth::{
-    BoxError, Credentials,
+    BoxError,
     paynet::RejectionLayer,
-    signing::{SignRules, TimestampHmac},
+    signing::{SignRules, SignatureHeaders, SigningContext, signer_fn},
     token::TokenHandle,
 };
 
@@ -65,7 +65,14 @@ impl Order {
 
     fn build(&self) -> (Stack, TokenHandle) {
         let (issuer, seen, spans) = (Issuer::new(), Seen::default(), Spans::default());
-        let signer = TimestampHmac::sha256(Credentials::new("id", "secret"));
+        let signatures = AtomicUsize::new(0);
+        // Numbered, as paused time does not move the wall clock that `TimestampHmac` reads.
+        let signer = signer_fn(move |_: &SigningContext<'_>| {
+            let mut headers = SignatureHeaders::new();
+            headers.insert(HeaderName::from_static("x-timestamp"), signatures.fetch_add(1, SeqCst).into());
+            headers.insert(HeaderName::from_static("x-signature"), HeaderValue::from_static("signed"));
+            Ok(headers)
+        });
         let (name, value) = (HeaderName::from_static("x-fiid"), HeaderValue::from_static("FI0001"));
         let auth = issuer.builder().sign(SignRules::all(), signer).header(name, value).build().unwrap();
         let wrap = |client, wraps: &[Wrap]| wraps.iter().rev().fold(client, |client, wrap| wrap(client, &spans));
