@@ -1,11 +1,11 @@
-//! What is left of a client's throughput with the layer over it.
+//! The throughput of a client with and without the layer.
 //!
-//! `cargo bench --bench end_to_end`. Requests a second over HTTP/1.1 and HTTP/2 on this machine: hyper-util's client, kept
-//! connections, small bodies, a fixed number of callers who each send one request after the other. The variants share the
-//! client's connections and take turns within each round; the figures are medians.
+//! `cargo bench --bench end_to_end`. Requests a second over HTTP/1.1 and HTTP/2 on this machine: hyper-util's client, open
+//! connections, small bodies, and a fixed number of callers that each send one request after the other. The variants share
+//! the client's connections and take turns within each round; the figures are medians.
 //!
-//! A token takes its bytes on the wire. Over HTTP/2 they are compressed anew with each request, since `h2` keeps no value of
-//! `Authorization` in its table: this is no work of the layer's, and the static header shows how much it is.
+//! The token has to be sent. Over HTTP/2 it is encoded anew for each request, since `h2` does not index `Authorization`. That
+//! is not the layer's work; the static header shows how much it costs.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads a precise clock")]
 
@@ -20,13 +20,17 @@ use hyper::body::Incoming;
 use support::{
     Report, Rounds,
     sockets::{client, exchange, serve},
-    stand_ins::{AtHand, fixed_header},
+    stand_ins::{instant_source, static_header},
 };
 use tokio::{runtime::Builder, task::JoinSet};
 use tower::{Layer, Service};
-use tower_outbound_auth::{AuthLayer, BoxError, Credentials, NoReplay, SignRules, TimestampHmac};
+use tower_outbound_auth::{
+    AuthLayer, BoxError, Credentials,
+    replay::NoReplay,
+    signing::{SignRules, TimestampHmac},
+};
 
-/// Requests a second of a short period.
+/// Returns the requests a second of a short period.
 async fn period<S>(client: &S, uri: &Uri) -> Result<f64, BoxError>
 where
     S: Service<Request<Full<Bytes>>, Response = Response<Incoming>, Error: Into<BoxError>, Future: Send>
@@ -38,31 +42,32 @@ where
     let callers = (0..CALLERS).map(|_| {
         let (client, uri) = (client.clone(), uri.clone());
         async move {
-            let mut answers = 0;
+            let mut responses = 0;
             while start.elapsed() < PERIOD {
                 exchange(client.clone(), uri.clone()).await?;
-                answers += 1;
+                responses += 1;
             }
-            Ok::<_, BoxError>(answers)
+            Ok::<_, BoxError>(responses)
         }
     });
-    let answers = callers.collect::<JoinSet<_>>().join_all().await;
+    let responses = callers.collect::<JoinSet<_>>().join_all().await;
     let elapsed = start.elapsed().as_secs_f64();
-    Ok(answers.into_iter().sum::<Result<u32, _>>().map(f64::from)? / elapsed)
+    Ok(responses.into_iter().sum::<Result<u32, _>>().map(f64::from)? / elapsed)
 }
 
 async fn measure(http2: bool) -> Result<Rounds<5>, BoxError> {
     let address = serve()?;
     let (origin, uri) = (format!("http://{address}"), format!("http://{address}/reports").parse()?);
     let bare = client(http2);
-    let header = fixed_header(TOKEN).layer(bare.clone());
-    let bearer = AuthLayer::builder(AtHand(TOKEN)).origin(&origin).build()?;
-    let hmac = TimestampHmac::sha256(Credentials::new("id", "secret"));
-    let signed = AuthLayer::builder(AtHand(TOKEN)).origin(&origin).sign(SignRules::all(), hmac).build()?;
-    for layer in [&bearer, &signed] {
-        layer.handle().token().await?;
+    let header = static_header(TOKEN).layer(bare.clone());
+    let builder = || AuthLayer::builder(instant_source(TOKEN)).origin(&origin);
+    let hmac = TimestampHmac::sha256(Credentials::new("my-client", "my-secret"));
+    let (bearer, signed) = (builder().build()?, builder().sign(SignRules::all(), hmac).build()?);
+    let no_replay = builder().replay(NoReplay).build()?;
+    for handle in [bearer.handle(), signed.handle(), no_replay.handle()] {
+        handle.token().await?;
     }
-    let no_replay = bearer.clone().replay(NoReplay).layer(bare.clone());
+    let no_replay = no_replay.layer(bare.clone());
     let (bearer, signed) = (bearer.layer(bare.clone()), signed.layer(bare.clone()));
     let mut rounds = Vec::new();
     for _ in 0..ROUNDS {

@@ -1,7 +1,7 @@
-//! How the cost of a warm request grows with what it carries, and with the layers beside its own.
+//! How the cost of a request that finds a token grows with its headers, the token's length and the number of layers.
 //!
-//! `cargo bench --bench growth`. Nanoseconds of one call, as a ratio to a layer that inserts one prebuilt header, in the
-//! same round; making the request is no part of it, dropping it is. All sizes and variants take turns within each round;
+//! `cargo bench --bench growth`. Nanoseconds of one call, and the ratio to a layer that inserts one prebuilt header, in the
+//! same round. Dropping the request is included, creating it is not. All sizes and variants take turns within each round;
 //! the figures are medians.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads a precise clock")]
@@ -13,21 +13,21 @@ use std::{iter::repeat_with, time::Instant};
 use http::Request;
 use support::{
     Report, Rounds,
-    stand_ins::{Api, Body, bearer, call, fixed_header, fresh, request, signing},
+    stand_ins::{Api, Body, bearer, call, fresh, request, signed, static_header},
 };
 use tower::{Layer, Service};
-use tower_outbound_auth::BoxError;
+use tower_outbound_auth::{BoxError, replay::NoReplay};
 
-/// One size: the same requests through a static header, a bearer, and a bearer with a signature.
+/// One size: the same requests with a static header, with a token, and with token and signature.
 struct Size<H, B> {
     request: Request<Body>,
     header: Vec<H>,
     bearer: Vec<B>,
-    signing: Vec<B>,
+    signed: Vec<B>,
     rounds: Vec<[f64; 3]>,
 }
 
-/// With this many headers in the request, bytes of token, and layers that take turns.
+/// Returns a size with this many headers, bytes of token, and layers that take turns.
 fn size(
     headers: u32,
     token: u32,
@@ -36,9 +36,9 @@ fn size(
     let token = usize::try_from(token)?;
     Ok(Size {
         request: request(headers),
-        header: (0..layers).map(|_| fixed_header(token).layer(Api)).collect(),
-        bearer: (0..layers).map(|_| Ok(bearer(token)?.layer(Api))).collect::<Result<_, BoxError>>()?,
-        signing: (0..layers).map(|_| Ok(signing(token)?.layer(Api))).collect::<Result<_, BoxError>>()?,
+        header: (0..layers).map(|_| static_header(token).layer(Api)).collect(),
+        bearer: (0..layers).map(|_| Ok(bearer(token, NoReplay)?.layer(Api))).collect::<Result<_, BoxError>>()?,
+        signed: (0..layers).map(|_| Ok(signed(token, NoReplay)?.layer(Api))).collect::<Result<_, BoxError>>()?,
         rounds: Vec::new(),
     })
 }
@@ -47,7 +47,7 @@ impl<H: Service<Request<Body>>, B: Service<Request<Body>>> Size<H, B> {
     fn round(&mut self) {
         let header = time(&mut self.header, &self.request);
         let bearer = time(&mut self.bearer, &self.request);
-        self.rounds.push([header, bearer, time(&mut self.signing, &self.request)]);
+        self.rounds.push([header, bearer, time(&mut self.signed, &self.request)]);
     }
 
     fn report(self, report: &mut Report, table: &str, row: u32) {
@@ -66,7 +66,7 @@ impl<H: Service<Request<Body>>, B: Service<Request<Body>>> Size<H, B> {
     }
 }
 
-/// Nanoseconds of one call, if the services take turns.
+/// Returns the nanoseconds of one call; the services take turns.
 fn time<S: Service<Request<Body>>>(services: &mut [S], request: &Request<Body>) -> f64 {
     let mut copies = repeat_with(|| fresh(request)).take(services.len().max(CALLS)).collect::<Vec<_>>().into_iter();
     let mut calls = 0;

@@ -1,9 +1,9 @@
-//! A herd of callers without a token: how long until everybody goes on, as a ratio to what is written by hand.
+//! Many callers without a token: the time until all of them have continued, as a ratio to code written by hand.
 //!
-//! `cargo bench --bench herd`. In the first table all callers are parked before the token comes, and the time is that from
-//! the token to the last of them: of callers who want the token, and of requests, which put it into a header and go on. In
-//! the second the token takes 50 ms, and the time is that from the first call to the last answer. The variants take turns
-//! within each round, so that a machine whose speed drifts slows them all; the figures are medians.
+//! `cargo bench --bench herd`. In the first table all callers wait before the token is there. The time runs from the token to
+//! the last caller: for callers that want the token, and for requests, which are then sent with it. In the second table the
+//! token takes 50 ms, and the time runs from the first call to the last response. The variants take turns within each round,
+//! so that a change of the machine's speed affects all of them; the figures are medians.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads a precise clock")]
 
@@ -12,7 +12,6 @@ mod support;
 use std::{
     future::pending,
     hint::black_box,
-    pin::Pin,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU32, Ordering::Relaxed},
@@ -23,7 +22,7 @@ use std::{
 use http::{HeaderValue, header::AUTHORIZATION};
 use support::{
     Report, Rounds,
-    stand_ins::{Api, ORIGIN, fixed_header, request},
+    stand_ins::{Api, ORIGIN, access_token, request, static_header},
 };
 use tokio::{
     runtime::{Builder, Runtime},
@@ -32,40 +31,23 @@ use tokio::{
     time::sleep,
 };
 use tower::{Layer, ServiceExt};
-use tower_outbound_auth::{AccessToken, AuthError, AuthLayer, BoxError, FetchRequest, TokenSource};
+use tower_outbound_auth::{
+    AuthError, AuthLayer, BoxError,
+    token::{TokenSource, source_fn},
+};
 
-/// Gives its token when told so.
-struct OnCommand(watch::Receiver<bool>);
-
-impl TokenSource for OnCommand {
-    fn fetch<'a>(
-        &'a self,
-        _request: FetchRequest<'a>,
-    ) -> Pin<Box<dyn Future<Output = Result<AccessToken, AuthError>> + Send + 'a>> {
-        let mut command = self.0.clone();
-        Box::pin(async move {
+/// Returns a source that has a token when the command is given.
+fn source_on_command(command: watch::Receiver<bool>) -> impl TokenSource {
+    source_fn(move |_| {
+        let mut command = command.clone();
+        async move {
             drop(command.wait_for(|given| *given).await);
-            AccessToken::new("t".repeat(TOKEN), Some(Duration::from_secs(3600)))
-        })
-    }
+            access_token(TOKEN)
+        }
+    })
 }
 
-/// Takes its time.
-struct Slow;
-
-impl TokenSource for Slow {
-    fn fetch<'a>(
-        &'a self,
-        _request: FetchRequest<'a>,
-    ) -> Pin<Box<dyn Future<Output = Result<AccessToken, AuthError>> + Send + 'a>> {
-        Box::pin(async {
-            sleep(LATENCY).await;
-            AccessToken::new("t".repeat(TOKEN), Some(Duration::from_secs(3600)))
-        })
-    }
-}
-
-/// Tells when the last of some callers goes on.
+/// Reports when the last of some callers continues.
 struct Finish {
     left: AtomicU32,
     last: Mutex<Option<oneshot::Sender<Instant>>>,
@@ -77,7 +59,7 @@ impl Finish {
         (Arc::new(Self { left: AtomicU32::new(callers), last: Mutex::new(Some(last)) }), finished)
     }
 
-    fn passed(&self) {
+    fn pass(&self) {
         if self.left.fetch_sub(1, Relaxed) == 1
             && let Some(last) = self.last.lock().ok().and_then(|mut last| last.take())
         {
@@ -86,25 +68,25 @@ impl Finish {
     }
 }
 
-/// Milliseconds from the command until the last of these callers goes on. None of them ends before: to take down a task is
-/// no part of it.
+/// Returns the milliseconds from the command until the last of these callers continues. No task ends before that, so its
+/// end is not measured.
 async fn release<C>(command: watch::Sender<bool>, callers: u32, caller: impl Fn() -> C) -> f64
 where
     C: Future<Output = ()> + Send + 'static,
 {
-    let (mut waiting, parked) = (JoinSet::new(), Arc::new(AtomicU32::new(0)));
+    let (mut waiting, started) = (JoinSet::new(), Arc::new(AtomicU32::new(0)));
     let (finish, finished) = Finish::of(callers);
     for _ in 0..callers {
-        let (caller, finish, parked) = (caller(), Arc::clone(&finish), Arc::clone(&parked));
+        let (caller, finish, started) = (caller(), Arc::clone(&finish), Arc::clone(&started));
         waiting.spawn(async move {
-            parked.fetch_add(1, Relaxed);
+            started.fetch_add(1, Relaxed);
             caller.await;
-            finish.passed();
+            finish.pass();
             pending::<()>().await;
         });
     }
-    // Until everybody has had a turn, which the runtime gives to some dozens at a time; then the flight.
-    while parked.load(Relaxed) < callers {
+    // Until all callers have run, of which the runtime polls some dozens at a time; then the token fetch.
+    while started.load(Relaxed) < callers {
         yield_now().await;
     }
     for _ in 0..3 {
@@ -132,7 +114,7 @@ async fn bare_watch(callers: u32) -> f64 {
 
 async fn requests_by_watch(callers: u32) -> f64 {
     let (command, given) = watch::channel(false);
-    let client = fixed_header(TOKEN).layer(Api);
+    let client = static_header(TOKEN).layer(Api);
     let caller = || {
         let (mut given, client, request) = (given.clone(), client.clone(), request(0));
         async move {
@@ -145,7 +127,7 @@ async fn requests_by_watch(callers: u32) -> f64 {
 
 async fn tokens(callers: u32) -> Result<f64, AuthError> {
     let (command, given) = watch::channel(false);
-    let handle = AuthLayer::builder(OnCommand(given)).origin(ORIGIN).build()?.handle();
+    let handle = AuthLayer::builder(source_on_command(given)).origin(ORIGIN).build()?.handle();
     let caller = || {
         let handle = handle.clone();
         async move { drop(black_box(handle.token().await)) }
@@ -155,15 +137,15 @@ async fn tokens(callers: u32) -> Result<f64, AuthError> {
 
 async fn requests(callers: u32) -> Result<f64, AuthError> {
     let (command, given) = watch::channel(false);
-    let client = AuthLayer::builder(OnCommand(given)).origin(ORIGIN).build()?.layer(Api);
+    let client = AuthLayer::builder(source_on_command(given)).origin(ORIGIN).build()?.layer(Api);
     let caller = || {
-        let answer = client.clone().oneshot(request(0));
-        async move { drop(black_box(answer.await)) }
+        let response = client.clone().oneshot(request(0));
+        async move { drop(black_box(response.await)) }
     };
     Ok(release(command, callers, caller).await)
 }
 
-/// Milliseconds from the first of these calls until the last has its answer.
+/// Returns the milliseconds from the first of these calls until the last has its response.
 async fn herd<C>(caller: impl Fn() -> C) -> f64
 where
     C: Future<Output = ()> + Send + 'static,
@@ -174,13 +156,13 @@ where
         let (caller, finish) = (caller(), Arc::clone(&finish));
         tokio::spawn(async move {
             caller.await;
-            finish.passed();
+            finish.pass();
         });
     }
     milliseconds(start, finished.await.ok())
 }
 
-/// The least that works: whoever comes first asks, and the others wait for what it gets.
+/// The minimum: the first caller fetches, the others wait for it.
 async fn herd_by_cell() -> f64 {
     let token = Arc::new(OnceCell::new());
     herd(|| {
@@ -194,7 +176,7 @@ async fn herd_by_cell() -> f64 {
     .await
 }
 
-/// A task asks, and everybody waits for what it publishes.
+/// A task fetches, and all callers wait for what it publishes.
 async fn herd_by_watch() -> f64 {
     let (publish, token) = watch::channel(None);
     tokio::spawn(async move { publish.send_replace(Some(slow_header().await)) });
@@ -212,10 +194,14 @@ async fn herd_by_watch() -> f64 {
 }
 
 async fn herd_by_layer() -> Result<f64, AuthError> {
-    let client = AuthLayer::builder(Slow).origin(ORIGIN).build()?.layer(Api);
+    let source = source_fn(|_| async {
+        sleep(LATENCY).await;
+        access_token(TOKEN)
+    });
+    let client = AuthLayer::builder(source).origin(ORIGIN).build()?.layer(Api);
     Ok(herd(|| {
-        let answer = client.clone().oneshot(request(0));
-        async move { drop(black_box(answer.await)) }
+        let response = client.clone().oneshot(request(0));
+        async move { drop(black_box(response.await)) }
     })
     .await)
 }
@@ -239,7 +225,7 @@ fn releases(runtime: &Runtime, report: &mut Report) -> Result<(), AuthError> {
         let count = (100_000 / callers).clamp(15, 2_001);
         let rounds = Rounds::new((0..count).map(|_| round()).collect::<Result<_, _>>()?);
         report.row(
-            "all parked and then a token",
+            "all wait and then a token",
             format!("{callers} callers"),
             [
                 ("requests ms", rounds.median(3)),

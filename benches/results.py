@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Runs every benchmark and writes benches/results/: a table and, where one helps, a picture for each.
+"""Runs the benchmarks and writes benches/results/: a table for each, and three charts.
 
-    benches/results.py                     all of them; some 15 minutes on a quiet machine, built once
+    benches/results.py                     all of them; about 15 minutes on a quiet machine, once built
     benches/results.py warm_path peers     these
-    benches/results.py --draw              only the pictures, from the tables that are there
+    benches/results.py --draw              only the charts, from the existing tables
 """
 
 import collections
@@ -23,7 +23,7 @@ from xml.sax.saxutils import escape
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benches/results"
 BENCHES = ["warm_path", "parts", "scaling", "growth", "memory", "herd", "rotation", "end_to_end", "peers", "build"]
-# How memory happens to lie moves a figure by some percent: the median over as many processes.
+# The memory layout of a process changes a figure by several percent: the median over this many processes.
 PROCESSES = {"warm_path": 5}
 OURS = "this crate"
 
@@ -40,7 +40,7 @@ def read(path):
 
 
 def build():
-    """Seconds that each crate takes of a cold release build with default features, and all of them together."""
+    """Seconds of a cold release build with default features: of each crate, and of all together."""
     with tempfile.TemporaryDirectory() as folder:
         arguments = ["cargo", "build", "--locked", "--release", "--timings", "--target-dir", folder]
         begin = time.monotonic()
@@ -73,12 +73,12 @@ def run(name):
 
 
 def rows(name, table, column):
-    """The rows of a table, with the value of one column."""
+    """Returns the rows of a table with the value of one column."""
     return [(row, value) for (t, row, c), value in read(RESULTS / f"{name}.csv").items() if (t, c) == (table, column)]
 
 
 def bars(file, title, unit, groups, scale=lambda value: value):
-    """Horizontal bars; a group is a name and the values of its bars, each with a label."""
+    """Draws horizontal bars. A group has a name, and a label and a value for each of its bars."""
     longest = max(scale(value) for _, values in groups for _, value in values)
     lines, y = [], 64
     for name, values in groups:
@@ -107,20 +107,20 @@ def draw():
     warm = sorted(rows("peers", "warm", "ratio"), key=lambda row: row[1])
     allocations = dict(rows("peers", "warm", "allocations"))
     groups = [(name, [(f"· {allocations[name]:.0f} allocations", ratio)]) for name, ratio in warm]
-    bars("cost.svg", "One warm request", "time, in that of a layer that inserts one static header; less is better", groups)
+    bars("cost.svg", "One request that finds a token", "time, relative to a layer that inserts one static header; less is better", groups)
 
     herd = sorted(((name, ms) for name, ms in rows("peers", "herd", "ms")), key=lambda row: row[1])
     requests = dict(rows("peers", "herd", "token requests"))
     groups = [(name, [(f"ms · token requests: {requests[name]:.0f}", ms)]) for name, ms in herd]
-    bars("herd.svg", "10,000 callers without a token", "until the last one has it, with a token endpoint that takes 50 ms", groups)
+    bars("herd.svg", "10,000 callers without a token", "time until the last one has it; the token endpoint takes 50 ms", groups)
 
     p99, longest, failed = (dict(rows("peers", "expiry", column)) for column in ("p99 ms", "max ms", "failed"))
     groups = [
         (name + (f"; {failed[name]:.0f} failed" if failed[name] else ""), [("ms p99", p99[name]), ("ms longest", longest[name])])
         for name in sorted(p99, key=lambda name: (failed[name], longest[name]))
     ]
-    unit = "5,000 requests, 1,000 a second; a token endpoint that takes 50 ms; tokens that live as long as named; logarithmic"
-    bars("expiry.svg", "Latency while tokens end", unit, groups, lambda value: math.log10(value / 0.01))
+    unit = "5,000 requests, 1,000 a second; the token endpoint takes 50 ms; a row names its tokens' lifetime; logarithmic scale"
+    bars("expiry.svg", "Latency while tokens expire", unit, groups, lambda value: math.log10(value / 0.01))
 
 
 def main():
@@ -130,7 +130,7 @@ def main():
         if name in BENCHES:
             run(name)
         elif name != "--draw":
-            sys.exit(f"{name} is none of {', '.join(BENCHES)}")
+            sys.exit(f"no benchmark {name}; use one of {', '.join(BENCHES)}")
     if not wanted or {"peers", "--draw"} & set(wanted):
         draw()
 

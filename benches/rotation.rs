@@ -1,10 +1,10 @@
-//! What a new token does to the requests that are on their way: nothing that the slowest of them would notice.
+//! The latency of requests while the token is replaced, with and without a new token.
 //!
-//! `cargo bench --bench rotation`. First warm requests without a network, with a new token every 100 ms; then 1,000 requests
-//! a second over HTTP/1.1 on this machine, and one new token from an endpoint that takes 50 ms. Periods with and without a
-//! new token take turns; the figures are medians over them, ratios within each round.
+//! `cargo bench --bench rotation`. First requests in process, with a new token every 100 ms; then 1,000 requests a second over
+//! HTTP/1.1 on this machine, and one new token from an endpoint that takes 50 ms. Periods with and without a new token take
+//! turns; the figures are medians over them, the ratios are those of one round.
 
-#![expect(clippy::disallowed_methods, reason = "a benchmark reads a precise clock, and takes place in real time")]
+#![expect(clippy::disallowed_methods, reason = "a benchmark reads a precise clock, and runs in real time")]
 
 mod support;
 
@@ -30,20 +30,18 @@ use tokio::{
 };
 use tower::Layer;
 use tower_outbound_auth::{
-    AccessToken, Auth, AuthError, AuthLayer, BoxError, Credentials, FetchRequest, NoReplay, TokenSource,
+    Auth, AuthError, AuthLayer, BoxError, Credentials,
     oauth::ClientCredentialsGrant,
+    replay::NoReplay,
+    token::{AccessToken, FetchRequest, TokenSource},
 };
 
-/// Has another token at hand whenever its generation grows: the next request then sends for it, as it would for one that
-/// is old enough.
+/// Source with a new token for each generation. When the generation grows, the next request starts a refresh.
 #[derive(Clone, Default)]
 struct Renewing(Arc<AtomicU64>);
 
 impl TokenSource for Renewing {
-    fn fetch<'a>(
-        &'a self,
-        _request: FetchRequest<'a>,
-    ) -> Pin<Box<dyn Future<Output = Result<AccessToken, AuthError>> + Send + 'a>> {
+    fn fetch(&self, _: FetchRequest) -> Pin<Box<dyn Future<Output = Result<AccessToken, AuthError>> + Send + '_>> {
         let token = format!("{:0800}", self.generation());
         Box::pin(async { AccessToken::new(token, Some(Duration::from_secs(3600))) })
     }
@@ -53,10 +51,10 @@ impl TokenSource for Renewing {
     }
 }
 
-/// Three quantiles of a period without and of one with a new token, in each round; and how many tokens there were in all.
+/// For each round, three quantiles of a period without and of one with a new token; and the number of all tokens.
 type Measured = (Vec<[[f64; 3]; 2]>, u64);
 
-/// Sends warm requests for a while, and notes the nanoseconds of each.
+/// Sends requests for a while, and notes the nanoseconds of each.
 async fn send(mut client: Auth<Api, NoReplay>, mut samples: Vec<u32>) -> Vec<u32> {
     let request = request(HEADERS);
     let end = Instant::now() + PERIOD;
@@ -73,7 +71,7 @@ async fn send(mut client: Auth<Api, NoReplay>, mut samples: Vec<u32>) -> Vec<u32
     samples
 }
 
-/// p50, p99 and p99.9 of a period with this many new tokens.
+/// Returns p50, p99 and p99.9 of a period with this many new tokens.
 async fn period(client: &Auth<Api, NoReplay>, source: &Renewing, tokens: u32, room: &mut Vec<Vec<u32>>) -> [f64; 3] {
     let mut senders: JoinSet<_> = room.drain(..).map(|samples| send(client.clone(), samples)).collect();
     for _ in 0..tokens {
@@ -89,12 +87,12 @@ async fn period(client: &Auth<Api, NoReplay>, source: &Renewing, tokens: u32, ro
     [at(500), at(990), at(999)]
 }
 
-async fn without_a_network() -> Result<Measured, BoxError> {
+async fn in_process() -> Result<Measured, BoxError> {
     let source = Renewing::default();
-    let layer = AuthLayer::builder(source.clone()).origin(ORIGIN).build()?.replay(NoReplay);
+    let layer = AuthLayer::builder(source.clone()).origin(ORIGIN).replay(NoReplay).build()?;
     layer.handle().token().await?;
     let client = layer.layer(Api);
-    // Written to once, so that no sample waits for its page.
+    // Written once, so that no sample causes a page fault.
     let mut room = vec![vec![0; 4 << 20]; SENDERS];
     let mut rounds = Vec::new();
     for _ in 0..ROUNDS {
@@ -104,16 +102,16 @@ async fn without_a_network() -> Result<Measured, BoxError> {
     Ok((rounds, layer.handle().status().issued))
 }
 
-/// Sends 1,000 requests a second for a while, whatever becomes of them: p50, p99 and the slowest, in microseconds.
-async fn over_sockets(client: &Auth<Client>, uri: &Uri, half_way: impl FnOnce()) -> Result<[f64; 3], BoxError> {
-    let (mut half_way, mut sent) = (Some(half_way), JoinSet::new());
+/// Sends 1,000 requests a second, each on time regardless of the others. Returns p50, p99 and maximum in microseconds.
+async fn over_sockets(client: &Auth<Client>, uri: &Uri, midway: impl FnOnce()) -> Result<[f64; 3], BoxError> {
+    let (mut midway, mut sent) = (Some(midway), JoinSet::new());
     let mut ticks = interval(Duration::from_millis(1));
     for number in 0..REQUESTS {
         ticks.tick().await;
         if number == REQUESTS / 2
-            && let Some(half_way) = half_way.take()
+            && let Some(midway) = midway.take()
         {
-            half_way();
+            midway();
         }
         let (client, uri) = (client.clone(), uri.clone());
         sent.spawn(async move {
@@ -122,22 +120,22 @@ async fn over_sockets(client: &Auth<Client>, uri: &Uri, half_way: impl FnOnce())
         });
     }
     let samples = sent.join_all().await.into_iter().collect::<Result<Vec<_>, _>>()?;
-    Ok([0.5, 0.99, 1.0].map(|part| quantile(samples.iter().copied(), part)))
+    Ok([0.5, 0.99, 1.0].map(|fraction| quantile(samples.iter().copied(), fraction)))
 }
 
 async fn one_refresh() -> Result<Measured, BoxError> {
     let address = serve()?;
-    let credentials = Credentials::new("id", "secret");
-    let source = ClientCredentialsGrant::builder(&format!("http://{address}/token"), credentials.clone())
+    let credentials = Credentials::new("my-client", "my-secret");
+    let grant = ClientCredentialsGrant::builder(&format!("http://{address}/token"), credentials.clone())
         .transport(client(false))
         .build()?;
-    let layer = AuthLayer::builder(source).origin(&format!("http://{address}")).build()?;
+    let layer = AuthLayer::builder(grant).origin(&format!("http://{address}")).build()?;
     layer.handle().token().await?;
     let (client, uri) = (layer.layer(client(false)), format!("http://{address}/reports").parse()?);
     let mut rounds = Vec::new();
-    for _ in 0..ROUNDS_OVER_SOCKETS {
+    for round in 0..ROUNDS_OVER_SOCKETS {
         let without = over_sockets(&client, &uri, || ()).await?;
-        rounds.push([without, over_sockets(&client, &uri, || credentials.rotate("secret")).await?]);
+        rounds.push([without, over_sockets(&client, &uri, || credentials.rotate(format!("my-secret-{round}"))).await?]);
     }
     Ok((rounds, layer.handle().status().issued))
 }
@@ -157,8 +155,8 @@ fn report(report: &mut Report, table: &str, (periods, tokens): Measured, rows: [
 fn main() -> Result<(), BoxError> {
     let mut results = Report::new("rotation");
     let runtime = Builder::new_multi_thread().worker_threads(SENDERS).enable_all().build()?;
-    let measured = runtime.block_on(without_a_network())?;
-    report(&mut results, "a token each 100 ms", measured, ["p50 ns", "p99 ns", "p99.9 ns"]);
+    let measured = runtime.block_on(in_process())?;
+    report(&mut results, "a token every 100 ms", measured, ["p50 ns", "p99 ns", "p99.9 ns"]);
 
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let measured = runtime.block_on(one_refresh())?;

@@ -1,9 +1,9 @@
-//! How the throughput of warm requests grows with the threads that send them.
+//! How the throughput of requests that find a token grows with the number of threads.
 //!
-//! `cargo bench --bench scaling`. Each thread has a clone of one service and makes its requests anew, with 8 headers each.
-//! All variants and numbers of threads take turns within each round; the figures are medians. A machine may give two
-//! threads less than twice of one by itself: the bare service shows how much. More threads than cores only show whether
-//! anything breaks down.
+//! `cargo bench --bench scaling`. Each thread has a clone of one service and creates its requests, with 8 headers each. All
+//! variants and numbers of threads take turns within each round; the figures are medians. On some machines two threads do
+//! less than twice as much as one: the bare service shows how much. More threads than cores show only whether throughput
+//! collapses.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads a precise clock")]
 
@@ -21,12 +21,12 @@ use std::{
 use http::Request;
 use support::{
     Report, Rounds,
-    stand_ins::{Api, Body, bearer, call, fixed_header, fresh, request, signing},
+    stand_ins::{Api, Body, bearer, call, fresh, request, signed, static_header},
 };
 use tower::{Layer, Service};
-use tower_outbound_auth::BoxError;
+use tower_outbound_auth::{BoxError, replay::NoReplay};
 
-/// Millions of calls in a second.
+/// Returns millions of calls a second.
 fn throughput<S>(threads: u32, service: &S, calls: fn(&mut S, &Request<Body>)) -> f64
 where
     S: Service<Request<Body>> + Clone + Send,
@@ -37,28 +37,28 @@ where
         for _ in 0..threads {
             let service = service.clone();
             scope.spawn(|| {
-                let (mut service, request, mut mine) = (service, request(HEADERS), 0);
+                let (mut service, request, mut count) = (service, request(HEADERS), 0);
                 start.wait();
                 let end = *begin.get_or_init(Instant::now) + PERIOD;
                 while Instant::now() < end {
                     calls(&mut service, &request);
-                    mine += CALLS;
+                    count += CALLS;
                 }
-                done.fetch_add(mine, Relaxed);
+                done.fetch_add(count, Relaxed);
             });
         }
     });
     f64::from(done.into_inner()) / PERIOD.as_secs_f64() / 1e6
 }
 
-/// As a client does that belongs to one task.
+/// Like a client that belongs to one task.
 fn shared<S: Service<Request<Body>>>(service: &mut S, request: &Request<Body>) {
     for _ in 0..CALLS {
         call(service, fresh(request));
     }
 }
 
-/// As `ServiceExt::oneshot` makes everybody do.
+/// Like `ServiceExt::oneshot`, which consumes the service.
 fn cloned<S: Service<Request<Body>> + Clone>(service: &mut S, request: &Request<Body>) {
     for _ in 0..CALLS {
         call(&mut service.clone(), fresh(request));
@@ -69,8 +69,8 @@ fn cloned<S: Service<Request<Body>> + Clone>(service: &mut S, request: &Request<
 type Table = Vec<[f64; THREADS.len()]>;
 
 fn main() -> Result<(), BoxError> {
-    let (bare, header) = (Api, fixed_header(TOKEN).layer(Api));
-    let (bearer, signed) = (bearer(TOKEN)?.layer(Api), signing(TOKEN)?.layer(Api));
+    let (bare, header) = (Api, static_header(TOKEN).layer(Api));
+    let (bearer, signed) = (bearer(TOKEN, NoReplay)?.layer(Api), signed(TOKEN, NoReplay)?.layer(Api));
     let variants: [(&str, &dyn Fn(u32) -> f64); 6] = [
         ("the bare service", &|threads| throughput(threads, &bare, shared)),
         ("a static header", &|threads| throughput(threads, &header, shared)),

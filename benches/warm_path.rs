@@ -1,7 +1,7 @@
-//! What a warm request costs, as a ratio to a layer that inserts one prebuilt header.
+//! The cost of a request that finds a token, as a ratio to a layer that inserts one prebuilt header.
 //!
-//! `cargo bench --bench warm_path`. All variants take turns within each round, so that a machine whose speed drifts slows
-//! them all; the figures are medians over the rounds. `cargo bench --bench warm_path -- signed 7` runs that many rounds of one
+//! `cargo bench --bench warm_path`. All variants take turns within each round, so that a change of the machine's speed affects
+//! all of them; the figures are medians over the rounds. `cargo bench --bench warm_path -- signed 7` runs seven rounds of one
 //! variant, for a profiler or `benches/instructions.sh`.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads a precise clock")]
@@ -14,13 +14,16 @@ use std::{env, future::Ready, hint::black_box, iter::repeat_with, time::Instant}
 use http::{HeaderName, HeaderValue, Request, Uri};
 use support::{
     Report, Rounds,
-    stand_ins::{Api, Body, bearer, call, fixed_header, fresh, request, signing},
+    stand_ins::{Api, Body, bearer, call, fresh, request, signed, static_header},
 };
 use tower::{Layer, Service, ServiceBuilder, retry::Policy};
 use tower_http::set_header::SetRequestHeaderLayer;
-use tower_outbound_auth::{BoxError, CloneBody, NoAuth};
+use tower_outbound_auth::{
+    BoxError, NoAuth,
+    replay::{CloneBody, NoReplay},
+};
 
-/// Retries nothing, but keeps a copy, as a retry layer does.
+/// Retry policy that retries nothing, but keeps a copy of each request.
 #[derive(Clone)]
 struct KeepCopy;
 
@@ -36,33 +39,33 @@ impl<R, E> Policy<Request<Body>, R, E> for KeepCopy {
     }
 }
 
-/// Sends requests one after the other, and tells the nanoseconds that each took until all of it was dropped.
+/// Sends requests one after the other. Returns the nanoseconds of each, from its start until it is dropped.
 type Variant = Box<dyn FnMut() -> f64>;
 
-/// Whether to make a request is part of what is measured.
+/// Whether creating the request is measured, too.
 #[derive(Clone, Copy, PartialEq)]
-enum Making {
+enum Creation {
     Before,
     Measured,
 }
 
-fn variant<S>(making: Making, mut service: S, request: Request<Body>) -> Variant
+fn variant<S>(creation: Creation, mut service: S, request: Request<Body>) -> Variant
 where
     S: Service<Request<Body>> + 'static,
 {
     Box::new(move || {
-        let made: Vec<_> =
-            repeat_with(|| fresh(&request)).take(if making == Making::Before { CALLS } else { 0 }).collect();
+        let created: Vec<_> =
+            repeat_with(|| fresh(&request)).take(if creation == Creation::Before { CALLS } else { 0 }).collect();
         let start = Instant::now();
-        for request in made.into_iter().chain(repeat_with(|| fresh(&request))).take(CALLS) {
+        for request in created.into_iter().chain(repeat_with(|| fresh(&request))).take(CALLS) {
             call(&mut service, request);
         }
         start.elapsed().as_secs_f64() * 1e9 / CALLS as f64
     })
 }
 
-/// Makes them, and drops them.
-fn nothing(request: Request<Body>) -> Variant {
+/// Creates requests and drops them.
+fn creation(request: Request<Body>) -> Variant {
     Box::new(move || {
         let start = Instant::now();
         (0..CALLS).for_each(|_| drop(black_box(fresh(&request))));
@@ -70,49 +73,49 @@ fn nothing(request: Request<Body>) -> Variant {
     })
 }
 
-fn variants(making: Making) -> Result<[Variant; NAMES.len()], BoxError> {
-    let (header, bearer, signed) = (fixed_header(TOKEN), bearer(TOKEN)?, signing(TOKEN)?);
+fn variants(creation: Creation) -> Result<[Variant; NAMES.len()], BoxError> {
+    let header = static_header(TOKEN);
     let set =
         |name| SetRequestHeaderLayer::overriding(HeaderName::from_static(name), HeaderValue::from_static("0123456789"));
     let three = ServiceBuilder::new().layer(header.clone()).layer(set("x-timestamp")).layer(set("x-signature"));
     let copying = ServiceBuilder::new().retry(KeepCopy).layer(header.clone());
 
-    // The least that a layer does which boxes the inner service's error.
+    // Boxes the inner service's error, as the layer does.
     let boxing = ServiceBuilder::new().map_err(BoxError::from);
 
     let usual = request(HEADERS);
-    let (mut open, mut elsewhere) = (usual.clone(), usual.clone());
-    open.extensions_mut().insert(NoAuth);
-    *elsewhere.uri_mut() = Uri::from_static("https://other.example.com/v1/reports/types?day=1");
+    let (mut no_auth, mut other_origin) = (usual.clone(), usual.clone());
+    no_auth.extensions_mut().insert(NoAuth);
+    *other_origin.uri_mut() = Uri::from_static("https://other.example.com/v1/reports/types?day=1");
     Ok([
-        variant(making, Api, usual.clone()),
-        variant(making, header.layer(Api), usual.clone()),
-        variant(making, three.service(Api), usual.clone()),
-        variant(making, copying.service(Api), usual.clone()),
-        variant(making, bearer.layer(Api), usual.clone()),
-        variant(making, bearer.clone().replay(CloneBody).layer(Api), usual.clone()),
-        variant(making, signed.layer(Api), usual.clone()),
-        variant(making, signed.replay(CloneBody).layer(Api), usual.clone()),
-        variant(making, bearer.layer(Api), elsewhere),
-        variant(making, bearer.layer(Api), open.clone()),
-        variant(making, Api, open),
-        variant(making, boxing.service(Api), usual.clone()),
-        nothing(usual),
+        variant(creation, Api, usual.clone()),
+        variant(creation, header.layer(Api), usual.clone()),
+        variant(creation, three.service(Api), usual.clone()),
+        variant(creation, copying.service(Api), usual.clone()),
+        variant(creation, bearer(TOKEN, NoReplay)?.layer(Api), usual.clone()),
+        variant(creation, bearer(TOKEN, CloneBody)?.layer(Api), usual.clone()),
+        variant(creation, signed(TOKEN, NoReplay)?.layer(Api), usual.clone()),
+        variant(creation, signed(TOKEN, CloneBody)?.layer(Api), usual.clone()),
+        variant(creation, bearer(TOKEN, NoReplay)?.layer(Api), other_origin),
+        variant(creation, bearer(TOKEN, NoReplay)?.layer(Api), no_auth.clone()),
+        variant(creation, Api, no_auth),
+        variant(creation, boxing.service(Api), usual.clone()),
+        self::creation(usual),
     ])
 }
 
 fn main() -> Result<(), BoxError> {
-    let mut variants = variants(Making::Measured)?;
-    let wanted: Vec<String> = env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    if let [name, rounds] = wanted.as_slice() {
+    let mut variants = variants(Creation::Measured)?;
+    let arguments: Vec<String> = env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    if let [name, rounds] = arguments.as_slice() {
         let variant = NAMES.iter().zip(&mut variants).find(|(known, _)| *known == name);
-        let (_, send) = variant.ok_or_else(|| format!("{name} is none of {NAMES:?}"))?;
+        let (_, send) = variant.ok_or_else(|| format!("no variant {name}; use one of {NAMES:?}"))?;
         (0..rounds.parse()?).for_each(|_| _ = send());
         return Ok(());
     }
     let mut report = Report::new("warm_path");
-    measure("from its making to its end", variants, &mut report);
-    measure("call alone", self::variants(Making::Before)?, &mut report);
+    measure("from creating it to dropping it", variants, &mut report);
+    measure("call alone", self::variants(Creation::Before)?, &mut report);
     report.finish()?;
     Ok(())
 }
@@ -146,7 +149,7 @@ const NAMES: [&str; 13] = [
     "no-auth",
     "bare-with-extension",
     "map-err",
-    "making",
+    "creation",
 ];
 const HEADERS: u32 = 8;
 const TOKEN: usize = 800;

@@ -1,21 +1,25 @@
-//! axum as a reverse proxy: its callers have no credentials for the API, the proxy has. Counted at both ends.
+//! Demonstration: axum as a reverse proxy that has credentials for an API; its callers have none. Counted at both ends.
 //!
 //! ```text
 //! cargo run --example proxy
 //! ```
 //!
-//! What to mind, beside the layer:
+//! A proxy has to take care of more than the token:
 //!
-//! - `Authorization` of the caller is meant for the proxy, and the layer would keep it: take it off.
-//! - Headers of one connection (RFC 9110, section 7.6.1) do not pass, in either direction.
-//! - A 401 of the API is about the proxy's credentials. For the caller it is a 502.
+//! - The caller's `Authorization` is meant for the proxy, and the layer would keep it. Remove it.
+//! - The headers of a connection (RFC 9110, section 7.6.1) do not pass, in either direction.
+//! - `TRACE` and `CONNECT` do not pass: the response to `TRACE` repeats the request's headers, and `CONNECT` asks for a tunnel.
+//! - A 401 of the API is about the proxy's credentials. The caller gets a 502.
+
+#[path = "support/count.rs"]
+mod count;
+mod support;
 
 use std::{
     net::SocketAddr,
-    process::ExitCode,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, Ordering::Relaxed},
     },
 };
 
@@ -26,73 +30,67 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
+use count::Count;
 use http::{
-    HeaderMap, HeaderName, StatusCode, Uri,
+    HeaderMap, HeaderName, Method, StatusCode, Uri,
     header::{AUTHORIZATION, CONNECTION, HOST, RETRY_AFTER, TE, TRANSFER_ENCODING, UPGRADE},
     uri::PathAndQuery,
 };
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper_util::{
     client::legacy::{self, connect::HttpConnector},
     rt::TokioExecutor,
 };
+use support::{conclude, figure, report};
 use tokio::net::TcpListener;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_outbound_auth::{Auth, AuthError, AuthLayer, BoxError, Credentials, oauth::ClientCredentialsGrant};
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match tour().await {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("proxy: {error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
 type Http = legacy::Client<HttpConnector, Full<Bytes>>;
 
-/// What the proxy knows of the API: where it is, and a client that is logged in there.
+/// What the proxy knows of the API: its address, and a client that authenticates there.
 #[derive(Clone)]
 struct Upstream {
     address: SocketAddr,
     client: Auth<Http>,
 }
 
-/// All that the proxy does.
-async fn pass_on(State(upstream): State<Upstream>, request: Request) -> Result<Response, StatusCode> {
+/// The whole proxy.
+async fn forward(State(upstream): State<Upstream>, request: Request) -> Result<Response, StatusCode> {
     let (mut head, body) = request.into_parts();
-    strip(&mut head.headers);
+    if [Method::TRACE, Method::CONNECT].contains(&head.method) {
+        return Err(StatusCode::NOT_IMPLEMENTED);
+    }
+    remove_connection_headers(&mut head.headers);
     head.headers.remove(HOST);
     head.headers.remove(AUTHORIZATION);
-    // From its parts, so that no text of a caller's can become a host.
+    // Built from its parts, so that the caller's text never becomes the host.
     let path = head.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
-    let target = Uri::builder().scheme("http").authority(upstream.address.to_string()).path_and_query(path);
-    head.uri = target.build().map_err(|_| StatusCode::BAD_REQUEST)?;
-    // Gathered, so that it can be sent again with a new token.
-    let body = to_bytes(body, LONGEST_BODY).await.map_err(|_| StatusCode::PAYLOAD_TOO_LARGE)?;
+    let uri = Uri::builder().scheme("http").authority(upstream.address.to_string()).path_and_query(path);
+    head.uri = uri.build().map_err(|_| StatusCode::BAD_REQUEST)?;
+    // Collected, so that the request can be replayed with a new token.
+    let body = to_bytes(body, MAX_BODY).await.map_err(|_| StatusCode::PAYLOAD_TOO_LARGE)?;
     match upstream.client.oneshot(Request::from_parts(head, Full::new(body))).await {
         Ok(response) if response.status() == StatusCode::UNAUTHORIZED => Err(StatusCode::BAD_GATEWAY),
         Ok(mut response) => {
-            strip(response.headers_mut());
+            remove_connection_headers(response.headers_mut());
             Ok(response.map(Body::new))
         }
         Err(error) => Ok(unavailable(&error)),
     }
 }
 
-/// Takes off the headers of this one connection: those that `Connection` names, and those that are known to be.
-fn strip(headers: &mut HeaderMap) {
+/// Removes the headers that belong to one connection: those that `Connection` names, and the known ones.
+fn remove_connection_headers(headers: &mut HeaderMap) {
     let names = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    let names = names.flat_map(|value| value.split(',')).filter_map(|name| name.trim().parse::<HeaderName>().ok());
-    for name in HOP_BY_HOP.into_iter().chain(names.collect::<Vec<_>>()) {
+    let names = names.flat_map(|value| value.split(',')).filter_map(|name| name.trim().parse().ok());
+    for name in names.chain(CONNECTION_HEADERS).collect::<Vec<HeaderName>>() {
         headers.remove(name);
     }
 }
 
-/// No token, or no connection. The reason is for the log alone; when to come back is for the caller too.
+/// No token, or no connection. The reason is for the log; the caller learns when to try again.
 fn unavailable(error: &BoxError) -> Response {
     eprintln!("proxy: {error}");
     match AuthError::find(error.as_ref()).and_then(AuthError::retry_after) {
@@ -103,155 +101,176 @@ fn unavailable(error: &BoxError) -> Response {
     }
 }
 
-/// All steps; whether each of them was as its line says.
-async fn tour() -> Result<bool, BoxError> {
+#[tokio::main]
+async fn main() -> Result<(), BoxError> {
     let (api, proxy) = start().await?;
-    let steps = [
+    conclude(&[
         calls(&api, proxy).await?,
-        what_is_not_passed_on(&api, proxy).await?,
-        revocation(&api, proxy).await?,
-        locked_out(&api, proxy).await?,
-    ];
-    Ok(!steps.contains(&false))
+        headers_removed(&api, proxy).await?,
+        trace_refused(&api, proxy).await?,
+        revoked_token(&api, proxy).await?,
+        token_not_renewed(&api, proxy).await?,
+        no_token().await?,
+    ])
 }
 
 async fn calls(api: &Api, proxy: SocketAddr) -> Result<bool, BoxError> {
     for _ in 0..CALLS {
         call(proxy, 5).await?;
     }
-    Ok(line(
+    Ok(report(
         "calls through the proxy",
         &[
-            ("accepted", api.accepted.get(), CALLS),
-            ("refused", api.refused.get(), 0),
-            ("token requests", api.tokens.get(), 1),
+            figure("accepted", api.accepted.get(), CALLS),
+            figure("rejected", api.rejected.get(), 0),
+            figure("token requests", api.tokens.get(), 1),
         ],
     ))
 }
 
-async fn what_is_not_passed_on(api: &Api, proxy: SocketAddr) -> Result<bool, BoxError> {
-    let answer = call(proxy, 5).await?;
-    Ok(line(
-        "what is not passed on",
+async fn headers_removed(api: &Api, proxy: SocketAddr) -> Result<bool, BoxError> {
+    let response = call(proxy, 5).await?;
+    Ok(report(
+        "headers that do not pass",
         &[
-            ("Authorization of callers at the API", api.strange.get(), 0),
-            ("headers of their connections at the API", api.hops.get(), 0),
-            ("headers of the API's at a caller", u64::from(answer.headers().contains_key(HOP)), 0),
+            figure("callers' Authorization at the API", api.without_token.get(), 0),
+            figure("headers of their connections at the API", api.hop_headers.get(), 0),
+            figure("headers of the API's at a caller", response.headers().contains_key(HOP).into(), 0),
         ],
     ))
 }
 
-/// The callers see none of it.
-async fn revocation(api: &Api, proxy: SocketAddr) -> Result<bool, BoxError> {
-    api.revoke();
-    let answer = call(proxy, 100_000).await?;
-    Ok(line(
+async fn trace_refused(api: &Api, proxy: SocketAddr) -> Result<bool, BoxError> {
+    let received = api.received();
+    let trace = http::Request::builder().method(Method::TRACE).uri(format!("http://{proxy}/orders"));
+    let response = http().oneshot(trace.body(Full::default())?).await?;
+    Ok(report(
+        "a TRACE request",
+        &[
+            figure("response", response.status().as_u16().into(), 501),
+            figure("received by the API", api.received() - received, 0),
+        ],
+    ))
+}
+
+/// The request is replayed with a new token. Its caller does not notice.
+async fn revoked_token(api: &Api, proxy: SocketAddr) -> Result<bool, BoxError> {
+    api.revoke_tokens();
+    let response = call(proxy, 100_000).await?;
+    Ok(report(
         "the token is revoked",
         &[
-            ("refused", api.refused.get(), 1),
-            ("token requests", api.tokens.get(), 2),
-            ("answer", answer.status().as_u16().into(), 200),
-            ("bytes of the body that arrived", answer.into_body().collect().await?.to_bytes().len() as u64, 100_000),
+            figure("rejected", api.rejected.get(), 1),
+            figure("token requests", api.tokens.get(), 2),
+            figure("response", response.status().as_u16().into(), 200),
+            figure("bytes of its body", response.into_body().collect().await?.to_bytes().len() as u64, 100_000),
         ],
     ))
 }
 
-/// The callers see that something is wrong, but not with them; nothing goes out without a token.
-async fn locked_out(api: &Api, proxy: SocketAddr) -> Result<bool, BoxError> {
-    api.locked.store(true, Relaxed);
-    api.revoke();
-    let (refused, without) = (call(proxy, 5).await?, call(proxy, 5).await?);
-    Ok(line(
-        "the proxy is locked out",
+/// The token is revoked, and the authorization server refuses to issue another. The caller's request is not at fault.
+async fn token_not_renewed(api: &Api, proxy: SocketAddr) -> Result<bool, BoxError> {
+    api.refuse_tokens.store(true, Relaxed);
+    api.revoke_tokens();
+    let response = call(proxy, 5).await?;
+    Ok(report(
+        "the token is revoked and cannot be renewed",
         &[
-            ("answer to the call that the API refused", refused.status().as_u16().into(), 502),
-            ("to the next", without.status().as_u16().into(), 503),
-            ("says when to come back", u64::from(without.headers().contains_key(RETRY_AFTER)), 1),
-            ("refused", api.refused.get(), 2),
-            ("without a token at the API", api.strange.get(), 0),
-            ("token requests", api.tokens.get(), 3),
+            figure("response", response.status().as_u16().into(), 502),
+            figure("rejected", api.rejected.get(), 2),
+            figure("token requests", api.tokens.get(), 3),
         ],
     ))
 }
 
-/// An API and its token endpoint, which know one token at a time, and count.
+/// No request is sent without a token, and callers learn when to try again.
+async fn no_token() -> Result<bool, BoxError> {
+    let (api, proxy) = start().await?;
+    api.refuse_tokens.store(true, Relaxed);
+    let (first, second) = (call(proxy, 5).await?, call(proxy, 5).await?);
+    Ok(report(
+        "the authorization server refuses the proxy",
+        &[
+            figure("first response", first.status().as_u16().into(), 503),
+            figure("second response", second.status().as_u16().into(), 503),
+            figure("with Retry-After", second.headers().contains_key(RETRY_AFTER).into(), 1),
+            figure("received by the API", api.received(), 0),
+            figure("token requests", api.tokens.get(), 1),
+        ],
+    ))
+}
+
+/// An API and its token endpoint. One token is valid at a time.
 #[derive(Clone, Default)]
 struct Api {
     tokens: Count,
-    valid: Count,
-    locked: Arc<AtomicBool>,
+    /// The number of the newest token that was revoked.
+    revoked: Count,
+    refuse_tokens: Arc<AtomicBool>,
     accepted: Count,
-    refused: Count,
-    strange: Count,
-    hops: Count,
+    rejected: Count,
+    /// Requests that carried no token of this API.
+    without_token: Count,
+    /// Requests with headers that belong to a caller's connection.
+    hop_headers: Count,
 }
 
 impl Api {
-    fn revoke(&self) {
-        self.valid.0.store(0, Relaxed);
+    fn received(&self) -> u64 {
+        self.accepted.get() + self.rejected.get()
     }
 
-    /// The token endpoint.
-    fn login(&self) -> http::Response<Full<Bytes>> {
+    fn revoke_tokens(&self) {
+        while self.revoked.get() < self.tokens.get() {
+            self.revoked.add_one();
+        }
+    }
+
+    fn issue_token(&self) -> http::Response<Full<Bytes>> {
         let number = self.tokens.add_one();
-        if self.locked.load(Relaxed) {
+        if self.refuse_tokens.load(Relaxed) {
             let mut refusal = http::Response::new(Full::from(r#"{ "error": "unauthorized_client" }"#));
             *refusal.status_mut() = StatusCode::BAD_REQUEST;
             return refusal;
         }
-        self.valid.0.store(number, Relaxed);
         http::Response::new(Full::from(format!(r#"{{ "access_token": "token-{number}", "token_type": "Bearer" }}"#)))
     }
 
-    /// The API sends back what it gets.
-    fn answer(&self, headers: &HeaderMap, body: Bytes) -> Response {
+    /// Returns the body that it receives.
+    fn respond(&self, headers: &HeaderMap, body: Bytes) -> Response {
         let authorization = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let token = authorization.and_then(|value| value.strip_prefix("Bearer token-"));
+        let token = authorization.and_then(|value| value.strip_prefix("Bearer token-")?.parse::<u64>().ok());
         if token.is_none() {
-            self.strange.add_one();
+            self.without_token.add_one();
         }
         if headers.contains_key(HOP) || headers.contains_key(TE) {
-            self.hops.add_one();
+            self.hop_headers.add_one();
         }
-        if token != Some(&self.valid.get().to_string()) {
-            self.refused.add_one();
+        if token.is_none_or(|token| token <= self.revoked.get()) {
+            self.rejected.add_one();
             return StatusCode::UNAUTHORIZED.into_response();
         }
         self.accepted.add_one();
-        ([(CONNECTION, HOP.as_str()), (HOP, "to the proxy")], body).into_response()
+        ([(CONNECTION, HOP.as_str()), (HOP, "for the proxy")], body).into_response()
     }
 }
 
-#[derive(Clone, Default)]
-struct Count(Arc<AtomicU64>);
-
-impl Count {
-    fn add_one(&self) -> u64 {
-        self.0.fetch_add(1, Relaxed) + 1
-    }
-
-    fn get(&self) -> u64 {
-        self.0.load(Relaxed)
-    }
-}
-
-/// Starts the API, and the proxy in front of it; gives the API's counters, and where the proxy is.
+/// Starts an API and a proxy in front of it. Returns the API's counters and the proxy's address.
 async fn start() -> Result<(Api, SocketAddr), BoxError> {
     let api = Api::default();
-    let answers = |State(api): State<Api>, headers: HeaderMap, body: Bytes| async move { api.answer(&headers, body) };
-    let address = serve(Router::new().fallback(answers).with_state(api.clone())).await?;
+    let respond = |State(api): State<Api>, headers: HeaderMap, body: Bytes| async move { api.respond(&headers, body) };
+    let address = serve(Router::new().fallback(respond).with_state(api.clone())).await?;
 
-    let endpoint = api.clone();
-    let login = service_fn(move |_: http::Request<Full<Bytes>>| {
-        let answer = endpoint.login();
-        async { Ok::<_, BoxError>(answer) }
+    let token_endpoint = api.clone();
+    let transport = service_fn(move |_: http::Request<Full<Bytes>>| {
+        let response = token_endpoint.issue_token();
+        async { Ok::<_, BoxError>(response) }
     });
-    let credentials = Credentials::new("proxy", "secret");
-    let source =
-        ClientCredentialsGrant::builder("https://login.example.com/token", credentials).transport(login).build()?;
-    let auth = AuthLayer::builder(source).origin(&format!("http://{address}")).build()?;
+    let credentials = Credentials::new("my-client", "my-secret");
+    let grant = ClientCredentialsGrant::builder("https://login.example.com/token", credentials).transport(transport);
+    let auth = AuthLayer::builder(grant.build()?).origin(&format!("http://{address}")).build()?;
     let upstream = Upstream { address, client: auth.layer(http()) };
-    let proxy = serve(Router::new().fallback(pass_on).with_state(upstream)).await?;
+    let proxy = serve(Router::new().fallback(forward).with_state(upstream)).await?;
     Ok((api, proxy))
 }
 
@@ -262,12 +281,12 @@ async fn serve(app: Router) -> Result<SocketAddr, BoxError> {
     Ok(address)
 }
 
-/// A call with a body of this length, by somebody who knows nothing of the API's tokens.
-async fn call(proxy: SocketAddr, length: usize) -> Result<http::Response<hyper::body::Incoming>, BoxError> {
+/// Makes a call with a body of this length, as a caller that has no token for the API.
+async fn call(proxy: SocketAddr, length: usize) -> Result<http::Response<Incoming>, BoxError> {
     let request = http::Request::post(format!("http://{proxy}/orders"))
         .header(AUTHORIZATION, "Bearer for-the-proxy")
         .header(CONNECTION, HOP)
-        .header(HOP, "to the proxy")
+        .header(HOP, "for the proxy")
         .header(TE, "trailers");
     Ok(http().oneshot(request.body(Full::from(vec![b'x'; length]))?).await?)
 }
@@ -276,30 +295,10 @@ fn http() -> Http {
     legacy::Client::builder(TokioExecutor::new()).build_http()
 }
 
-/// Prints one step, with what was counted and what it should be; whether all of it is right.
-fn line(step: &str, facts: &[(&str, u64, u64)]) -> bool {
-    let figures: Vec<_> = facts
-        .iter()
-        .map(|(name, counted, expected)| {
-            let instead = if counted == expected { String::new() } else { format!(" instead of {expected}") };
-            format!("{name}: {counted}{instead}")
-        })
-        .collect();
-    let all_kept = facts.iter().all(|(_, counted, expected)| counted == expected);
-    let mark = if all_kept { "ok" } else { "FAILED" };
-    println!("{mark:<6}  {step:<30}  {}", figures.join(", "));
-    all_kept
-}
-
 const CALLS: u64 = 20;
-const LONGEST_BODY: usize = 1 << 20;
-/// A header that only the two ends of one connection know.
+const MAX_BODY: usize = 1 << 20;
+/// A header that only the two ends of one connection understand.
 const HOP: HeaderName = HeaderName::from_static("x-hop");
-const HOP_BY_HOP: [HeaderName; 6] = [
-    CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    TE,
-    TRANSFER_ENCODING,
-    UPGRADE,
-];
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const CONNECTION_HEADERS: [HeaderName; 6] = [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE];

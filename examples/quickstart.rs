@@ -1,13 +1,15 @@
-//! What the layer does, counted at the server: a PayNet-compatible one on this machine, which takes half a minute.
+//! Demonstration: what the layer does, counted at a PayNet-compatible server on your machine. Takes about ten seconds.
 //!
 //! ```text
-//! cargo run --features sandbox --example quickstart
+//! cargo run --example quickstart --features sandbox
 //! ```
+//!
+//! `paynet.rs` is the short program to copy.
 #![expect(clippy::disallowed_methods, reason = "a demonstration runs in real time")]
 
+mod support;
+
 use std::{
-    ops::RangeInclusive,
-    process::ExitCode,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -23,74 +25,55 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use serde_json::{Value, json};
+use support::{conclude, figure, report};
 use tokio::{task::JoinSet, time::Instant};
 use tower::{ServiceBuilder, ServiceExt};
 use tower_outbound_auth::{
-    Auth, AuthError, AuthLayerBuilder, BoxError, RefreshPolicy,
-    paynet::{self, RejectionLayer, Rejections},
+    Auth, AuthError, BoxError,
+    paynet::{self, PayNetLayer, Rejections},
     sandbox::{Fault, FaultKind, Sandbox, Stats},
+    token::RefreshPolicy,
 };
 
 #[tokio::main]
-async fn main() -> ExitCode {
-    match tour().await {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("quickstart: {error}");
-            ExitCode::FAILURE
-        }
-    }
+async fn main() -> Result<(), BoxError> {
+    let app = App::new(Sandbox::start().await?, RefreshPolicy::default())?;
+    conclude(&[
+        no_token_yet(&app).await,
+        calls_with_a_token(&app).await,
+        signed_request(&app).await?,
+        one_time_file(&app).await?,
+        revoked_token(&app).await,
+        wrong_clock().await?,
+        short_lived_tokens().await?,
+        outage().await?,
+    ])
 }
 
-/// All steps; whether each of them was as its line says.
-async fn tour() -> Result<bool, BoxError> {
-    let user = User::of(Sandbox::start().await?, |auth| auth)?;
-    let steps = [
-        cold_start(&user).await,
-        warm_calls(&user).await,
-        kept(signed_list(&user).await),
-        kept(one_time_file(&user).await),
-        revocation(&user).await,
-        wrong_clock(&user).await,
-        kept(expiry().await),
-        kept(outage().await),
-    ];
-    Ok(!steps.contains(&false))
-}
-
-/// A step that could not be finished is no reason to leave out the next.
-fn kept(step: Result<bool, BoxError>) -> bool {
-    step.unwrap_or_else(|error| {
-        println!("FAILED  {error}");
-        false
-    })
-}
-
-/// Somebody who calls the API through the layer.
+/// An application that calls the API, and the server that counts its requests.
 #[derive(Clone)]
-struct User {
+struct App {
     sandbox: Arc<Sandbox>,
     client: Client,
 }
 
-/// The stack that a service of one's own would have.
 type Client = Auth<Rejections<legacy::Client<HttpConnector, Full<Bytes>>>>;
 
-impl User {
-    fn of(sandbox: Sandbox, set: impl FnOnce(AuthLayerBuilder) -> AuthLayerBuilder) -> Result<Self, AuthError> {
-        // With PayNet itself: `Environment::production()` and `Credentials::from_env(..)`.
-        let auth = paynet::auth(&sandbox.environment(), sandbox.credentials())?;
-        // HTTP/2, so that a thousand calls at once share one connection. With PayNet: an HTTPS connector, as in `reports.rs`.
+impl App {
+    fn new(sandbox: Sandbox, refresh: RefreshPolicy) -> Result<Self, AuthError> {
+        // With PayNet: `paynet::layer(&Environment::production(), Credentials::from_env(..)?)?`.
+        let auth = paynet::auth(&sandbox.environment(), sandbox.credentials())?.refresh(refresh).build()?;
+        // HTTP/2, so that a thousand calls share one connection. With PayNet: `HttpsClient::new()?`.
         let http = legacy::Client::builder(TokioExecutor::new()).http2_only(true).build_http();
-        let client = ServiceBuilder::new()
-            .layer(set(auth).build()?) // outside: puts token and signature on each request
-            .layer(RejectionLayer) // under it: reads the bodies in which PayNet says no
-            .service(http);
+        let client = ServiceBuilder::new().layer(PayNetLayer::from(auth)).service(http);
         Ok(Self { sandbox: Arc::new(sandbox), client })
     }
 
-    /// One call. No token, no timestamp, no signature in sight: that is the layer's work.
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.sandbox.environment().api_origin())
+    }
+
+    /// Sends a request. It has no token, timestamp or signature: the layer adds them.
     async fn call(&self, request: Request<Full<Bytes>>) -> Result<Bytes, BoxError> {
         let response = self.client.clone().oneshot(request).await?;
         if response.status() != StatusCode::OK {
@@ -99,187 +82,146 @@ impl User {
         Ok(response.into_body().collect().await?.to_bytes())
     }
 
-    async fn list(&self) -> Result<Bytes, BoxError> {
+    async fn list_reports(&self) -> Result<Bytes, BoxError> {
         self.call(Request::get(self.url("/v1/reports/types")).body(Full::default())?).await
     }
 
-    fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.sandbox.environment().api_origin())
+    /// Runs `callers` tasks that make `calls` calls each. Returns how many calls failed.
+    async fn load(&self, callers: u64, calls: u64) -> u64 {
+        self.load_and_revoke(callers, calls, u64::MAX).await
     }
 
-    /// So many callers at once, each with so many calls in a row; how many calls failed.
-    ///
-    /// Before the call with the number `revoke_before`, the server revokes all tokens.
-    async fn load(&self, callers: u64, calls: u64, revoke_before: Option<u64>) -> u64 {
+    /// The same; the server revokes all tokens before the call with this number.
+    async fn load_and_revoke(&self, callers: u64, calls: u64, revoke_before: u64) -> u64 {
         let number = Arc::new(AtomicU64::new(0));
         let mut tasks = JoinSet::new();
         for _ in 0..callers {
-            let (user, number) = (self.clone(), Arc::clone(&number));
+            let (app, number) = (self.clone(), Arc::clone(&number));
             tasks.spawn(async move {
                 let mut failed = 0;
                 for _ in 0..calls {
-                    if revoke_before == Some(number.fetch_add(1, Relaxed)) {
-                        user.sandbox.revoke_tokens();
+                    if number.fetch_add(1, Relaxed) == revoke_before {
+                        app.sandbox.revoke_tokens();
                     }
-                    failed += u64::from(user.list().await.is_err());
+                    failed += u64::from(app.list_reports().await.is_err());
                 }
                 failed
             });
         }
         tasks.join_all().await.iter().sum()
     }
+
+    /// Makes calls for this long. Returns how many failed.
+    async fn load_for(&self, time: Duration) -> u64 {
+        let (end, mut failed) = (Instant::now() + time, 0);
+        while Instant::now() < end {
+            failed += self.load(10, 5).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        failed
+    }
 }
 
-/// All of them wait for one token request.
-async fn cold_start(user: &User) -> bool {
-    // A slow answer, so that all of them find no token.
-    user.sandbox.inject(Fault::token(FaultKind::Latency(Duration::from_millis(500))));
-    let failed = user.load(1_000, 1, None).await;
-    let stats = user.sandbox.stats();
-    line(
-        "1,000 callers at once, and no token yet",
-        &[fact("token requests", stats.token_requests, 1), fact("failed calls", failed, 0)],
-    )
+/// All callers wait for one token request.
+async fn no_token_yet(app: &App) -> bool {
+    // The response is delayed, so that no caller finds a token.
+    app.sandbox.inject(Fault::token(FaultKind::Latency(Duration::from_millis(500))));
+    let failed = app.load(1_000, 1).await;
+    let requests = app.sandbox.stats().token_requests;
+    report("1,000 callers without a token", &[figure("token requests", requests, 1), figure("failed calls", failed, 0)])
 }
 
-/// The token is at hand: one more header, and nothing to wait for.
-async fn warm_calls(user: &User) -> bool {
-    let before = user.sandbox.stats();
-    let failed = user.load(100, 10, None).await;
-    let after = user.sandbox.stats();
-    line(
-        "1,000 calls with the token",
-        &[fact("token requests", after.token_requests - before.token_requests, 0), fact("failed calls", failed, 0)],
-    )
+async fn calls_with_a_token(app: &App) -> bool {
+    let before = app.sandbox.stats();
+    let failed = app.load(100, 10).await;
+    let requests = app.sandbox.stats().token_requests - before.token_requests;
+    report("1,000 calls with a token", &[figure("token requests", requests, 0), figure("failed calls", failed, 0)])
 }
 
-/// PayNet wants a signature over the time on some paths; the layer knows which.
-async fn signed_list(user: &User) -> Result<bool, BoxError> {
-    let before = user.sandbox.stats();
-    let list: Value = serde_json::from_slice(&user.list().await?)?;
-    let kinds = list.pointer("/data").and_then(Value::as_array).map_or(0, |kinds| kinds.len() as u64);
-    let after = user.sandbox.stats();
-    Ok(line(
-        "a signed request: the report list",
-        &[fact("kinds listed", kinds, 2), fact("signatures refused", after.rejected - before.rejected, 0)],
-    ))
+/// PayNet requires a signature on some paths. The layer has the list.
+async fn signed_request(app: &App) -> Result<bool, BoxError> {
+    let before = app.sandbox.stats();
+    let list: Value = serde_json::from_slice(&app.list_reports().await?)?;
+    let types = list.pointer("/data").and_then(Value::as_array).map_or(0, |types| types.len() as u64);
+    let rejected = app.sandbox.stats().rejected - before.rejected;
+    Ok(report("a signed request", &[figure("report types", types, 2), figure("signatures rejected", rejected, 0)]))
 }
 
-/// Whoever makes the file may be on any host. What is meant for the API must not get there.
-async fn one_time_file(user: &User) -> Result<bool, BoxError> {
+/// The URL in the response may point to any host. That host must not receive the API's credentials.
+async fn one_time_file(app: &App) -> Result<bool, BoxError> {
     let order = json!({ "report_type": "settlement", "product": "duitnow_qr", "date": "2026-01-31" });
-    let request = Request::post(user.url("/v1/reports/download")).header(CONTENT_TYPE, "application/json");
-    let answer: Value = serde_json::from_slice(&user.call(request.body(Full::from(order.to_string()))?).await?)?;
-    let url = answer.pointer("/data/url").and_then(Value::as_str).ok_or("no URL in the answer")?;
-    // The same client. The URL is on another origin, so the layer sends the request as it is, and once.
-    user.call(Request::get(url).body(Full::default())?).await?;
-    let stats = user.sandbox.stats();
-    Ok(line(
-        "the report's one-time file, on another origin",
-        &[fact("files", stats.downloads, 1), fact("credentials leaked", stats.credentials_leaked, 0)],
+    let request = Request::post(app.url("/v1/reports/download")).header(CONTENT_TYPE, "application/json");
+    let response: Value = serde_json::from_slice(&app.call(request.body(Full::from(order.to_string()))?).await?)?;
+    let url = response.pointer("/data/url").and_then(Value::as_str).ok_or("no URL in the response")?;
+    // The same client. The URL is on another origin, so the request passes unchanged and is never replayed.
+    app.call(Request::get(url).body(Full::default())?).await?;
+    let Stats { downloads, credentials_leaked, .. } = app.sandbox.stats();
+    Ok(report(
+        "a report's one-time file, on another origin",
+        &[figure("files", downloads, 1), figure("credentials leaked", credentials_leaked, 0)],
     ))
 }
 
-/// A refused call is sent again with a new token. The callers see none of it.
-async fn revocation(user: &User) -> bool {
-    let before = user.sandbox.stats();
-    let failed = user.load(50, 20, Some(500)).await;
-    let after = user.sandbox.stats();
-    line(
+/// Rejected requests are replayed with a new token. Their callers do not notice.
+async fn revoked_token(app: &App) -> bool {
+    let before = app.sandbox.stats();
+    let failed = app.load_and_revoke(50, 20, 500).await;
+    let after = app.sandbox.stats();
+    report(
         "the token is revoked in the middle of 1,000 calls",
         &[
-            between("refused at first", after.rejected - before.rejected, 1..=50),
-            fact("token requests", after.token_requests - before.token_requests, 1),
-            fact("failed calls", failed, 0),
+            figure("rejected at first", after.rejected - before.rejected, 1..=50),
+            figure("token requests", after.token_requests - before.token_requests, 1),
+            figure("failed calls", failed, 0),
         ],
     )
 }
 
-/// A new token would be of no help here. The layer learns the server's time instead.
-async fn wrong_clock(user: &User) -> bool {
-    let before = user.sandbox.stats();
-    user.sandbox.set_clock_offset(3600);
-    let failed = user.load(10, 10, None).await;
-    let after = user.sandbox.stats();
-    line(
-        "the two clocks are an hour apart",
+/// A new token would not help. The layer learns the server's clock and signs again.
+async fn wrong_clock() -> Result<bool, BoxError> {
+    let sandbox = Sandbox::builder().timestamp_window(Duration::from_secs(60)).start().await?;
+    let app = App::new(sandbox, RefreshPolicy::default())?;
+    let failed_before = app.load(1, 1).await;
+    app.sandbox.set_clock_offset(240);
+    let failed = failed_before + app.load(10, 10).await;
+    let Stats { token_requests, rejected, .. } = app.sandbox.stats();
+    Ok(report(
+        "the server's clock is four minutes ahead",
         &[
-            between("refused at first", after.rejected - before.rejected, 1..=10),
-            fact("token requests", after.token_requests - before.token_requests, 0),
-            fact("failed calls", failed, 0),
+            figure("rejected at first", rejected, 1..=10),
+            figure("token requests", token_requests, 1),
+            figure("failed calls", failed, 0),
         ],
-    )
+    ))
 }
 
-/// A new token is fetched while the old one still serves.
-async fn expiry() -> Result<bool, BoxError> {
+/// The next token is fetched while the old one is still used.
+async fn short_lived_tokens() -> Result<bool, BoxError> {
     let sandbox = Sandbox::builder().token_lifetime(Duration::from_secs(2)).start().await?;
-    let user = User::of(sandbox, |auth| auth)?;
-    let failed = load_for(Duration::from_secs(5), &user).await;
-    let Stats { token_requests, rejected, .. } = user.sandbox.stats();
-    Ok(line(
-        "5 s of calls with tokens of 2 s",
+    let app = App::new(sandbox, RefreshPolicy::default())?;
+    let failed = app.load_for(Duration::from_secs(5)).await;
+    let Stats { token_requests, rejected, .. } = app.sandbox.stats();
+    Ok(report(
+        "5 s of calls with tokens that live for 2 s",
         &[
-            between("token requests", token_requests, 3..=5),
-            fact("tokens sent too late", rejected, 0),
-            fact("failed calls", failed, 0),
+            figure("token requests", token_requests, 3..=5),
+            figure("expired tokens sent", rejected, 0),
+            figure("failed calls", failed, 0),
         ],
     ))
 }
 
-/// An attempt at an early renewal may fail: the token at hand is good for a while.
+/// An early refresh may fail: the current token is still valid.
 async fn outage() -> Result<bool, BoxError> {
-    // The token is renewed after 0.6 s instead of 45 s, so that nobody has to wait to see it fail.
+    // Refreshed after 1 s instead of 45 s, so that the demonstration sees it fail.
     let sandbox = Sandbox::builder().token_lifetime(Duration::from_secs(60)).start().await?;
-    let user = User::of(sandbox, |auth| auth.refresh(RefreshPolicy::default().refresh_at(0.01).jitter(0.0)))?;
-    let failed_before = user.load(1, 1, None).await;
-    user.sandbox.inject(Fault::token(FaultKind::Status(StatusCode::SERVICE_UNAVAILABLE)).times(1_000));
-    let failed = failed_before + load_for(Duration::from_secs(3), &user).await;
-    let tried = user.sandbox.stats().token_requests - 1;
-    Ok(line(
-        "the token endpoint is down while the token lives",
-        &[between("token requests in vain", tried, 1..=10), fact("failed calls", failed, 0)],
+    let app = App::new(sandbox, RefreshPolicy::default().refresh_at(0.01).jitter(0.0))?;
+    let failed_before = app.load(1, 1).await;
+    app.sandbox.inject(Fault::token(FaultKind::Status(StatusCode::SERVICE_UNAVAILABLE)).times(1_000));
+    let failed = failed_before + app.load_for(Duration::from_secs(3)).await;
+    let failed_refreshes = app.sandbox.stats().token_requests - 1;
+    Ok(report(
+        "the token endpoint is down, the token is still valid",
+        &[figure("failed token requests", failed_refreshes, 1..=10), figure("failed calls", failed, 0)],
     ))
-}
-
-/// Calls for so long; how many failed.
-async fn load_for(time: Duration, user: &User) -> u64 {
-    let (end, mut failed) = (Instant::now() + time, 0);
-    while Instant::now() < end {
-        failed += user.load(10, 5, None).await;
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    failed
-}
-
-/// A figure from the server's counters, and what the layer promises that it is.
-struct Fact {
-    name: &'static str,
-    counted: u64,
-    promised: RangeInclusive<u64>,
-}
-
-fn fact(name: &'static str, counted: u64, promised: u64) -> Fact {
-    between(name, counted, promised..=promised)
-}
-
-fn between(name: &'static str, counted: u64, promised: RangeInclusive<u64>) -> Fact {
-    Fact { name, counted, promised }
-}
-
-/// Prints one step; whether all its figures are as promised.
-fn line(step: &str, facts: &[Fact]) -> bool {
-    let kept = |fact: &Fact| fact.promised.contains(&fact.counted);
-    let figures: Vec<_> = facts
-        .iter()
-        .map(|fact| {
-            let Fact { name, counted, promised } = fact;
-            let instead = if kept(fact) { String::new() } else { format!(" instead of {promised:?}") };
-            format!("{name}: {counted}{instead}")
-        })
-        .collect();
-    let all_kept = facts.iter().all(kept);
-    let mark = if all_kept { "ok" } else { "FAILED" };
-    println!("{mark:<6}  {step:<50}  {}", figures.join(", "));
-    all_kept
 }

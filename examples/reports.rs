@@ -1,75 +1,62 @@
-//! A report from order to file: token, download request, one-time file. Against a sandbox on this machine, or PayNet.
+//! Demonstration: a report from order to file. Against a sandbox on your machine, or PayNet.
 //!
 //! ```text
-//! cargo run --features sandbox --example reports
+//! cargo run --example reports --features sandbox
 //!
 //! PAYNET_ENVIRONMENT=uat PAYNET_CLIENT_ID=.. PAYNET_CLIENT_SECRET=.. \
-//!     cargo run --features sandbox --example reports -- report.csv.gz 2026-01-31
+//!     cargo run --example reports --features sandbox -- report.csv.gz 2026-01-31
 //! ```
 
 use std::{
     env,
-    error::Error,
     fs::File,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::ExitCode,
 };
 
 use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 use http::{Request, Response, StatusCode, header::CONTENT_TYPE};
 use http_body::Body;
-use http_body_util::{BodyExt, Full};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::{
-    client::legacy::{self, connect::HttpConnector},
-    rt::TokioExecutor,
-};
+use http_body_util::{BodyExt, combinators::BoxBody};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tower::{ServiceBuilder, ServiceExt};
 use tower_outbound_auth::{
     Auth, BoxError, Credentials,
-    paynet::{self, Environment, PeekedBody, RejectionLayer, Rejections},
+    client::HttpsClient,
+    paynet::{self, Environment, PeekedBody, Rejections},
     sandbox::Sandbox,
 };
 
 #[tokio::main]
-async fn main() -> ExitCode {
-    match run().await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("reports: {}", with_causes(error.as_ref()));
-            ExitCode::FAILURE
-        }
-    }
-}
-
-async fn run() -> Result<(), BoxError> {
+async fn main() -> Result<(), BoxError> {
     let mut arguments = env::args_os().skip(1);
     let path = arguments.next().map_or_else(|| env::temp_dir().join("paynet-report.csv.gz"), PathBuf::from);
     let date = arguments.next().unwrap_or_else(|| "2026-01-31".into());
 
-    let place = Place::from_env().await?;
-    let client = place.client()?;
-    let url = order(&client, &place.environment, &date.to_string_lossy()).await?;
+    let server = Server::from_env().await?;
+    let paynet = paynet::layer(&server.environment, server.credentials.clone())?;
+    let client = ServiceBuilder::new().layer(paynet).service(HttpsClient::new()?);
+    let url = order(&client, &server.environment, &date.to_string_lossy()).await?;
+    if server.sandbox.is_none() && !url.starts_with("https://") {
+        return Err("the report's URL is not https".into());
+    }
     download(&client, &url, &path).await?;
     println!("{}: {} lines", path.display(), count_lines(&path)?);
     Ok(())
 }
 
-/// The server to talk to.
-struct Place {
+struct Server {
     environment: Environment,
     credentials: Credentials,
-    /// It runs until it is dropped. None with PayNet itself.
+    /// Runs until it is dropped. `None` for PayNet.
     sandbox: Option<Sandbox>,
 }
 
-impl Place {
-    /// PayNet if `PAYNET_ENVIRONMENT` is set, else a sandbox.
+impl Server {
+    /// Returns PayNet if `PAYNET_ENVIRONMENT` is set, a sandbox otherwise.
     async fn from_env() -> Result<Self, BoxError> {
         let Some(name) = env::var_os("PAYNET_ENVIRONMENT") else {
             let sandbox = Sandbox::start().await?;
@@ -77,51 +64,38 @@ impl Place {
             return Ok(Self { environment, credentials, sandbox: Some(sandbox) });
         };
         let environment = name.to_string_lossy().parse()?;
-        // A variable that is missing is named by the error; a value never is.
         let credentials = Credentials::from_env("PAYNET_CLIENT_ID", "PAYNET_CLIENT_SECRET")?;
         Ok(Self { environment, credentials, sandbox: None })
     }
-
-    fn client(&self) -> Result<Client, BoxError> {
-        let connector =
-            HttpsConnectorBuilder::new().with_provider_and_webpki_roots(rustls::crypto::ring::default_provider())?;
-        // The sandbox does not speak TLS. Towards PayNet nothing may go out in the clear, the one-time URL included.
-        let connector = if self.sandbox.is_some() { connector.https_or_http() } else { connector.https_only() };
-        let http = legacy::Client::builder(TokioExecutor::new()).build(connector.enable_http1().build());
-        Ok(ServiceBuilder::new()
-            .layer(paynet::auth(&self.environment, self.credentials.clone())?.build()?)
-            .layer(RejectionLayer)
-            .service(http))
-    }
 }
 
-type Client = Auth<Rejections<legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>>>;
-type Answer = Response<PeekedBody<hyper::body::Incoming>>;
+type Client = Auth<Rejections<HttpsClient>>;
+type ReportResponse = Response<PeekedBody<BoxBody<Bytes, BoxError>>>;
 
-/// Orders the report; gives the URL of its file. Whoever has it can get the file, so it is not printed either.
+/// Orders a report and returns the URL of its file. The URL works without credentials, so it is not printed.
 async fn order(client: &Client, environment: &Environment, date: &str) -> Result<String, BoxError> {
     let order = json!({ "report_type": "settlement", "product": "duitnow_qr", "date": date });
     let request = Request::post(format!("{}/v1/reports/download", environment.api_origin()))
         .header(CONTENT_TYPE, "application/json")
-        .body(Full::from(order.to_string()))?;
-    let answer = send(client, request).await?.into_body().collect().await?.to_bytes();
-    let answer: Value = serde_json::from_slice(&answer)?;
-    // PayNet's own errors come with status 200 and a code such as E0001.
-    let text = |pointer| answer.pointer(pointer).and_then(Value::as_str);
-    let refused = || format!("no report was made: {}", text("/error/code").unwrap_or("without a code"));
-    Ok(text("/data/url").ok_or_else(refused)?.to_owned())
+        .body(order.to_string())?;
+    let body = send(client, request).await?.into_body().collect().await?.to_bytes();
+    let body: Value = serde_json::from_slice(&body)?;
+    // PayNet's own errors have status 200 and a code such as E0001.
+    let text = |pointer| body.pointer(pointer).and_then(Value::as_str);
+    let no_report = || format!("no report was created: {}", text("/error/code").unwrap_or("no error code"));
+    Ok(text("/data/url").ok_or_else(no_report)?.to_owned())
 }
 
-/// Fetches the file. The same client does, as the layer gives its credentials to PayNet's API alone.
+/// Downloads the file with the same client: the layer sends its credentials to PayNet's API only.
 ///
-/// The URL is good for one request, so there is no second try: after a failure, order the report again.
+/// The URL works once. After a failure, order the report again.
 async fn download(client: &Client, url: &str, path: &Path) -> Result<(), BoxError> {
-    let mut body = send(client, Request::get(url).body(Full::default())?).await?.into_body();
+    let mut body = send(client, Request::get(url).body(String::new())?).await?.into_body();
     let progress = match body.size_hint().exact() {
         Some(length) => ProgressBar::new(length).with_style(ProgressStyle::with_template(BAR)?),
         None => ProgressBar::new_spinner().with_style(ProgressStyle::with_template(SPINNER)?),
     };
-    // Under another name until it is whole: half a report must not be taken for one.
+    // Renamed when it is complete, so that a part of a report is never taken for a report.
     let mut partial = path.as_os_str().to_owned();
     partial.push(".part");
     let mut file = tokio::fs::File::create(&partial).await?;
@@ -137,7 +111,7 @@ async fn download(client: &Client, url: &str, path: &Path) -> Result<(), BoxErro
     Ok(())
 }
 
-async fn send(client: &Client, request: Request<Full<Bytes>>) -> Result<Answer, BoxError> {
+async fn send(client: &Client, request: Request<String>) -> Result<ReportResponse, BoxError> {
     let response = client.clone().oneshot(request).await?;
     match response.status() {
         StatusCode::OK => Ok(response),
@@ -145,20 +119,10 @@ async fn send(client: &Client, request: Request<Full<Bytes>>) -> Result<Answer, 
     }
 }
 
-/// Reads the file to its end, which also shows that it is whole: gzip ends with a checksum.
+/// Reads the whole file. This also checks that it is complete: gzip ends with a checksum.
 fn count_lines(path: &Path) -> Result<usize, BoxError> {
-    let lines = BufReader::new(MultiGzDecoder::new(File::open(path)?)).split(b'\n');
-    let mut count = 0;
-    for line in lines {
-        line?;
-        count += 1;
-    }
-    Ok(count)
-}
-
-fn with_causes(error: &(dyn Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |&error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    let mut lines = BufReader::new(MultiGzDecoder::new(File::open(path)?)).split(b'\n');
+    Ok(lines.try_fold(0, |count, line| line.map(|_| count + 1))?)
 }
 
 const BAR: &str = "{bar:40} {bytes} of {total_bytes}, {bytes_per_sec}";

@@ -1,138 +1,135 @@
-//! reqwest as the client under the layer, and as the transport of its token requests. Counted at a server on this machine.
+//! Demonstration: reqwest inside the layer, and as the transport of its token requests. Counted at a server on your
+//! machine.
 //!
 //! ```text
-//! cargo run --features sandbox --example reqwest
+//! cargo run --example reqwest --features sandbox
 //! ```
 //!
-//! `reqwest::Client` is a Tower service, but of `reqwest::Request` instead of `http::Request`. reqwest converts both ways,
-//! so two of Tower's combinators are the whole adapter: see `over` below.
+//! `reqwest::Client` is a Tower service of `reqwest::Request`, not of `http::Request`. reqwest converts both ways, so two of
+//! Tower's combinators are the whole adapter: see `adapt` below.
 //!
-//! `ClientBuilder::connector_layer` is the wrong place for an `AuthLayer`, and does not compile with it. What it wraps
-//! opens connections: it is asked where to connect to, and answers with a stream of bytes, once for each connection. It has
-//! no headers to add to, sees no status, and is not called for a request on a connection that is open already.
+//! `ClientBuilder::connector_layer` is not a place for an `AuthLayer`, and does not compile with it. What it wraps opens
+//! connections: it is called once for each connection, with the address, and returns a stream of bytes. It sees no headers
+//! and no status, and is not called for a request on an open connection.
 
-use std::{
-    ops::RangeInclusive,
-    process::ExitCode,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-    task::{Context, Poll},
-};
+#[path = "support/count.rs"]
+mod count;
+mod support;
+
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use count::Count;
 use http::{Request, Response, StatusCode, header::CONTENT_TYPE};
 use http_body_util::{BodyExt, Full};
 use reqwest::redirect::Policy;
 use serde_json::{Value, json};
+use support::{conclude, figure, report};
 use tower::{Service, ServiceBuilder, ServiceExt, layer::layer_fn, util::BoxCloneSyncService};
 use tower_outbound_auth::{
-    Auth, AuthLayer, BoxError, TimestampHmac,
-    paynet::{self, RejectionLayer, Rejections},
+    Auth, AuthLayer, BoxError,
+    paynet::{self, PayNetLayer, Rejections},
     sandbox::{Sandbox, Stats},
+    signing::TimestampHmac,
 };
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match tour().await {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("reqwest: {error}");
-            ExitCode::FAILURE
-        }
-    }
-}
+type Adapted = BoxCloneSyncService<Request<Full<Bytes>>, Response<reqwest::Body>, BoxError>;
+type Client = Auth<Rejections<Adapted>>;
 
-type Translated = BoxCloneSyncService<Request<Full<Bytes>>, Response<reqwest::Body>, BoxError>;
-type Client = Auth<Rejections<Translated>>;
-
-/// The adapter. `wrap` takes any body; if yours are `Bytes`, `String` or `Vec<u8>`, then `try_from(request)` will do.
-fn over(client: reqwest::Client) -> Translated {
+/// The adapter. `wrap` takes any body; for `Bytes`, `String` or `Vec<u8>`, `try_from(request)` is enough.
+fn adapt(client: reqwest::Client) -> Adapted {
     let client = ServiceBuilder::new()
         .map_response(Response::<reqwest::Body>::from)
         .filter(|request: Request<Full<Bytes>>| reqwest::Request::try_from(request.map(reqwest::Body::wrap)))
         .service(client);
-    BoxCloneSyncService::new(client) // only to write its type down
+    BoxCloneSyncService::new(client) // only to give its type a name
 }
 
-fn logged_in(sandbox: &Sandbox, connector: &Count) -> Result<Client, BoxError> {
-    let connector = connector.clone();
+fn client(sandbox: &Sandbox, connector_calls: &Count) -> Result<Client, BoxError> {
+    let calls = connector_calls.clone();
     let client = reqwest::Client::builder()
-        // reqwest would follow redirects below the layer. It takes `Authorization` off on the way to another host, but
-        // leaves signatures on.
+        // reqwest would follow redirects inside the layer. It removes `Authorization` when the host changes, but no
+        // signature.
         .redirect(Policy::none())
-        .no_proxy() // the server is on this machine
-        .connector_layer(layer_fn(move |inner| Counted { inner, calls: connector.clone() }))
+        // The server is on this machine. Otherwise reqwest takes the proxy that the environment names, if any.
+        .no_proxy()
+        .connector_layer(layer_fn(move |inner| Counted { inner, calls: calls.clone() }))
         .build()?;
     let (environment, credentials) = (sandbox.environment(), sandbox.credentials());
-    let source = paynet::grant(&environment, credentials.clone()).transport(over(client.clone())).build()?;
-    let auth = AuthLayer::builder(source)
+    let grant = paynet::grant(&environment, credentials.clone()).transport(adapt(client.clone())).build()?;
+    let auth = AuthLayer::builder(grant)
         .origin(environment.api_origin())
         .sign(paynet::sign_rules(), TimestampHmac::sha256(credentials))
         .build()?;
-    Ok(ServiceBuilder::new().layer(auth).layer(RejectionLayer).service(over(client)))
+    Ok(ServiceBuilder::new().layer(PayNetLayer::from(auth)).service(adapt(client)))
 }
 
-/// All steps; whether each of them was as its line says.
-async fn tour() -> Result<bool, BoxError> {
-    let (sandbox, connector) = (Sandbox::start().await?, Count::default());
-    let client = logged_in(&sandbox, &connector)?;
+#[tokio::main]
+async fn main() -> Result<(), BoxError> {
+    let (sandbox, connector_calls) = (Sandbox::start().await?, Count::default());
+    let client = client(&sandbox, &connector_calls)?;
     let api = sandbox.environment().api_origin().to_owned();
     for _ in 0..CALLS {
         call(&client, Request::get(format!("{api}/v1/reports/types")).body(Full::default())?).await?;
     }
-    let warm = sandbox.stats();
+    let before = sandbox.stats();
     sandbox.revoke_tokens();
-    let file = order(&client, &api).await?;
-    let healed = sandbox.stats();
+    let file = order_report(&client, &api).await?;
+    let after = sandbox.stats();
     call(&client, Request::get(file).body(Full::default())?).await?;
 
-    let steps = [was_warm(&warm), was_healed(&warm, &healed), was_discreet(&sandbox.stats(), &connector)];
-    Ok(!steps.contains(&false))
+    conclude(&[
+        calls_through_reqwest(&before),
+        revoked_token(&before, &after),
+        one_time_file(&sandbox.stats()),
+        connector_layer(&sandbox.stats(), &connector_calls),
+    ])
 }
 
-fn was_warm(stats: &Stats) -> bool {
-    line(
+fn calls_through_reqwest(stats: &Stats) -> bool {
+    report(
         "calls through reqwest",
         &[
-            fact("accepted", stats.accepted, CALLS),
-            fact("refused", stats.rejected, 0),
-            fact("token requests, through reqwest too", stats.token_requests, 1),
+            figure("accepted", stats.accepted, CALLS),
+            figure("rejected", stats.rejected, 0),
+            figure("token requests, through reqwest too", stats.token_requests, 1),
         ],
     )
 }
 
-fn was_healed(before: &Stats, after: &Stats) -> bool {
-    line(
-        "an order, after the token was revoked",
+fn revoked_token(before: &Stats, after: &Stats) -> bool {
+    report(
+        "an order after the token was revoked",
         &[
-            fact("refused", after.rejected, 1),
-            fact("sent again and accepted", after.accepted - before.accepted, 1),
-            fact("token requests", after.token_requests - before.token_requests, 1),
+            figure("rejected", after.rejected, 1),
+            figure("replayed and accepted", after.accepted - before.accepted, 1),
+            figure("token requests", after.token_requests - before.token_requests, 1),
         ],
     )
 }
 
-/// The file is on another origin. And a layer on the connector is called for connections alone.
-fn was_discreet(stats: &Stats, connector: &Count) -> bool {
-    let file = [fact("files", stats.downloads, 1), fact("credentials leaked", stats.credentials_leaked, 0)];
-    let calls = [
-        fact("its calls", connector.get(), stats.connections),
-        between("connections", stats.connections, 2..=5),
-        fact("requests to the API", stats.api_requests, CALLS + 2),
-    ];
-    // Both lines are printed, whatever the first says.
-    line("its file, on another origin", &file) & line("what a connector layer would see", &calls)
+fn one_time_file(stats: &Stats) -> bool {
+    let leaked = figure("credentials leaked", stats.credentials_leaked, 0);
+    report("its file, on another origin", &[figure("files", stats.downloads, 1), leaked])
 }
 
-/// Orders a report; gives the URL of its file.
-async fn order(client: &Client, api: &str) -> Result<String, BoxError> {
+fn connector_layer(stats: &Stats, connector_calls: &Count) -> bool {
+    report(
+        "what a connector layer would see",
+        &[
+            figure("its calls", connector_calls.get(), stats.connections),
+            figure("connections", stats.connections, 2..=5),
+            figure("requests to the API", stats.api_requests, CALLS + 2),
+        ],
+    )
+}
+
+/// Orders a report and returns the URL of its file.
+async fn order_report(client: &Client, api: &str) -> Result<String, BoxError> {
     let order = json!({ "report_type": "settlement", "product": "duitnow_qr", "date": "2026-01-31" });
     let request = Request::post(format!("{api}/v1/reports/download")).header(CONTENT_TYPE, "application/json");
-    let answer: Value = serde_json::from_slice(&call(client, request.body(Full::from(order.to_string()))?).await?)?;
-    Ok(answer.pointer("/data/url").and_then(Value::as_str).ok_or("no URL in the answer")?.to_owned())
+    let response: Value = serde_json::from_slice(&call(client, request.body(Full::from(order.to_string()))?).await?)?;
+    Ok(response.pointer("/data/url").and_then(Value::as_str).ok_or("no URL in the response")?.to_owned())
 }
 
 async fn call(client: &Client, request: Request<Full<Bytes>>) -> Result<Bytes, BoxError> {
@@ -143,7 +140,7 @@ async fn call(client: &Client, request: Request<Full<Bytes>>) -> Result<Bytes, B
     Ok(response.into_body().collect().await?.to_bytes())
 }
 
-/// Counts the calls of what it wraps, whatever they are.
+/// Counts the calls of the service that it wraps.
 #[derive(Clone)]
 struct Counted<S> {
     inner: S,
@@ -160,50 +157,9 @@ impl<S: Service<T>, T> Service<T> for Counted<S> {
     }
 
     fn call(&mut self, target: T) -> S::Future {
-        self.calls.0.fetch_add(1, Relaxed);
+        self.calls.add_one();
         self.inner.call(target)
     }
-}
-
-#[derive(Clone, Default)]
-struct Count(Arc<AtomicU64>);
-
-impl Count {
-    fn get(&self) -> u64 {
-        self.0.load(Relaxed)
-    }
-}
-
-/// A figure from the server's counters, and what it should be.
-struct Fact {
-    name: &'static str,
-    counted: u64,
-    expected: RangeInclusive<u64>,
-}
-
-fn fact(name: &'static str, counted: u64, expected: u64) -> Fact {
-    between(name, counted, expected..=expected)
-}
-
-fn between(name: &'static str, counted: u64, expected: RangeInclusive<u64>) -> Fact {
-    Fact { name, counted, expected }
-}
-
-/// Prints one step; whether all its figures are as expected.
-fn line(step: &str, facts: &[Fact]) -> bool {
-    let kept = |fact: &Fact| fact.expected.contains(&fact.counted);
-    let figures: Vec<_> = facts
-        .iter()
-        .map(|fact| {
-            let Fact { name, counted, expected } = fact;
-            let instead = if kept(fact) { String::new() } else { format!(" instead of {expected:?}") };
-            format!("{name}: {counted}{instead}")
-        })
-        .collect();
-    let all_kept = facts.iter().all(kept);
-    let mark = if all_kept { "ok" } else { "FAILED" };
-    println!("{mark:<6}  {step:<40}  {}", figures.join(", "));
-    all_kept
 }
 
 const CALLS: u64 = 20;

@@ -116,7 +116,7 @@ step "doc tests, all features" cargo test --locked --doc --all-features
 step "tests, no default features" tests --no-default-features
 step "tests, default features" tests
 
-for name in quickstart reports retry_timeout custom_source reqwest tonic proxy soak; do
+for name in custom_source paynet quickstart reports retry_timeout reqwest tonic proxy soak; do
   step "example $name" example "$name"
 done
 step "example sandbox" example sandbox -- --check

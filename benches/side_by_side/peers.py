@@ -1,4 +1,4 @@
-"""How each client is installed and started. What cannot be installed says why, and is not run."""
+"""Installs and starts the clients. One that cannot be installed is not run, and the reason is printed."""
 
 import json
 import os
@@ -22,7 +22,7 @@ class NotInstalled(Exception):
 
 
 def run(*command, cwd=ROOT, seconds=600, **variables):
-    """The command's output. Its last words are the reason if it fails."""
+    """Returns the command's output. If it fails, its last line is the reason."""
     try:
         done = subprocess.run(
             command, cwd=cwd, env=os.environ | variables, timeout=seconds, text=True, capture_output=True, check=True
@@ -38,7 +38,7 @@ def run(*command, cwd=ROOT, seconds=600, **variables):
 
 
 def debian(*packages):
-    """Installs what is not there, if this is a Debian and the user may."""
+    """Installs missing packages, if this is a Debian and the user is allowed to."""
     run("apt-get", "update", "-q")
     run("apt-get", "install", "-y", "-q", "--no-install-recommends", *packages, DEBIAN_FRONTEND="noninteractive")
 
@@ -88,7 +88,7 @@ def javascript():
     return ["node", CLIENTS / "js" / "client.js"]
 
 
-# By the name that the tables show: what makes it ready, and returns the command that starts it.
+# By the name in the tables: installs the client and returns the command that starts it.
 PEERS = {
     "tower-outbound-auth": tower_outbound_auth,
     "Go x/oauth2": go,
@@ -100,14 +100,14 @@ PEERS = {
 
 
 class Client:
-    """One client process, which makes calls when told to. The contract stands in clients/python/common.py."""
+    """One client process, which makes calls when told to. clients/python/common.py describes the protocol."""
 
     def __init__(self, command, servers, credentials):
         self.process = subprocess.Popen(
             [*command, servers.token_url, servers.api_url, *credentials],
             env=ENVIRONMENT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
         )  # fmt: skip
-        # No scenario takes so long, unless the client hangs.
+        # No scenario takes this long, unless the client hangs.
         self.watchdog = threading.Timer(120, self.process.terminate)
         self.watchdog.daemon = True
         self.watchdog.start()
@@ -128,7 +128,7 @@ class Client:
             self.process.kill()
 
     def call(self, url, calls=1, gap=0, timeout=0):
-        """Outcomes and milliseconds of so many callers, in any order."""
+        """Returns outcomes and milliseconds of this many callers, in any order."""
         self.process.stdin.write(f"{calls} {gap} {timeout} {url}\n")
         self.process.stdin.flush()
         pairs = [pair.split(":") for pair in self._line().split()]

@@ -1,9 +1,9 @@
-"""The same scenarios for this crate and what people use elsewhere, against one server on this machine.
+"""Runs the same scenarios for this crate and for clients in other languages, against one server on this machine.
 
     python3 benches/side_by_side/run.py                        all clients; writes results.csv and results.md
     python3 benches/side_by_side/run.py tower-outbound-auth    some clients; writes nothing
 
-Installs what is missing, under `target/` and `clients/js/node_modules`. Fails if this crate misses its goal.
+Installs what is missing, under `target/` and `clients/js/node_modules`. Fails if this crate does not achieve its goal.
 """
 
 import csv
@@ -22,7 +22,7 @@ OURS = "tower-outbound-auth"
 class Result:
     scenario: str
     cell: str  # in the table
-    goal: bool  # whether it is what this crate aims at
+    goal: bool  # whether this crate's goal is met
     answers: list  # of (outcome, milliseconds)
     token_requests: int
     second_requests: int = 0
@@ -48,11 +48,11 @@ def asked(servers):
     return f"{servers.token_requests} token request{'s' * (servers.token_requests != 1)}"
 
 
-# Each scenario: (start, servers) to (cell, goal, answers). `start()` is the client, a process that has made no request yet.
+# A scenario takes (start, servers) and returns (cell, goal, answers). `start()` starts the client, a new process.
 
 
 def cold(start, servers):
-    servers.reset(delay=1)  # all of them are there before it answers
+    servers.reset(delay=1)  # all callers wait before it responds
     with start() as client:
         answers = client.call(servers.api_url, calls=100)
     served = "" if good(answers) == 100 else f", {good(answers)} of 100 served"
@@ -89,7 +89,7 @@ def hurried(start, servers):
         with start() as client:
             answers = client.call(servers.api_url, calls=10, gap=300, timeout=300)
             time.sleep(1)  # for token requests under way
-        # On a busy machine the server itself may oversleep. That says nothing about a client, so it is done again.
+        # On a busy machine the server itself may be late. That says nothing about a client, so it is repeated.
         if servers.late < 0.15:
             break
     cell = f"{good(answers)} served, {asked(servers)}, longest wait {seconds(slowest(answers))}"
@@ -112,7 +112,7 @@ def short(start, servers):
         until_it_works(client, servers)
         begin = time.monotonic()
         answers = client.call(servers.api_url, calls=60, gap=100)
-        allowed = 1 + max(6, time.monotonic() - begin) / 1.5  # the first, which came before
+        allowed = 1 + max(6, time.monotonic() - begin) / 1.5  # 1 for the first, fetched before
     failed = f", {60 - good(answers)} calls failed" if good(answers) < 60 else ""
     cell = f"{asked(servers)}, slowest call {slowest(answers)} ms{failed}"
     return cell, servers.token_requests <= allowed and not failed, answers
@@ -139,7 +139,7 @@ SCENARIOS = {
 
 
 def run(name, servers):
-    """All scenarios of one client: its versions, and a result for each."""
+    """Runs all scenarios of one client. Returns its versions, and a result for each scenario."""
     command, versions, results = PEERS[name](), "", []
 
     def start():
@@ -178,7 +178,7 @@ def write(done, text):
             for r in results:
                 slow = slowest(r.answers) if r.answers else ""
                 rows.writerow([name, r.scenario, r.token_requests, r.outcomes(), slow, r.leaks, "no yes".split()[r.goal]])
-    head = f"Made by `python3 benches/side_by_side/run.py` on {time.strftime('%Y-%m-%d')}. [What it means](README.md)\n\n"
+    head = f"Made by `python3 benches/side_by_side/run.py` on {time.strftime('%Y-%m-%d')}. [How to read it](README.md)\n\n"
     (HERE / "results.md").write_text(head + text)
 
 

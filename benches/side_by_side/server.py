@@ -1,4 +1,4 @@
-"""The other side of every client: token endpoint, API and a second host, all counted. Python's standard library alone."""
+"""The server for every client: token endpoint, API and a second host, all counted. Uses Python's standard library only."""
 
 import base64
 import json
@@ -12,7 +12,7 @@ CLIENT_ID, CLIENT_SECRET = "side-by-side", "correct-horse"
 
 
 class Servers:
-    """What has happened, and what happens next. One object for all clients, made anew for each scenario."""
+    """Settings and counters, the same object for all clients; `reset` starts a scenario."""
 
     def __init__(self):
         self.lock = threading.Lock()
@@ -26,12 +26,12 @@ class Servers:
         self.redirecting_url = self.origin + "/moved"
 
     def reset(self, delay=0.1, status=200, lifetime=3600):
-        """How slow the token endpoint is, how it answers, and how long its tokens live; all counters at zero."""
+        """Sets delay and status of the token endpoint, and the lifetime of its tokens. Resets all counters."""
         with self.lock:
             self.delay, self.status, self.lifetime = delay, status, lifetime
             self.tokens = {}
             self.token_requests = self.second_requests = self.leaks = 0
-            self.late = 0  # by how many seconds an answer of the token endpoint came later than it should
+            self.late = 0  # by how many seconds a token response was later than its delay
 
     def revoke(self):
         with self.lock:
@@ -60,7 +60,7 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 1024
 
     def handle_error(self, *_):
-        pass  # a client that gave up
+        pass  # a client that closed the connection
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -102,7 +102,7 @@ class _Main(_Handler):
         self.answer(200, json.dumps(token).encode(), Content_Type="application/json", Cache_Control="no-store")
 
     def client(self, form):
-        """Id and secret, from wherever the client puts them."""
+        """Returns id and secret, from the header or the form."""
         scheme, _, basic = self.headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "basic":
             id_, _, secret = base64.b64decode(basic).decode().partition(":")
@@ -119,7 +119,7 @@ class _Main(_Handler):
 
 
 class _Second(_Handler):
-    """Somebody else's host, which should see no token."""
+    """Another host, which must not receive a token."""
 
     def do_GET(self):
         servers = self.server.servers

@@ -1,4 +1,4 @@
-//! What benchmarks share.
+//! Shared by the benchmarks.
 
 #![allow(dead_code, unused_imports, reason = "not every benchmark uses all of it")]
 

@@ -1,4 +1,4 @@
-//! An API and its token endpoint on this machine, in a thread of their own, and a client for them.
+//! An API and its token endpoint on this machine, in their own thread, and a client for them.
 
 use std::{io, net::SocketAddr, thread, time::Duration};
 
@@ -17,7 +17,7 @@ use tower_outbound_auth::BoxError;
 
 pub(crate) type Client = legacy::Client<HttpConnector, Full<Bytes>>;
 
-/// Serves until the program ends.
+/// Starts the servers, which run until the program ends.
 pub(crate) fn serve() -> io::Result<SocketAddr> {
     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
     listener.set_nonblocking(true)?;
@@ -34,15 +34,15 @@ async fn accept(listener: std::net::TcpListener) -> io::Result<()> {
         stream.set_nodelay(true)?;
         tokio::spawn(async move {
             let server = auto::Builder::new(TokioExecutor::new());
-            drop(server.serve_connection(TokioIo::new(stream), service_fn(answer)).await);
+            drop(server.serve_connection(TokioIo::new(stream), service_fn(respond)).await);
         });
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "an endpoint that takes its time, in real time")]
-async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, BoxError> {
+#[expect(clippy::disallowed_methods, reason = "the endpoint is slow in real time")]
+async fn respond(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, BoxError> {
     if request.uri().path() != "/token" {
-        return Ok(Response::new(Full::from(ANSWER)));
+        return Ok(Response::new(Full::from(RESPONSE)));
     }
     request.into_body().collect().await?;
     sleep(LATENCY).await;
@@ -56,22 +56,22 @@ pub(crate) fn client(http2: bool) -> Client {
     legacy::Client::builder(TokioExecutor::new()).http2_only(http2).build(connector)
 }
 
-/// One exchange, down to the last byte of its answer.
+/// Sends a request and reads the whole response.
 pub(crate) async fn exchange<S, B, E>(client: S, uri: Uri) -> Result<(), BoxError>
 where
     S: Service<Request<Full<Bytes>>, Response = Response<B>, Error = E>,
     B: http_body::Body<Error: Into<BoxError>>,
     E: Into<BoxError>,
 {
-    let mut request = Request::new(Full::from(QUESTION));
+    let mut request = Request::new(Full::from(REQUEST));
     *request.uri_mut() = uri;
     *request.method_mut() = http::Method::POST;
-    let answer = client.oneshot(request).await.map_err(Into::into)?;
-    let status = answer.status();
-    answer.into_body().collect().await.map_err(Into::into)?;
-    if status == StatusCode::OK { Ok(()) } else { Err(format!("answered with {status}").into()) }
+    let response = client.oneshot(request).await.map_err(Into::into)?;
+    let status = response.status();
+    response.into_body().collect().await.map_err(Into::into)?;
+    if status == StatusCode::OK { Ok(()) } else { Err(format!("the server answered {status}").into()) }
 }
 
 const LATENCY: Duration = Duration::from_millis(50);
-const QUESTION: &str = r#"{"from":"2026-11-01","to":"2026-11-27","type":"settlement"}"#;
-const ANSWER: &str = r#"{"id":"0a1b2c3d","state":"done","pages":[1,2,3]}"#;
+const REQUEST: &str = r#"{"from":"2026-11-01","to":"2026-11-27","type":"settlement"}"#;
+const RESPONSE: &str = r#"{"id":"0a1b2c3d","state":"done","pages":[1,2,3]}"#;

@@ -1,4 +1,4 @@
-//! What stands in for a token server, an API and its callers.
+//! Stand-ins for the token source, the API and its callers.
 
 use std::{
     convert::Infallible,
@@ -15,27 +15,25 @@ use http_body_util::Empty;
 use tower::Service;
 use tower_http::auth::AddAuthorizationLayer;
 use tower_outbound_auth::{
-    AccessToken, AuthError, AuthLayer, BoxError, Credentials, FetchRequest, NoReplay, SignRules, TimestampHmac,
-    TokenSource,
+    AuthError, AuthLayer, BoxError, Credentials,
+    signing::{SignRules, TimestampHmac},
+    token::{AccessToken, TokenSource, source_fn},
 };
 
 pub(crate) type Body = Empty<Bytes>;
 
 pub(crate) const ORIGIN: &str = "https://api.example.com";
 
-/// A token of this length, at hand.
-pub(crate) struct AtHand(pub(crate) usize);
-
-impl TokenSource for AtHand {
-    fn fetch<'a>(
-        &'a self,
-        _request: FetchRequest<'a>,
-    ) -> Pin<Box<dyn Future<Output = Result<AccessToken, AuthError>> + Send + 'a>> {
-        Box::pin(ready(AccessToken::new("t".repeat(self.0), Some(Duration::from_secs(3600)))))
-    }
+/// Returns a source that has a token of this length at once.
+pub(crate) fn instant_source(length: usize) -> impl TokenSource {
+    source_fn(move |_| ready(access_token(length)))
 }
 
-/// Answers at once, whatever it is asked, in a box as the futures of hyper-util's client are.
+pub(crate) fn access_token(length: usize) -> Result<AccessToken, AuthError> {
+    AccessToken::new("t".repeat(length), Some(Duration::from_secs(3600)))
+}
+
+/// API that responds at once, with a boxed future like that of hyper-util's client.
 #[derive(Clone, Copy)]
 pub(crate) struct Api;
 
@@ -54,28 +52,29 @@ impl Service<Request<Body>> for Api {
     }
 }
 
-/// A layer that holds a token of this length already.
-pub(crate) fn bearer(token: usize) -> Result<AuthLayer<NoReplay>, BoxError> {
-    warm(AuthLayer::builder(AtHand(token)).origin(ORIGIN).build()?)
+/// Returns a layer that already has a token of this length.
+pub(crate) fn bearer<R>(length: usize, replay: R) -> Result<AuthLayer<R>, BoxError> {
+    warm(AuthLayer::builder(instant_source(length)).origin(ORIGIN).replay(replay).build()?)
 }
 
-/// The same, which signs besides.
-pub(crate) fn signing(token: usize) -> Result<AuthLayer<NoReplay>, BoxError> {
-    let hmac = TimestampHmac::sha256(Credentials::new("id", "secret"));
-    warm(AuthLayer::builder(AtHand(token)).origin(ORIGIN).sign(SignRules::all(), hmac).build()?)
+/// Returns the same layer with a signature.
+pub(crate) fn signed<R>(length: usize, replay: R) -> Result<AuthLayer<R>, BoxError> {
+    let hmac = TimestampHmac::sha256(Credentials::new("my-client", "my-secret"));
+    let builder = AuthLayer::builder(instant_source(length)).origin(ORIGIN).sign(SignRules::all(), hmac);
+    warm(builder.replay(replay).build()?)
 }
 
-fn warm(layer: AuthLayer) -> Result<AuthLayer<NoReplay>, BoxError> {
+fn warm<R>(layer: AuthLayer<R>) -> Result<AuthLayer<R>, BoxError> {
     tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(layer.handle().token())?;
-    Ok(layer.replay(NoReplay))
+    Ok(layer)
 }
 
-/// What a layer costs that knows its header in advance.
-pub(crate) fn fixed_header(token: usize) -> AddAuthorizationLayer {
+/// Returns a layer that inserts one prebuilt header.
+pub(crate) fn static_header(token: usize) -> AddAuthorizationLayer {
     AddAuthorizationLayer::bearer(&"t".repeat(token)).as_sensitive(true)
 }
 
-/// A request that has this many headers already. A copy shares its texts with it, so each thread makes one of its own.
+/// Returns a request with this many headers. Copies share its strings, so each thread creates its own.
 pub(crate) fn request(headers: u32) -> Request<Body> {
     let mut request = Request::new(Body::new());
     *request.uri_mut() = Uri::from_static("https://api.example.com/v1/reports/types?day=1");
@@ -86,7 +85,7 @@ pub(crate) fn request(headers: u32) -> Request<Body> {
     request
 }
 
-/// A request like this one, made header by header as a client makes it, so that there is room for some more.
+/// Copies a request header by header, as a client creates it, so that there is room for a few more.
 pub(crate) fn fresh(like: &Request<Body>) -> Request<Body> {
     let mut request = Request::new(Body::new());
     *request.uri_mut() = like.uri().clone();
@@ -98,7 +97,7 @@ pub(crate) fn fresh(like: &Request<Body>) -> Request<Body> {
     request
 }
 
-/// One call, to its end. `Api` lets nobody wait.
+/// Makes one call. `Api` responds at once.
 pub(crate) fn call<S: Service<Request<Body>>>(service: &mut S, request: Request<Body>) {
     let mut response = pin!(service.call(request));
     if let Poll::Ready(response) = response.as_mut().poll(&mut Context::from_waker(Waker::noop())) {

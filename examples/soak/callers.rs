@@ -1,4 +1,4 @@
-//! Who calls: residents for the whole run, and passers-by with a layer of their own.
+//! The callers: residents share two layers for the whole run, visitors create a layer of their own.
 
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -11,13 +11,15 @@ use http_body_util::{BodyExt, Full};
 use tokio::time::{sleep, timeout};
 use tower::{Layer, ServiceExt};
 use tower_outbound_auth::{
-    Auth, AuthLayer, BoxError, Credentials, KeepWarm, RefreshPolicy, TimestampHmac,
-    paynet::{self, Environment, RejectionLayer, Rejections, X_FIID},
+    Auth, AuthLayer, BoxError, Credentials,
+    paynet::{self, Environment, PayNetLayer, Rejections, X_FIID},
     sandbox::FIID,
+    signing::TimestampHmac,
+    token::{KeepWarm, RefreshPolicy},
 };
 
 use crate::{
-    server::{Http, ORIGIN, Protocol, Way},
+    server::{Http, ORIGIN, Protocol, Route},
     totals::Calls,
 };
 
@@ -25,45 +27,45 @@ type Client = Auth<Rejections<Http>>;
 
 /// The two layers that live through all rounds.
 pub(crate) struct Residents {
-    pub(crate) way: Way,
-    layers: [AuthLayer; 2],
+    pub(crate) route: Route,
+    layers: [PayNetLayer; 2],
 }
 
 impl Residents {
     pub(crate) fn new() -> Result<Self, BoxError> {
-        let way = Way::default();
-        let layers = [layer(&way, Protocol::Http1)?, layer(&way, Protocol::Http2)?];
-        Ok(Self { way, layers })
+        let route = Route::default();
+        let layers = [layer(&route, Protocol::Http1)?, layer(&route, Protocol::Http2)?];
+        Ok(Self { route, layers })
     }
 
-    /// Clients for one round: with each of the layers, over each protocol.
+    /// Returns the clients of one round: one for each layer and protocol.
     pub(crate) fn clients(&self) -> impl Iterator<Item = Client> {
         self.layers.iter().flat_map(|layer| {
-            let over = |protocol| layer.layer(RejectionLayer.layer(self.way.http(protocol)));
+            let over = |protocol| layer.layer(self.route.http(protocol));
             [over(Protocol::Http1), over(Protocol::Http2)]
         })
     }
 
-    /// Keeps one of the tokens warm; the other one is fetched by who needs it.
+    /// Keeps one of the tokens warm; the other one is fetched on demand.
     pub(crate) fn keep_warm(&self) -> Vec<KeepWarm> {
         self.layers.iter().take(1).map(|layer| layer.handle().keep_warm()).collect()
     }
 }
 
-/// A layer whose token requests go the same way as its calls.
-fn layer(way: &Way, protocol: Protocol) -> Result<AuthLayer, BoxError> {
+/// Creates a layer whose token requests take the same route as its calls.
+fn layer(route: &Route, protocol: Protocol) -> Result<PayNetLayer, BoxError> {
     let environment = Environment::custom(&format!("{ORIGIN}/token"), ORIGIN)?;
     let credentials = Credentials::new("client_123456789", "secret_abcdefghijklmnop");
-    let source = paynet::grant(&environment, credentials.clone()).transport(way.http(protocol)).build()?;
-    let auth = AuthLayer::builder(source)
+    let grant = paynet::grant(&environment, credentials.clone()).transport(route.http(protocol)).build()?;
+    let auth = AuthLayer::builder(grant)
         .origin(ORIGIN)
         .sign(paynet::sign_rules(), TimestampHmac::sha256(credentials))
         .header(X_FIID, FIID.parse()?)
         .refresh(policy());
-    Ok(auth.build()?)
+    Ok(auth.build()?.into())
 }
 
-/// Calls until it is aborted, with short breaks.
+/// Makes calls with short pauses, until it is aborted.
 pub(crate) async fn stay(client: Client, calls: Arc<Calls>) -> Result<(), BoxError> {
     loop {
         sleep(Duration::from_millis(fastrand::u64(0..40))).await;
@@ -71,43 +73,43 @@ pub(crate) async fn stay(client: Client, calls: Arc<Calls>) -> Result<(), BoxErr
     }
 }
 
-/// Makes a layer and a client, calls up to three times, and leaves.
-pub(crate) async fn pass_by(
-    way: Way,
+/// Creates a layer and a client, makes up to three calls, and ends.
+pub(crate) async fn visit(
+    route: Route,
     server: Environment,
-    key: Credentials,
+    credentials: Credentials,
     calls: Arc<Calls>,
 ) -> Result<(), BoxError> {
-    let auth = paynet::auth(&server, key)?
+    let auth = paynet::auth(&server, credentials)?
         .header(X_FIID, FIID.parse()?)
         .refresh(policy())
         .max_wait(Duration::from_millis(fastrand::u64(0..2_000)))
         .build()?;
     let _warm = fastrand::bool().then(|| auth.handle().keep_warm());
     let protocol = if fastrand::bool() { Protocol::Http1 } else { Protocol::Http2 };
-    let client = auth.layer(RejectionLayer.layer(way.http(protocol)));
+    let client = PayNetLayer::from(auth).layer(route.http(protocol));
     for _ in 0..fastrand::u8(1..=3) {
         call(&client, server.api_origin(), &calls).await?;
     }
     Ok(())
 }
 
-/// One call. One in four is given up within 40 ms, and mostly much sooner: a token on its way takes a millisecond or two.
+/// Makes one call. One in four is dropped within 40 ms, mostly much sooner: a token fetch takes a millisecond or two.
 async fn call(client: &Client, origin: &str, calls: &Calls) -> Result<(), BoxError> {
     let request = any_request(origin)?;
-    let gives_up = fastrand::u8(0..4) == 0;
-    let patience = if gives_up { Duration::from_micros(fastrand::u64(0..200).pow(2)) } else { HANGS };
-    let counter = match timeout(patience, exchange(client.clone(), request)).await {
+    let is_dropped = fastrand::u8(0..4) == 0;
+    let limit = if is_dropped { Duration::from_micros(fastrand::u64(0..200).pow(2)) } else { HANGS };
+    let counter = match timeout(limit, exchange(client.clone(), request)).await {
         Ok(Ok(StatusCode::OK)) => &calls.served,
         Ok(_) => &calls.failed,
-        Err(_) if gives_up => &calls.dropped,
+        Err(_) if is_dropped => &calls.dropped,
         Err(_) => &calls.hung,
     };
     counter.fetch_add(1, Relaxed);
     Ok(())
 }
 
-/// Some take the answer's head, and drop its body unread.
+/// One in eight drops the response's body unread.
 async fn exchange(client: Client, request: Request<Full<Bytes>>) -> Result<StatusCode, BoxError> {
     let (head, body) = client.oneshot(request).await?.into_parts();
     if fastrand::u8(0..8) > 0 {
@@ -128,13 +130,13 @@ fn any_request(origin: &str) -> Result<Request<Full<Bytes>>, BoxError> {
     })
 }
 
-/// Flights that end soon, so that a round does; the rest is as it is by default.
+/// Fetches and backoffs are short, so that a round ends soon. Everything else has its default.
 fn policy() -> RefreshPolicy {
     RefreshPolicy::default()
         .deadline(Duration::from_secs(2))
-        .cool_down(Duration::from_millis(100), Duration::from_secs(1))
+        .failure_backoff(Duration::from_millis(100), Duration::from_secs(1))
 }
 
-/// Several times as long as all that a call can wait for.
+/// Several times as long as a call can take.
 const HANGS: Duration = Duration::from_secs(20);
 const REPORT: &str = r#"{"report_type":"settlement","product":"duitnow_qr","date":"2026-01-31"}"#;

@@ -1,4 +1,4 @@
-//! What the process holds at the moment.
+//! What the process holds now: tasks, sockets, memory.
 
 use std::fs;
 
@@ -7,13 +7,13 @@ use tower_outbound_auth::BoxError;
 
 use crate::ALLOCATOR;
 
-/// One number for each of [`FIGURES`].
+/// One value for each of [`FIGURES`].
 pub(crate) type Measured = [u64; FIGURES.len()];
 
-/// Something that must not grow.
+/// A figure that must not grow.
 pub(crate) struct Figure {
     pub(crate) name: &'static str,
-    /// What the last rounds may have more than the first: no more than comes and goes by chance.
+    /// By how much the last rounds may exceed the first: what varies at random.
     pub(crate) allowance: u64,
 }
 
@@ -21,10 +21,10 @@ pub(crate) const FIGURES: [Figure; 6] = [
     Figure { name: "tasks alive", allowance: 0 },
     Figure { name: "file descriptors", allowance: 0 },
     Figure { name: "sockets among them", allowance: 0 },
-    // A layer's last error has a cause, or none; its client's pool remembers a connection that is gone, or none.
+    // A layer's last error may have a cause, and its client's pool may remember a closed connection.
     Figure { name: "live allocations", allowance: 16 },
     Figure { name: "bytes in them", allowance: 16 << 10 },
-    // The allocator keeps what was freed, and takes some more when the scheduler makes a peak higher than all before.
+    // The allocator keeps freed memory, and takes more when a peak is higher than all before.
     Figure { name: "resident KiB", allowance: 8 << 10 },
 ];
 
@@ -38,12 +38,12 @@ pub(crate) fn measure() -> Result<Measured, BoxError> {
     Ok([tasks, descriptors, sockets, allocations, bytes, resident])
 }
 
-/// File descriptors, and how many of these are sockets.
+/// Returns the number of file descriptors, and how many of them are sockets.
 fn open_files() -> Result<(u64, u64), BoxError> {
     let (mut descriptors, mut sockets) = (0, 0);
     for entry in fs::read_dir("/proc/self/fd")? {
         descriptors += 1;
-        // Another thread may have closed it by now.
+        // Another thread may have closed it.
         let is_socket =
             fs::read_link(entry?.path()).is_ok_and(|target| target.to_string_lossy().starts_with("socket:"));
         sockets += u64::from(is_socket);

@@ -1,9 +1,9 @@
-//! The figures of all rounds, and whether they are flat.
+//! The figures of all rounds, and whether they grow.
 //!
-//! The rounds of the first tenth warm up: threads get their arenas, tables their size. Of the others, the *smallest*
-//! figure at rest in the first fifth is compared with the smallest in the last. What comes and goes by chance is not in
-//! a minimum of several rounds, and what was leaked is in all that follow. Each figure has an allowance, which does not
-//! depend on the length of the run: the longer it is, the slower a leak may be and is still found.
+//! The first tenth of the rounds is the warm-up: allocator arenas and tables get their size. Of the others, the *smallest*
+//! figure at rest in the first fifth is compared with the smallest in the last fifth. What varies at random does not affect
+//! a minimum over several rounds, and a leak is in all later ones. The allowance of a figure does not depend on the length
+//! of the run: a longer run finds slower leaks.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ pub(crate) struct Ledger {
     accounts: Vec<Account>,
 }
 
-/// One figure through the whole run.
+/// One figure over the whole run.
 struct Account {
     figure: Figure,
     at_rest: Vec<u64>,
@@ -26,14 +26,14 @@ impl Ledger {
         Self { accounts: FIGURES.into_iter().map(open).collect() }
     }
 
-    /// In the middle of a round.
+    /// Notes the figures in the middle of a round.
     pub(crate) fn under_load(&mut self, measured: Measured) {
         for (account, value) in self.accounts.iter_mut().zip(measured) {
             account.peak = account.peak.max(value);
         }
     }
 
-    /// After a round, when everybody is gone.
+    /// Notes the figures after a round, when all callers have ended.
     pub(crate) fn at_rest(&mut self, measured: Measured) {
         for (account, value) in self.accounts.iter_mut().zip(measured) {
             account.at_rest.push(value);
@@ -47,7 +47,7 @@ impl Ledger {
 
 impl Account {
     fn is_flat(&self) -> bool {
-        // With fewer than three rounds there is nothing to compare, so nothing is shown.
+        // Fewer than three rounds cannot be compared, so they prove nothing.
         self.at_rest.len() >= 3 && self.last() <= self.first() + self.figure.allowance
     }
 
@@ -87,7 +87,7 @@ impl fmt::Display for Ledger {
     }
 }
 
-/// So that the ledger itself does not grow: a day of rounds.
+/// Enough for a day, so that the ledger itself does not grow.
 const MOST_ROUNDS: usize = 3_000;
 
 #[cfg(test)]
@@ -100,20 +100,20 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_and_goes_is_flat() {
+    fn a_figure_that_varies_at_random_is_flat() {
         assert!(is_flat((0..50).map(|round| 1_000 + round * 7_919 % 300)));
         assert!(is_flat([5_000, 1_000, 1_040, 1_040, 1_040]), "the first round warms up");
     }
 
     #[test]
-    fn one_more_in_each_round_is_a_leak_even_amid_noise() {
+    fn one_more_in_each_round_is_a_leak_even_with_noise() {
         assert!(!is_flat((0..60).map(|round| 1_000 + round)));
         assert!(!is_flat((0..200).map(|round| 1_000 + round + round * 7_919 % 100)));
         assert!(!is_flat([1_000, 1_000, 1_000, 1_000, 1_041]));
     }
 
     #[test]
-    fn nothing_to_compare_is_no_proof() {
+    fn fewer_than_three_rounds_are_not_flat() {
         assert!(!is_flat([]) && !is_flat([1, 1]));
         assert!(is_flat([1, 1, 1]));
     }

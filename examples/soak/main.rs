@@ -1,17 +1,16 @@
-//! Hours of trouble in a row: does the layer keep anything that it should have given back?
+//! Demonstration: does the layer give back all tasks, sockets and memory after hours of faults?
 //!
 //! ```text
-//! cargo run --release --features sandbox --example soak              # 20 s
-//! cargo run --release --features sandbox --example soak -- 1800      # half an hour
+//! cargo run --release --example soak --features sandbox              # 20 s
+//! cargo run --release --example soak --features sandbox -- 1800      # half an hour
 //! ```
 //!
-//! Callers over HTTP/1.1 and HTTP/2 call a sandbox over real sockets, with tokens of 2 s, a revocation every 3 s, faults
-//! all along, calls that are dropped at a random moment, and layers and clients that come and go. This takes place in
-//! rounds. After each of them everybody leaves and the server ends, with all the tokens that it remembers; what stays
-//! are two layers, which live through the whole run. Then the process should be back where it was after the last round,
-//! so that one task or socket too many is seen, however much went on in between. See [`ledger`] for the criterion.
+//! Callers use HTTP/1.1 and HTTP/2 over real sockets, with tokens of 2 s, a revocation every 3 s, faults all the time, calls
+//! that are dropped at a random moment, and layers and clients that come and go. All this happens in rounds. After each
+//! round the callers and the server end; two layers live through the whole run. The process should then be where it was
+//! after the round before, so that one task or socket too many shows. See [`ledger`] for the criterion.
 //!
-//! The figures come from `/proc`, so this runs on Linux alone.
+//! The figures come from `/proc`, so this runs on Linux only.
 #![expect(clippy::disallowed_methods, reason = "a soak runs in real time")]
 
 mod callers;
@@ -24,7 +23,6 @@ mod totals;
 use std::{
     alloc::System,
     env,
-    process::ExitCode,
     time::{Duration, Instant},
 };
 
@@ -38,20 +36,10 @@ use crate::{callers::Residents, ledger::Ledger, totals::Totals};
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 #[tokio::main(worker_threads = 2)]
-async fn main() -> ExitCode {
-    match run().await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("soak: {error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-async fn run() -> Result<(), BoxError> {
+async fn main() -> Result<(), BoxError> {
     let seconds = env::args().nth(1).map_or(Ok(20), |argument| argument.parse())?;
     let end = Instant::now() + Duration::from_secs(seconds);
-    // Some five rounds in 20 s, and sixty in half an hour.
+    // About five rounds in 20 s, and sixty in half an hour.
     let length = Duration::from_secs((seconds / 10).clamp(4, 30));
 
     let (mut ledger, mut totals) = (Ledger::new(), Totals::default());
@@ -65,10 +53,10 @@ async fn run() -> Result<(), BoxError> {
 
     println!("{totals}\n\n{ledger}");
     totals.check()?;
-    if ledger.is_flat() { Ok(()) } else { Err("something grows".into()) }
+    if ledger.is_flat() { Ok(()) } else { Err("a figure grows: see GROWS above".into()) }
 }
 
-/// Waits until no task is alive: those who have left are gone, and the last flights have landed or given up.
+/// Waits until no task is alive: callers have ended, and so have the last token fetches.
 async fn rest() {
     let runtime = Handle::current().metrics();
     for _ in 0..100 {

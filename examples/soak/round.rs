@@ -1,4 +1,4 @@
-//! One round: a server, its callers, and trouble.
+//! One round: a server, its callers, and faults.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,7 +6,7 @@ use tokio::{task::JoinSet, time::sleep};
 use tower_outbound_auth::BoxError;
 
 use crate::{
-    callers::{Residents, pass_by, stay},
+    callers::{Residents, stay, visit},
     figures,
     ledger::Ledger,
     server::any_fault,
@@ -19,7 +19,7 @@ pub(crate) async fn run(
     ledger: &mut Ledger,
     totals: &mut Totals,
 ) -> Result<(), BoxError> {
-    let sandbox = residents.way.start_server(totals.rounds).await?;
+    let sandbox = residents.route.start_server(totals.rounds).await?;
     let _warm = residents.keep_warm();
     let mut callers = JoinSet::new();
     for client in residents.clients() {
@@ -35,8 +35,8 @@ pub(crate) async fn run(
             sandbox.revoke_tokens();
             totals.revocations += 1;
         }
-        let way = residents.way.clone();
-        callers.spawn(pass_by(way, sandbox.environment(), sandbox.credentials(), Arc::clone(&totals.calls)));
+        let route = residents.route.clone();
+        callers.spawn(visit(route, sandbox.environment(), sandbox.credentials(), Arc::clone(&totals.calls)));
         totals.layers += 1;
         if tick % 10 == 0 {
             ledger.under_load(figures::measure()?);
@@ -45,12 +45,12 @@ pub(crate) async fn run(
             end??;
         }
     }
-    // Everybody who is still here is dropped in the middle of what they do.
+    // All callers are dropped in the middle of a call.
     callers.shutdown().await;
     totals.add_server(sandbox.stats());
     Ok(())
 }
 
 const TICK: Duration = Duration::from_millis(100);
-/// With each of the four clients.
+/// For each of the four clients.
 const CALLERS: u32 = 8;

@@ -1,4 +1,4 @@
-//! The servers, one in each round, and the one name that they all have.
+//! The servers: one for each round, all with the same name.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -32,14 +32,14 @@ pub(crate) enum Protocol {
     Http2,
 }
 
-/// Leads from [`ORIGIN`] to the server of the round, as a balancer does.
+/// Connects [`ORIGIN`] to the server of the round, like a load balancer.
 #[derive(Clone, Default)]
-pub(crate) struct Way {
+pub(crate) struct Route {
     port: Arc<AtomicU16>,
 }
 
-impl Way {
-    /// A client with connections of its own.
+impl Route {
+    /// Returns a client with its own connections.
     pub(crate) fn http(&self, protocol: Protocol) -> Http {
         let port = Arc::clone(&self.port);
         let connect = service_fn(move |_: Uri| {
@@ -50,7 +50,7 @@ impl Way {
         BoxCloneSyncService::new(Client::builder(TokioExecutor::new()).http2_only(http2).build(connect))
     }
 
-    /// Starts the server of a round; tokens are refused in either style by turns.
+    /// Starts the server of a round. The rejection style alternates.
     pub(crate) async fn start_server(&self, round: u64) -> Result<Sandbox, BoxError> {
         let style =
             if round.is_multiple_of(2) { RejectionStyle::Documented400 } else { RejectionStyle::Unauthorized401 };
@@ -61,25 +61,25 @@ impl Way {
     }
 }
 
-/// A fault for the next request of either side, which mostly is the API's.
+/// Returns a random fault, mostly for the API.
 pub(crate) fn any_fault() -> Fault {
     let status = |codes: &[u16]| {
         let code = fastrand::choice(codes).copied().unwrap_or_default();
         StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     };
-    let trouble = match fastrand::u8(0..8) {
+    let kind = match fastrand::u8(0..8) {
         0 => FaultKind::Status(status(&[500, 502, 503, 504])),
         1 => FaultKind::RetryAfter(status(&[429, 503]), Duration::from_secs(1)),
         2 => FaultKind::Reset,
         3 => FaultKind::Malformed,
         4 => FaultKind::CutOff,
-        // Out of the window that signatures are taken in, mostly.
+        // Mostly outside of the window in which signatures are valid.
         5 => FaultKind::WrongClock(fastrand::i64(-900..900)),
         _ => FaultKind::Latency(Duration::from_millis(fastrand::u64(50..500))),
     };
-    if fastrand::u8(0..4) == 0 { Fault::token(trouble) } else { Fault::api(trouble) }
+    if fastrand::u8(0..4) == 0 { Fault::token(kind) } else { Fault::api(kind) }
 }
 
-/// No server is there: the [`Way`] leads to one.
+/// No server listens here: the [`Route`] connects to one.
 pub(crate) const ORIGIN: &str = "http://localhost:9";
 const LIFETIME: Duration = Duration::from_secs(2);

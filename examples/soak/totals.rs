@@ -1,4 +1,4 @@
-//! What happened in the whole run.
+//! What happened in the whole run, and whether it should have.
 
 use std::{
     fmt,
@@ -24,20 +24,20 @@ pub(crate) struct Totals {
     credentials_leaked: u64,
 }
 
-/// What became of calls.
+/// The results of calls.
 #[derive(Debug, Default)]
 pub(crate) struct Calls {
     pub(crate) served: AtomicU64,
-    /// An error or another answer than 200, as faults bring it.
+    /// An error, or a status other than 200, as faults cause them.
     pub(crate) failed: AtomicU64,
-    /// Given up by its caller.
+    /// Dropped by its caller.
     pub(crate) dropped: AtomicU64,
-    /// Without an end for much longer than all deadlines together.
+    /// Without a result for much longer than all deadlines together.
     pub(crate) hung: AtomicU64,
 }
 
 impl Totals {
-    /// What a server has seen in its life.
+    /// Adds what a server has received.
     pub(crate) fn add_server(&mut self, seen: Stats) {
         self.token_requests += seen.token_requests;
         self.api_requests += seen.api_requests;
@@ -46,14 +46,14 @@ impl Totals {
         self.credentials_leaked += seen.credentials_leaked;
     }
 
-    /// Whether calls fared as they should: a soak in which nothing works would be flat as well.
+    /// Fails if calls failed that the faults do not explain: a soak in which every call fails would be flat, too.
     ///
-    /// A fault fails the call that meets it, and over HTTP/2 some beside it. Revocations and fail-overs fail nobody, but
-    /// for one that strikes before the renewal of the last one has proved itself: that may cost a second of calls.
+    /// A fault fails the call that it hits, and over HTTP/2 some calls beside it. Revocations and new servers fail no call,
+    /// unless one comes before a token of the last renewal was accepted.
     pub(crate) fn check(&self) -> Result<(), BoxError> {
         let [served, failed, _, hung] = self.calls.read();
         if hung > 0 || self.credentials_leaked > 0 {
-            return Err("calls hung, or credentials went where none belongs".into());
+            return Err("calls hung, or credentials were leaked".into());
         }
         if failed > 10 * self.faults || failed > served {
             return Err("more calls failed than the faults explain".into());

@@ -6,8 +6,8 @@
 //! built in advance, and calls the inner service. It takes no lock, creates no task, timer or `Box`, and allocates nothing
 //! beyond what inserting the headers costs.
 //!
-//! These are the instructions of a call, from handing over the request to dropping the response, counted by callgrind. The
-//! request already has eight headers, the token has 800 bytes, and the inner service does nothing:
+//! These are the most instructions that a call may take, from handing over the request to dropping the response, counted by
+//! callgrind. The request already has eight headers, the token has 800 bytes, and the inner service does nothing:
 //!
 #![doc = include_str!("../../benches/budgets.md")]
 //!

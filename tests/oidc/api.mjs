@@ -1,4 +1,4 @@
-// A small protected API: it asks oidc-provider about opaque tokens, and checks JWTs by its keys.
+// A small protected API: introspects opaque tokens at oidc-provider, and verifies JWTs with its keys.
 import { createHash } from 'node:crypto';
 import https from 'node:https';
 
@@ -23,7 +23,7 @@ export function api({ issuer, root, asked }) {
     'content-type': 'application/x-www-form-urlencoded',
   }, new URLSearchParams({ token }).toString());
 
-  // The claims of a token that is alive; throws for any other.
+  // Returns the claims of a valid token; throws for any other.
   const claims = async (path, token, socket) => {
     if (path === '/jwt') {
       const keys = createLocalJWKSet(await send('GET', '/jwks'));
@@ -34,9 +34,9 @@ export function api({ issuer, root, asked }) {
     if (!found.active) throw new Error('not active');
     const thumbprint = found.cnf?.['x5t#S256'];
     // RFC 8705, section 3.
-    const shown = socket.getPeerX509Certificate()?.raw;
-    if (thumbprint && thumbprint !== (shown && createHash('sha256').update(shown).digest('base64url'))) {
-      throw new Error('not by this certificate');
+    const certificate = socket.getPeerX509Certificate()?.raw;
+    if (thumbprint && thumbprint !== (certificate && createHash('sha256').update(certificate).digest('base64url'))) {
+      throw new Error('another certificate');
     }
     return found;
   };
@@ -61,7 +61,7 @@ export function api({ issuer, root, asked }) {
       return reply(403, {}, `Bearer realm="${issuer}", error="insufficient_scope", scope="payments:write"`);
     } catch (error) {
       calls.push({ ...call, status: 401, reason: error.message });
-      return reply(401, {}, `Bearer realm="${issuer}", error="invalid_token", error_description="dead, or not ours"`);
+      return reply(401, {}, `Bearer realm="${issuer}", error="invalid_token", error_description="expired or unknown"`);
     }
   };
 }

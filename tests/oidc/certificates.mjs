@@ -1,10 +1,10 @@
-// What a bank's operations people would send: a root, an intermediate, and certificates with keys in all of OpenSSL's forms.
+// Certificates as a bank might issue them: a root, an intermediate, and certificates with keys in all of OpenSSL's formats.
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-// The client's name in its certificate, by which the authorization server knows it.
+// The client's name in its certificate, which identifies it at the authorization server.
 export const CLIENT = 'client.bank.example';
 
 export function certificates() {
@@ -13,7 +13,7 @@ export function certificates() {
   const openssl = (...args) => execFileSync('openssl', args, { cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] });
   const read = (name) => readFileSync(join(folder, name), 'utf8');
 
-  // Vouched for by `authority`, with a key of its own if there is none yet.
+  // Issued by `authority`, with a new key unless one is given.
   const issue = (name, authority, extensions, key = ['-newkey', 'rsa:2048', '-nodes', '-keyout', `${name}.key`]) => {
     writeFileSync(join(folder, `${name}.ext`), extensions.join('\n'));
     openssl('req', '-new', '-subj', `/O=A bank/CN=${name}`, '-out', `${name}.csr`, ...key);

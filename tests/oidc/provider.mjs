@@ -1,16 +1,16 @@
-// oidc-provider with the clients, resources and lifetimes that the test asks for.
+// oidc-provider with the clients, resources and lifetimes of the test.
 import { X509Certificate } from 'node:crypto';
 
 import { CLIENT } from './certificates.mjs';
 
-// oidc-provider is made for Node.js 22; this is all of it that 20 does not have.
+// oidc-provider requires Node.js 22; this is the only part that Node.js 20 lacks.
 URL.parse ??= (...args) => (URL.canParse(...args) ? new URL(...args) : null);
 const { default: Provider, errors } = await import('oidc-provider');
 
-// The API's own client, which may introspect.
+// The API's client, which may introspect tokens.
 export const API = { id: 'the-api', secret: 'the-secret-of-the-api' };
 
-// Each kind of token is a resource of its own (RFC 8707).
+// Each kind of token is another resource (RFC 8707).
 const RESOURCES = {
   'https://api.bank.example/opaque?a=b': { accessTokenFormat: 'opaque', accessTokenTTL: 600 },
   'https://api.bank.example/jwt': { accessTokenFormat: 'jwt', accessTokenTTL: 600, jwt: { sign: { alg: 'RS256' } } },

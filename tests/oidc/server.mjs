@@ -10,7 +10,7 @@ import { provider } from './provider.mjs';
 process.stdin.resume().on('end', () => process.exit());
 
 const { folder, root, server, clients } = certificates();
-// A client may show a certificate, and those who are asked decide what it is worth.
+// A client may present any certificate; the provider and the API decide whether it is valid.
 const lenient = { ...server, ca: root, requestCert: true, rejectUnauthorized: false };
 const listen = (listener) => new Promise((resolve) => {
   listener.listen(0, '127.0.0.1', () => resolve(`https://localhost:${listener.address().port}`));
@@ -20,11 +20,11 @@ const login = https.createServer(lenient);
 const issuer = await listen(login);
 const oidc = provider(issuer, clients.self.chain);
 
-// Every token request that was granted or put off: whose, and when.
+// Each token request that was granted or deferred: client and time.
 const asked = [];
 oidc.on('grant.success', (ctx) => asked.push({ client: ctx.oidc.client.clientId, at: Date.now() }));
 
-// Busy for the first request of each kind: oidc-provider itself knows no limits.
+// Busy for the first request of each kind: oidc-provider has no rate limit.
 const met = new Set();
 oidc.use(async (ctx, next) => {
   const { busy } = ctx.query;
@@ -42,7 +42,7 @@ login.on('request', oidc.callback());
 const answer = api({ issuer, root, asked });
 const protectedApi = await listen(http2.createSecureServer({ ...lenient, allowHTTP1: true }, answer));
 
-// Plain OpenSSL, which wants a certificate that it knows, and says so. Node would take any and hang up.
+// OpenSSL's server, which requires a known certificate and reports the error. Node accepts any and closes the connection.
 const strict = await new Promise((resolve) => {
   const args = ['s_server', '-accept', '127.0.0.1:0', '-cert', 'server.pem', '-key', 'server.key', '-CAfile', 'root.pem',
     '-Verify', '2', '-verify_return_error'];

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# A client of the reports API made of curl and openssl, by the vendor's page. It gets a report, and is refused in the
-# ways that happen to scripts. Takes the server from the environment (see run.py); ends with what it sent, as JSON.
+# A client of the reports API with curl and openssl, written from PayNet's documentation. It gets a report, and makes the
+# mistakes that scripts make. Takes the server from the environment (see run.py); finally prints what it sent, as JSON.
 set -euo pipefail
 wrong=0
 
-# No proxy has a way to this machine's loopback address. The status comes on a line of its own.
+# A proxy cannot reach this machine's loopback address. The status is on the last line.
 http() { curl --silent --show-error --noproxy '*' --max-time 10 --write-out '\n%{http_code}' "$@"; }
 
-# expect WHAT ANSWER STATUS TEXT: what came must be this status, and have this in the body.
+# expect WHAT RESPONSE STATUS TEXT: compares the status, and looks for the text in the body.
 expect() {
   if [[ $2 == *"$4"*$'\n'"$3" ]]; then
     echo "ok      $1: $3 $4"
@@ -17,10 +17,10 @@ expect() {
   fi
 }
 
-# field NAME JSON: the text of a field, however the answer is spaced.
+# field NAME JSON: prints the string value of a field, whatever the spaces around it.
 field() { sed -n "s/.*\"$1\" *: *\"\([^\"]*\)\".*/\1/p" <<<"$2"; }
 
-# token FLAG SECRET: a token request whose form curl encodes, with --data-urlencode, or leaves as it is, with --data.
+# token FLAG SECRET: makes a token request. curl encodes the form with --data-urlencode, and does not with --data.
 token() {
   http --request POST --url "$TOKEN_URL" \
     --header 'Accept: application/json' --header 'Content-Type: application/x-www-form-urlencoded' \
@@ -29,26 +29,26 @@ token() {
 
 hmac() { printf %s "$1" | openssl dgst -sha256 -hmac "$2" -r | cut -d ' ' -f 1; }
 
-# call TIMESTAMP SECRET PATH..: a signed call; what follows the path is for curl.
+# call TIMESTAMP SECRET PATH..: makes a signed call; further arguments are curl's.
 call() {
   http --url "$API$3" --header "Authorization: Bearer $TOKEN" \
     --header "X-Timestamp: $1" --header "X-Signature: $(hmac "$1" "$2")" "${@:4}"
 }
 
-answer=$(token --data-urlencode "$CLIENT_SECRET")
-expect 'token' "$answer" 200 '"access_token"'
-TOKEN=$(field access_token "$answer")
+response=$(token --data-urlencode "$CLIENT_SECRET")
+expect 'token' "$response" 200 '"access_token"'
+TOKEN=$(field access_token "$response")
 expect 'wrong secret' "$(token --data-urlencode wrong)" 401 'invalid_client'
 expect 'secret not form-encoded' "$(token --data "$CLIENT_SECRET")" 400 'invalid_request'
 
 now=$(date +%s)
 expect 'types' "$(call "$now" "$CLIENT_SECRET" /v1/reports/types)" 200 'settlement'
-answer=$(call "$now" "$CLIENT_SECRET" /v1/reports/download --header 'Content-Type: application/json' \
+response=$(call "$now" "$CLIENT_SECRET" /v1/reports/download --header 'Content-Type: application/json' \
   --data '{"report_type": "settlement", "product": "duitnow_qr", "date": "2026-01-31"}')
-expect 'download' "$answer" 200 '"url"'
+expect 'download' "$response" 200 '"url"'
 
-# Without any credential, and once.
-URL=$(field url "$answer")
+# Without credentials. The URL works once.
+URL=$(field url "$response")
 expect 'file' "$(curl --silent --show-error --fail --noproxy '*' --max-time 10 "$URL" | gzip -dc; printf '\n200')" \
   200 '2026-01-31'
 expect 'the same file again' "$(http "$URL")" 410 ''

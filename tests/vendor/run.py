@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""The vendor's flow by strangers: their clients against the sandbox, and this crate against a server of theirs.
+"""PayNet's flow in other languages: clients against the sandbox, and this crate against a server.
 
-Builds what is needed, runs all of it on free ports, stops it whatever happens, and fails if anything did. Takes curl,
-openssl and gzip beside cargo.
+Builds the programs, runs them on free ports, always stops them, and fails if one fails. Needs curl, openssl and gzip
+besides cargo.
 """
 
 import contextlib
@@ -15,12 +15,12 @@ import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
-# For all of it once it is built. Takes some seconds, so this is a hang.
+# In seconds, for everything but building. It takes a few, so this is a hang.
 LIMIT = 120
 
 
 def built(*target):
-    """Has cargo build a target; gives the path of its program."""
+    """Builds a target with cargo. Returns the path of its program."""
     command = ["cargo", *target, "--locked", "--message-format=json-render-diagnostics"]
     done = subprocess.run(command, cwd=HERE, check=True, stdout=subprocess.PIPE, text=True)
     programs = [json.loads(line).get("executable") for line in done.stdout.splitlines()]
@@ -29,7 +29,7 @@ def built(*target):
 
 @contextlib.contextmanager
 def running(sandbox):
-    """The sandbox, and what a client has to know of it. Should this process be killed, it ends on its own."""
+    """Starts the sandbox. Yields its process and what a client has to know. It ends by itself if this process is killed."""
     command = ["timeout", "--signal=INT", str(LIMIT), sandbox]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -44,7 +44,7 @@ def running(sandbox):
 
 
 def server(printed):
-    """Reads the commands that the sandbox prints for a shell, which name its addresses and the client."""
+    """Returns addresses and credentials, read from the commands that the sandbox prints."""
     token_url = re.search(r"http://\S+/token", printed)[0]
     return {
         "TOKEN_URL": token_url,
@@ -55,20 +55,20 @@ def server(printed):
 
 
 def client(command, environment):
-    """Runs a client. Gives whether it was answered as documented, and what it sent."""
+    """Runs a client. Returns whether all responses were as documented, and what it sent."""
     print(f"\n==> {command[-1]}", flush=True)
     done = subprocess.run(command, cwd=HERE, env={**os.environ, **environment}, stdout=subprocess.PIPE, text=True)
-    *lines, sent = done.stdout.splitlines() or ["it printed nothing"]
+    *lines, sent = done.stdout.splitlines() or ["no output"]
     print("\n".join(lines))
     try:
         return done.returncode == 0, json.loads(sent)
     except json.JSONDecodeError:
-        print(f"FAILED  it ended early: {sent}")
+        print(f"FAILED  the client ended early: {sent}")
         return False, {}
 
 
-def strangers_are_served(sandbox):
-    """Their clients against the sandbox, whose counters must be the sum of what they sent."""
+def clients_are_served(sandbox):
+    """Runs the clients against the sandbox. Its counters must be the sum of what they sent."""
     with running(sandbox) as (process, environment):
         clients = ([sys.executable, "client.py"], ["bash", "report.sh"])
         ends = [client(command, environment) for command in clients]
@@ -85,16 +85,16 @@ def main():
     sandbox = built("build", "--example", "sandbox", "--features", "sandbox")
     test = built("test", "--no-run", "--test", "signing", "--all-features")
 
-    def give_up(number, _):
-        raise SystemExit(f"FAILED  {signal.Signals(number).name}: given up")
+    def stop(number, _):
+        raise SystemExit(f"FAILED  {signal.Signals(number).name}: stopped")
 
-    signal.signal(signal.SIGTERM, give_up)
-    signal.signal(signal.SIGALRM, give_up)
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGALRM, stop)
     signal.alarm(LIMIT)
-    served = strangers_are_served(sandbox)
+    served = clients_are_served(sandbox)
     print("\n==> this crate against Python's hmac", flush=True)
     agrees = subprocess.run([test, "--ignored", "python_verifies"], cwd=HERE.parent.parent).returncode == 0
-    return 0 if served and agrees else "FAILED  the vendor's flow by strangers"
+    return 0 if served and agrees else "FAILED  PayNet's flow in other languages"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A server of the vendor's kind that checks signatures with Python's hmac. It refuses what is not right, and counts.
+"""A server like PayNet's that checks signatures with Python's hmac, and counts what it accepts and rejects.
 
 Prints its origin. Then each line on standard input is a JSON object of settings to change: `secrets`, any of which will
 do; `offset` of its clock in seconds; `revoke`, all tokens so far. It answers each with what it saw, and ends with the
@@ -19,18 +19,18 @@ import urllib.parse
 CLIENT_ID = "id of & for +%"
 SIGNED = {("GET", "/v1/reports/types"), ("POST", "/v1/reports/download"), ("POST", "/v2/reports/query")}
 UNSIGNED = {("GET", "/v1/merchants")}
-# In seconds, either way; the vendor publishes none.
+# In seconds, in both directions; PayNet does not publish its own.
 WINDOW = 30
 
 lock = threading.Lock()
 state = {"secrets": [], "offset": 0}
 tokens = set()
-# By secret, and by the message of the refusal.
+# By secret, and by message or error code.
 seen = {"token_requests": 0, "accepted": collections.Counter(), "refused": collections.Counter()}
 
 
 class Refusal(Exception):
-    """Status, and the body's one field."""
+    """Status, and the only field of the body."""
 
 
 def now():
@@ -38,7 +38,7 @@ def now():
 
 
 def one(headers, name, missing):
-    """The value of a header, which must be there once."""
+    """Returns the value of a header that must be there exactly once."""
     values = headers.get_all(name, [])
     if len(values) != 1:
         raise Refusal(400, {"message": missing})
@@ -71,7 +71,7 @@ def check_token(headers):
 
 
 def check_signature(headers):
-    """Gives the secret that it was made with."""
+    """Returns the secret that the signature was made with."""
     timestamp = one(headers, "X-Timestamp", "Timestamp is required")
     given = one(headers, "X-Signature", "Signature is required")
     if not timestamp.isdecimal() or abs(int(timestamp) - now()) > WINDOW:
@@ -84,7 +84,7 @@ def check_signature(headers):
     raise Refusal(400, {"message": "Invalid signature"})
 
 
-def answer(method, path, headers, body):
+def respond(method, path, headers, body):
     if (method, path) == ("POST", "/token"):
         return grant(headers, body)
     if (method, path) not in SIGNED | UNSIGNED:
@@ -93,7 +93,7 @@ def answer(method, path, headers, body):
     if (method, path) in SIGNED:
         secret = check_signature(headers)
     elif "X-Timestamp" in headers or "X-Signature" in headers:
-        raise Refusal(400, {"message": "A signature has no place here"})
+        raise Refusal(400, {"message": "Signature is not allowed"})
     else:
         secret = "none"
     seen["accepted"][secret] += 1
@@ -105,14 +105,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def date_time_string(self, timestamp=None):
-        """What goes into `Date`."""
+        """Returns the value of `Date`."""
         return super().date_time_string(timestamp or now())
 
     def reply(self):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         with lock:
             try:
-                status, content = 200, answer(self.command, self.path, self.headers, body)
+                status, content = 200, respond(self.command, self.path, self.headers, body)
             except Refusal as refusal:
                 status, content = refusal.args
                 seen["refused"][content.get("message") or content["error"]] += 1

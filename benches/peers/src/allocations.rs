@@ -1,15 +1,15 @@
-//! Counts allocations of one stretch of code, and costs nothing beyond a load while it does not.
+//! Counts the allocations of a closure. Costs one atomic load per allocation otherwise.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
 };
 
-/// How many allocations, reallocations included, all threads make meanwhile.
-pub(crate) fn count(stretch: impl FnOnce()) -> u64 {
+/// Returns how many allocations all threads make meanwhile, reallocations included.
+pub(crate) fn count(f: impl FnOnce()) -> u64 {
     let before = COUNT.load(Relaxed);
     COUNTING.store(true, Relaxed);
-    stretch();
+    f();
     COUNTING.store(false, Relaxed);
     COUNT.load(Relaxed) - before
 }
@@ -28,8 +28,8 @@ fn note() {
     }
 }
 
-// A counter that is always on would slow down those that allocate, and no crate's can be switched off.
-#[expect(unsafe_code, reason = "an allocator is unsafe to write; this one hands everything on as it comes")]
+// A counter that is always on would slow down the peers that allocate, and those of other crates cannot be switched off.
+#[expect(unsafe_code, reason = "an allocator is unsafe to implement; this one delegates")]
 // SAFETY: each call goes to the system's allocator with the same arguments.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {

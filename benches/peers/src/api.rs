@@ -1,4 +1,4 @@
-//! The API that all clients call, in process, and the shape that all clients have.
+//! The API that all clients call, in process, and the trait of all clients.
 
 use std::{
     future::{Ready, ready},
@@ -20,7 +20,7 @@ use crate::world::{World, is_alive};
 
 pub(crate) type Body = Empty<Bytes>;
 
-/// A client with a token source, whatever it is made of.
+/// Client that authenticates its requests, whatever its type.
 pub(crate) trait Client:
     Service<Request<Body>, Response = Response<Body>, Error: Into<BoxError>, Future: Send + 'static>
     + Clone
@@ -44,7 +44,7 @@ impl<S> Client for S where
 
 pub(crate) type Boxed = BoxCloneSyncService<Request<Body>, Response<Body>, BoxError>;
 
-/// Answers at once; a strict one says 401 to a token that has ended. `E` is the error that the layer above it asks for.
+/// API that responds at once; a strict one rejects an expired token with 401. `E` is the error that its layer requires.
 pub(crate) struct Api<E = BoxError> {
     strict: bool,
     error: PhantomData<fn() -> E>,
@@ -55,7 +55,7 @@ impl<E> Api<E> {
         Self { strict: world.strict, error: PhantomData }
     }
 
-    /// Lets everybody in.
+    /// Accepts all requests.
     pub(crate) fn lenient() -> Self {
         Self { strict: false, error: PhantomData }
     }
@@ -78,7 +78,7 @@ impl<E> Service<Request<Body>> for Api<E> {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let mut response = Response::new(Empty::new());
-        if self.strict && !is_welcome(&request) {
+        if self.strict && !has_valid_token(&request) {
             *response.status_mut() = StatusCode::UNAUTHORIZED;
             let challenge = HeaderValue::from_static("Bearer error=\"invalid_token\"");
             response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
@@ -88,12 +88,12 @@ impl<E> Service<Request<Body>> for Api<E> {
     }
 }
 
-fn is_welcome(request: &Request<Body>) -> bool {
+fn has_valid_token(request: &Request<Body>) -> bool {
     let header = request.headers().get(AUTHORIZATION).and_then(|header| header.to_str().ok());
     header.and_then(|header| header.strip_prefix("Bearer ")).is_some_and(is_alive)
 }
 
-/// A request of usual size, with eight headers.
+/// Returns a request with eight headers.
 pub(crate) fn request() -> Request<Body> {
     let mut request = Request::new(Empty::new());
     *request.uri_mut() = http::Uri::from_static("https://api.example.com/v1/reports/types?day=1");
@@ -104,7 +104,7 @@ pub(crate) fn request() -> Request<Body> {
     request
 }
 
-/// The header that a token goes into, made anew as most do.
+/// Builds the header of a token, as most peers do for each request.
 pub(crate) fn bearer(token: &str) -> Result<HeaderValue, BoxError> {
     let mut value = HeaderValue::try_from(format!("Bearer {token}"))?;
     value.set_sensitive(true);

@@ -1,4 +1,4 @@
-//! The fake token source behind HTTP/1.1 on a loopback address, in a thread of its own.
+//! The token source as an HTTP/1.1 server on loopback, in its own thread.
 
 use std::{
     convert::Infallible,
@@ -19,7 +19,7 @@ use tower_outbound_auth::BoxError;
 
 use crate::world::{Issued, Issuer};
 
-/// Ends when dropped.
+/// Server that ends when it is dropped.
 pub(crate) struct Endpoint {
     address: SocketAddr,
     _stop: oneshot::Sender<()>,
@@ -53,19 +53,19 @@ async fn serve(listener: std::net::TcpListener, issuer: Arc<Issuer>) {
         let issuer = Arc::clone(&issuer);
         tokio::spawn(async move {
             let _ = connection.set_nodelay(true);
-            let service = service_fn(|request| answer(request, &issuer));
+            let service = service_fn(|request| respond(request, &issuer));
             let _ = http1::Builder::new().serve_connection(TokioIo::new(connection), service).await;
         });
     }
 }
 
-async fn answer(request: Request<Incoming>, issuer: &Issuer) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn respond(request: Request<Incoming>, issuer: &Issuer) -> Result<Response<Full<Bytes>>, Infallible> {
     let path = request.uri().path().to_owned();
     let _ = request.into_body().collect().await;
     Ok(response(issuer.issue().await, if path == EXEC { exec_credential } else { token_response }))
 }
 
-/// A 200 with JSON, or a 503.
+/// Returns a 200 with JSON, or a 503 without a token.
 pub(crate) fn response(issued: Option<Issued>, json: fn(&Issued) -> String) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::default());
     match issued {
@@ -76,12 +76,12 @@ pub(crate) fn response(issued: Option<Issued>, json: fn(&Issued) -> String) -> R
     response
 }
 
-/// RFC 6749, section 5.1.
+/// Token response (RFC 6749, section 5.1).
 pub(crate) fn token_response(issued: &Issued) -> String {
     json!({ "access_token": issued.token, "token_type": "Bearer", "expires_in": issued.seconds }).to_string()
 }
 
-/// What a Kubernetes credential plugin prints.
+/// The output of a Kubernetes credential plugin.
 fn exec_credential(issued: &Issued) -> String {
     let end = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(i64::try_from(issued.seconds).unwrap_or(0));
     json!({
@@ -92,13 +92,13 @@ fn exec_credential(issued: &Issued) -> String {
     .to_string()
 }
 
-/// What this program does as a credential plugin: asks the endpoint and prints its answer.
+/// Runs this program as a credential plugin: prints the endpoint's response.
 pub(crate) fn plugin(address: &str) -> Result<(), BoxError> {
     let mut connection = TcpStream::connect(address)?;
     write!(connection, "GET {EXEC} HTTP/1.0\r\n\r\n")?;
-    let mut answer = String::new();
-    connection.read_to_string(&mut answer)?;
-    match answer.split_once("\r\n\r\n") {
+    let mut response = String::new();
+    connection.read_to_string(&mut response)?;
+    match response.split_once("\r\n\r\n") {
         Some((head, body)) if head.contains(" 200 ") => {
             println!("{body}");
             Ok(())

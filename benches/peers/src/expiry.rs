@@ -1,4 +1,4 @@
-//! A thousand requests a second through the ends of short tokens: how long they take, and how many fail.
+//! A thousand requests a second while short-lived tokens expire: latencies and failures.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -20,21 +20,21 @@ use crate::{
     world::World,
 };
 
-/// With tokens of two seconds; and with tokens of two seconds more than the margin, for peers whose margin is fixed.
+/// Runs with tokens of two seconds, and for peers with a fixed margin also with tokens of the margin and two seconds.
 pub(crate) fn run(report: &mut Report) -> Result<(), BoxError> {
     for peer in WITH_EXPIRY.into_iter().chain([KUBE]) {
         let row = format!("{}; {LIFETIME} s", peer.name);
-        through_an_end(report, peer, &row, LIFETIME)?;
+        one_row(report, peer, &row, LIFETIME)?;
         if let Some(margin) = peer.fixed_margin {
             let seconds = margin + LIFETIME;
-            through_an_end(report, peer, &format!("{}; {seconds} s", peer.name), seconds)?;
+            one_row(report, peer, &format!("{}; {seconds} s", peer.name), seconds)?;
         }
     }
     Ok(())
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts")]
-fn through_an_end(report: &mut Report, peer: Peer, row: &str, seconds: u64) -> Result<(), BoxError> {
+fn one_row(report: &mut Report, peer: Peer, row: &str, seconds: u64) -> Result<(), BoxError> {
     let mut tries = 1;
     let (latencies, late, token_requests) = loop {
         let (world, runtime) = (World::short(seconds, MARGIN)?, Builder::new_current_thread().enable_all().build()?);
@@ -46,7 +46,7 @@ fn through_an_end(report: &mut Report, peer: Peer, row: &str, seconds: u64) -> R
         }
         tries += 1;
     };
-    let at = |part| quantile(latencies.iter().copied(), part);
+    let at = |fraction| quantile(latencies.iter().copied(), fraction);
     report.row(
         "expiry",
         row,
@@ -63,11 +63,11 @@ fn through_an_end(report: &mut Report, peer: Peer, row: &str, seconds: u64) -> R
     Ok(())
 }
 
-/// Milliseconds of each request that was answered with 200, and how late the latest was started. They start on time,
-/// whatever became of those before, as far as the thread is free.
+/// Returns the milliseconds of each request with a 200, and the latest start. Requests start on time regardless of earlier
+/// ones, if the thread is free.
 async fn paced(peer: Peer, world: &World) -> Result<(Vec<f64>, Duration), BoxError> {
     let client = (peer.make)(world).await?;
-    // The first token is no part of it.
+    // Fetching the first token is not measured.
     let _ = timeout(PATIENCE, client.clone().oneshot(request())).await;
     let (mut requests, latencies) = (JoinSet::new(), Arc::new(Mutex::new(Vec::with_capacity(REQUESTS))));
     let (mut ticks, mut late) = (interval(Duration::from_millis(1)), Duration::ZERO);
@@ -90,7 +90,7 @@ async fn paced(peer: Peer, world: &World) -> Result<(Vec<f64>, Duration), BoxErr
 const LIFETIME: u64 = 2;
 const MARGIN: Duration = Duration::from_millis(500);
 const REQUESTS: usize = 5_000;
-/// A thread this late was not given the processor: try again.
+/// A thread that is this late had no processor: try again.
 const STANDSTILL: Duration = Duration::from_millis(200);
-/// Who has no answer by then has failed.
+/// A request without a response by then has failed.
 const PATIENCE: Duration = Duration::from_secs(2);

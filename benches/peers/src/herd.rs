@@ -1,4 +1,4 @@
-//! Many callers and no token: how long until the last has its answer, and how many token requests it took.
+//! Many callers without a token: the time until the last has its response, and the number of token requests.
 
 use std::{
     sync::{
@@ -20,12 +20,12 @@ use crate::{
     world::World,
 };
 
-/// A source that works, and ten thousand callers.
+/// Runs ten thousand callers with a source that works.
 pub(crate) fn run(report: &mut Report) -> Result<(), BoxError> {
     let mut herds = WITH_A_COLD_START.map(|peer| (peer, Vec::new()));
     for _ in 0..ROUNDS {
         for (peer, outcomes) in &mut herds {
-            // Once is enough for who does not get through.
+            // Once is enough for a peer that does not serve all callers.
             if outcomes.iter().all(Outcome::is_complete) {
                 outcomes.push(herd(*peer, CALLERS, true)?);
             }
@@ -49,7 +49,7 @@ pub(crate) fn run(report: &mut Report) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// A source that fails, and a hundred callers. They hardly take time of the processor, so all peers have theirs at once.
+/// Runs a hundred callers with a source that fails. They need hardly any processor time, so all peers run at once.
 pub(crate) fn failing(report: &mut Report) -> Result<(), BoxError> {
     let threads =
         WITH_A_COLD_START.map(|peer| thread::spawn(move || herd(peer, 100, false).map_err(|error| error.to_string())));
@@ -60,7 +60,7 @@ pub(crate) fn failing(report: &mut Report) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// What came of one herd.
+/// The result of one herd.
 struct Outcome {
     milliseconds: f64,
     callers: usize,
@@ -77,7 +77,7 @@ impl Outcome {
 fn herd(peer: Peer, callers: usize, works: bool) -> Result<Outcome, BoxError> {
     let (world, runtime) = (World::new()?, Builder::new_current_thread().enable_all().build()?);
     let outcome = runtime.block_on(async {
-        // For those who fetch a token while they are built: one that does not last.
+        // For peers that fetch a token while they are built: one that expires at once.
         world.issuer.set_lifetime(1);
         let client = (peer.make)(&world).await?;
         world.issuer.set_lifetime(3600);
@@ -105,7 +105,7 @@ fn herd(peer: Peer, callers: usize, works: bool) -> Result<Outcome, BoxError> {
     outcome
 }
 
-/// Without an end for who does not get through.
+/// Infinite for a peer that does not serve all callers.
 fn wall(outcomes: &[Outcome]) -> f64 {
     median(outcomes.iter().map(|outcome| if outcome.is_complete() { outcome.milliseconds } else { f64::INFINITY }))
 }
@@ -126,5 +126,5 @@ fn write(report: &mut Report, table: &str, name: &str, outcomes: &[Outcome]) {
 
 const CALLERS: usize = 10_000;
 const ROUNDS: u32 = 9;
-/// Who is not through by then is not waited for.
+/// How long callers are waited for.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -1,6 +1,6 @@
-//! This crate beside its peers, driven the same way: warm requests, a cold herd, an expiry.
+//! This crate beside other crates, driven the same way: one request, many callers without a token, expiring tokens.
 //!
-//! `cargo run --release`; the README says what is run and what is not.
+//! `cargo run --release`; see the README.
 
 mod allocations;
 mod api;

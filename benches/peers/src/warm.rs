@@ -1,4 +1,4 @@
-//! What a request costs whose token is there: time, its ratio to one static header, allocations.
+//! The cost of a request that finds a token: time, ratio to one static header, allocations.
 
 use std::{
     hint::black_box,
@@ -56,17 +56,17 @@ struct Variant {
     time: Box<dyn FnMut() -> f64>,
 }
 
-/// Of a client that has its token.
+/// Creates a variant of a client that has its token.
 async fn variant<C: Client>(name: &'static str, client: Result<C, BoxError>) -> Result<Variant, BoxError> {
     let (mut client, request) = (client?, request());
     client.clone().oneshot(request.clone()).await.map_err(Into::into)?;
-    // Outside of a task, where tokio's locks would now and then say "later" on purpose.
+    // Unconstrained, as tokio's cooperative budget would make its locks return `Pending` now and then.
     let allocations = unconstrained(async { allocations(&mut client, &request) }).await;
-    let allocations = allocations.ok_or_else(|| format!("{name} has no token at hand"))?;
+    let allocations = allocations.ok_or_else(|| format!("{name} has no token"))?;
     Ok(Variant { name, allocations, time: Box::new(move || time(&mut client, &request)) })
 }
 
-/// Nanoseconds of one call; dropping the request is part of it for all alike.
+/// Returns the nanoseconds of one call, dropping the request included.
 fn time(client: &mut impl Client, request: &Request<Body>) -> f64 {
     let copies: Vec<_> = (0..CALLS).map(|_| copy(request)).collect();
     let start = Instant::now();
@@ -76,7 +76,7 @@ fn time(client: &mut impl Client, request: &Request<Body>) -> f64 {
     start.elapsed().as_secs_f64() * 1e9 / f64::from(CALLS)
 }
 
-/// Beyond those of the request itself, which is made before; nothing if an answer did not come at once.
+/// Returns the allocations of a call, without those of creating the request; `None` if a response was not there at once.
 #[expect(clippy::cast_precision_loss, reason = "a small count")]
 fn allocations(client: &mut impl Client, request: &Request<Body>) -> Option<f64> {
     let (copies, mut all) = ([(); 100].map(|()| copy(request)), true);
@@ -88,7 +88,7 @@ fn allocations(client: &mut impl Client, request: &Request<Body>) -> Option<f64>
     all.then_some(count as f64 / 100.0)
 }
 
-/// With room for one header more, as a request that was not cloned has it.
+/// Copies a request with room for one more header, as a request that was not cloned has it.
 fn copy(request: &Request<Body>) -> Request<Body> {
     let mut copy = request.clone();
     let headers = mem::replace(copy.headers_mut(), HeaderMap::with_capacity(9));
@@ -96,7 +96,7 @@ fn copy(request: &Request<Body>) -> Request<Body> {
     copy
 }
 
-/// Whether the answer came at once, as it does with a token at hand.
+/// Makes a call. Returns whether the response was there at once, as it is with a token.
 #[inline]
 fn call(client: &mut impl Client, request: Request<Body>) -> bool {
     let mut response = pin!(client.call(request));

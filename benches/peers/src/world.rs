@@ -1,4 +1,4 @@
-//! The fake token source that every peer is driven with: slow, counted, and failing where that is asked for.
+//! The token source of all peers: slow, counted, and failing if told to.
 
 use std::{
     sync::{
@@ -12,7 +12,7 @@ use tower_outbound_auth::BoxError;
 
 use crate::endpoint::Endpoint;
 
-/// Gives out tokens, 50 ms after it was asked.
+/// Issues a token 50 ms after the request.
 pub(crate) struct Issuer {
     asked: AtomicU64,
     lifetime: AtomicU64,
@@ -25,7 +25,7 @@ pub(crate) struct Issued {
 }
 
 impl Issuer {
-    /// A token, or nothing where a server would say 503.
+    /// Returns a token, or `None` for a 503.
     pub(crate) async fn issue(&self) -> Option<Issued> {
         self.asked.fetch_add(1, Relaxed);
         tokio::time::sleep(LATENCY).await;
@@ -39,34 +39,34 @@ impl Issuer {
         self.asked.load(Relaxed)
     }
 
-    /// The lifetime of tokens from now on.
+    /// Sets the lifetime of tokens from now on.
     pub(crate) fn set_lifetime(&self, seconds: u64) {
         self.lifetime.store(seconds, Relaxed);
     }
 
-    /// No tokens from now on.
+    /// Issues no tokens from now on.
     pub(crate) fn go_down(&self) {
         self.down.store(true, Relaxed);
     }
 }
 
-/// What one client is built with: its token source, both in process and behind HTTP on a loopback address.
+/// What one client is built with: its token source, both in process and over loopback.
 pub(crate) struct World {
     pub(crate) issuer: Arc<Issuer>,
-    /// How long before a token's end to renew it, for clients that can be told; else each keeps its own default.
+    /// How long before its expiry a token is renewed, for clients where that can be set; `None` for their defaults.
     pub(crate) margin: Option<Duration>,
-    /// Whether the API refuses tokens that have ended.
+    /// Whether the API rejects expired tokens.
     pub(crate) strict: bool,
     endpoint: Endpoint,
 }
 
 impl World {
-    /// Of tokens that live for an hour.
+    /// Creates a world with tokens that live for an hour.
     pub(crate) fn new() -> Result<Self, BoxError> {
         Self::start(3600, None)
     }
 
-    /// Of tokens that live for this many seconds, with an API that looks.
+    /// Creates a world with tokens that live for this many seconds, and an API that rejects expired ones.
     pub(crate) fn short(seconds: u64, margin: Duration) -> Result<Self, BoxError> {
         Self::start(seconds, Some(margin))
     }
@@ -83,7 +83,7 @@ impl World {
     }
 }
 
-/// Whether a token of these has not ended yet.
+/// Returns whether a token of this source has not expired.
 pub(crate) fn is_alive(token: &str) -> bool {
     let end = token.split('.').next().and_then(|end| end.parse().ok());
     end.is_some_and(|end: u128| end > since_epoch().as_micros())

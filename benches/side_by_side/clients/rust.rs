@@ -1,6 +1,6 @@
-//! This crate as one of the clients that `benches/side_by_side/run.py` compares, which tells what it has to do.
+//! This crate as one of the clients that `benches/side_by_side/run.py` compares.
 //!
-//! The stack is the one that the documentation names: `Timeout` and `FollowRedirect` outside of `AuthLayer`.
+//! The stack is the one that the guide recommends: `Timeout` and `FollowRedirect` outside of `AuthLayer`.
 
 use std::{
     io::{self, Write},
@@ -31,8 +31,8 @@ async fn main() -> Result<(), BoxError> {
     let [token_url, api_url, id, secret] = arguments.as_slice() else {
         return Err("arguments: token URL, API URL, client id, client secret".into());
     };
-    let source = ClientCredentialsGrant::builder(token_url, Credentials::new(id, secret.as_str())).build()?;
-    let auth = AuthLayer::builder(source).origin(api_url.trim_end_matches("/api")).build()?;
+    let grant = ClientCredentialsGrant::builder(token_url, Credentials::new(id, secret.as_str())).build()?;
+    let auth = AuthLayer::builder(grant).origin(api_url.trim_end_matches("/api")).build()?;
     let http = legacy::Client::builder(TokioExecutor::new()).build_http();
     let client: Client = ServiceBuilder::new().layer(auth).service(http);
 
@@ -44,7 +44,7 @@ async fn main() -> Result<(), BoxError> {
     Ok(())
 }
 
-/// All callers of one line of input.
+/// Runs the callers of one line of input.
 async fn batch(client: &Client, line: &str) -> Result<Vec<String>, BoxError> {
     let words: Vec<_> = line.split_whitespace().collect();
     let [calls, gap, timeout, url] = words.as_slice() else {
@@ -57,7 +57,7 @@ async fn batch(client: &Client, line: &str) -> Result<Vec<String>, BoxError> {
         callers.spawn(async move {
             clock::sleep(gap * number).await;
             let start = clock::now();
-            let outcome = call(client, &url, timeout).await.unwrap_or_else(|error| said(&error));
+            let outcome = call(client, &url, timeout).await.unwrap_or_else(|error| name(&error));
             format!("{outcome}:{}", start.elapsed().as_millis())
         });
     }
@@ -75,7 +75,7 @@ async fn call(client: Client, url: &str, timeout: Duration) -> Result<String, Bo
     Ok(status)
 }
 
-fn said(error: &BoxError) -> String {
+fn name(error: &BoxError) -> String {
     if error.is::<Elapsed>() {
         return "timeout".to_owned();
     }
@@ -87,8 +87,8 @@ fn millis(text: &str) -> Result<Duration, ParseIntError> {
     text.parse().map(Duration::from_millis)
 }
 
-/// Callers live in real time.
-#[expect(clippy::disallowed_methods, reason = "the other clients know no paused clock")]
+/// Callers start in real time.
+#[expect(clippy::disallowed_methods, reason = "the other clients have no paused clock")]
 mod clock {
     use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! A response body that follows a script, frame by frame, and counts how much of it was asked for.
+//! A response body that follows a script, frame by frame, and counts what is read of it.
 
 use std::{
     collections::VecDeque,
@@ -22,11 +22,11 @@ pub(crate) enum Step {
     Data(Vec<Bytes>),
     Trailers(HeaderMap),
     Fails(usize),
-    /// Not yet: the task is woken at once.
+    /// Pending; the task is woken at once.
     Later,
-    /// Never: nobody is woken.
+    /// Pending for ever; the task is not woken.
     Stalls,
-    /// From here on this frame, without end.
+    /// This frame again and again.
     Forever(Vec<Bytes>),
 }
 
@@ -41,7 +41,7 @@ impl std::fmt::Display for Broken {
 
 impl std::error::Error for Broken {}
 
-/// What was asked of a body.
+/// What was read of a body.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tally(Arc<Counts>);
 
@@ -49,7 +49,7 @@ pub(crate) struct Tally(Arc<Counts>);
 struct Counts {
     polls: AtomicUsize,
     bytes: AtomicUsize,
-    /// What had been given out before the last frame.
+    /// How many bytes were read before the last frame.
     before_last: AtomicUsize,
 }
 
@@ -87,7 +87,7 @@ impl Body for Scripted {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Pieces>, Broken>>> {
         let polls = self.tally.0.polls.fetch_add(1, Relaxed);
-        assert!(polls < MOST_POLLS, "asked for frames without end");
+        assert!(polls < MOST_POLLS, "polled without end");
         let Some(step) = self.steps.pop_front() else {
             return Poll::Ready(None);
         };
@@ -152,10 +152,10 @@ impl Buf for Pieces {
     }
 }
 
-/// Far more than anybody has a reason for.
+/// Far more than a reader has a reason for.
 const MOST_POLLS: usize = 300_000;
 
-/// Cuts a body into frames, and puts what the input says between them.
+/// Splits a body into frames, with other steps between them.
 pub(crate) fn cut(input: &mut Input<'_>, body: &[u8]) -> Vec<Step> {
     let mut rest = Bytes::copy_from_slice(body);
     let mut steps = Vec::new();
@@ -178,7 +178,7 @@ pub(crate) fn cut(input: &mut Input<'_>, body: &[u8]) -> Vec<Step> {
     }
 }
 
-/// The bytes that a script sends, its errors and stalls left out.
+/// Returns the bytes that a script sends.
 pub(crate) fn data(steps: &[Step]) -> Vec<u8> {
     let pieces = steps.iter().filter_map(|step| if let Step::Data(pieces) = step { Some(pieces) } else { None });
     pieces.flatten().flatten().copied().collect()
@@ -194,7 +194,7 @@ fn trailers(input: &mut Input<'_>) -> HeaderMap {
     [(http::HeaderName::from_static("x-trailer"), value)].into_iter().collect()
 }
 
-/// Most scripts just end; some repeat a frame for ever, or are made of very many.
+/// Most scripts just end; some repeat a frame for ever, or have very many frames.
 fn with_an_end(input: &mut Input<'_>, mut steps: Vec<Step>) -> Vec<Step> {
     match input.below(200) {
         1 => steps.push(Step::Forever(Vec::new())),

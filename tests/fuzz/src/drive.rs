@@ -1,4 +1,4 @@
-//! Runs a future to its end, and holds it to bounds of work and memory.
+//! Runs a future to completion, within limits of polls and memory.
 
 use std::{
     future::{Future, poll_fn},
@@ -8,15 +8,15 @@ use std::{
 use tokio::runtime::{Builder, Runtime};
 
 thread_local! {
-    /// On paused time: a wait costs nothing, and nothing depends on the machine's speed.
+    /// With paused time: waiting costs nothing, and nothing depends on the machine's speed.
     static RUNTIME: Runtime = Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
 }
 
-/// What a future may cost.
+/// What a future may use.
 #[derive(Clone, Copy)]
 pub(crate) struct Limits {
     pub(crate) polls: usize,
-    /// The most that may be held at one time, beyond what was there before.
+    /// The maximum that is allocated at one time, beyond what was before.
     pub(crate) bytes: u64,
 }
 
@@ -36,6 +36,6 @@ pub(crate) fn drive<F: Future>(limits: Limits, future: F) -> F::Output {
             })
         }));
     });
-    assert!(memory.bytes_max <= limits.bytes, "{} bytes held at one time", memory.bytes_max);
+    assert!(memory.bytes_max <= limits.bytes, "{} bytes allocated at one time", memory.bytes_max);
     output.expect("measured once")
 }

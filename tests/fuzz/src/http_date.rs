@@ -1,8 +1,17 @@
-//! HTTP dates (RFC 9110, section 5.6.7) from their parts, so that it is known what they mean.
+//! HTTP dates (RFC 9110, section 5.6.7) whose meaning is known.
 
 use crate::input::Input;
 
-/// A date in one of the three forms, and the unix seconds that it stands for.
+/// What a header means, if that is known.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Meaning {
+    Absent,
+    Seconds(u64),
+    Unix(i64),
+    Unknown,
+}
+
+/// Returns a date in one of the three formats, and its unix seconds.
 pub(crate) fn write(input: &mut Input<'_>, now: i64) -> (String, i64) {
     let unix = match input.below(8) {
         0..3 => now + input.pick(&[0, 1, -1, 3, -3, 60, -60, 3_600, -3_600, 86_390, -86_390]),
@@ -25,7 +34,7 @@ pub(crate) fn write(input: &mut Input<'_>, now: i64) -> (String, i64) {
     (text, unix)
 }
 
-/// Year, month and day of a day since 1970, counted off one after the other.
+/// Returns year, month and day of a day since 1970, by counting.
 fn civil(mut days: i64) -> (i64, usize, i64) {
     let leap = |year: i64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let mut year = 1970 + days / DAYS_OF_400_YEARS * 400;

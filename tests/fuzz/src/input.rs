@@ -1,4 +1,4 @@
-//! The bytes of one input, as the choices that a target makes. Read from the front only, so that a person can write one.
+//! The bytes of one input as a sequence of choices. Read from the front only, so that inputs can be written by hand.
 
 use arbitrary::Unstructured;
 
@@ -13,12 +13,12 @@ impl<'a> Input<'a> {
         self.0.is_empty()
     }
 
-    /// Below `end`; 0 once the bytes are used up.
+    /// Returns a number below `end`; 0 when the bytes are used up.
     pub(crate) fn below(&mut self, end: usize) -> usize {
         self.0.int_in_range(0..=end.saturating_sub(1)).unwrap_or(0)
     }
 
-    /// True for one in `n`, never once the bytes are used up.
+    /// Returns true once in `n` times; false when the bytes are used up.
     pub(crate) fn one_in(&mut self, n: usize) -> bool {
         !self.is_empty() && self.below(n) == n - 1
     }
@@ -27,13 +27,13 @@ impl<'a> Input<'a> {
         from[self.below(from.len())]
     }
 
-    /// So many bytes, or as many as there are.
+    /// Returns this many bytes, or as many as there are.
     pub(crate) fn bytes(&mut self, most: usize) -> &'a [u8] {
         let length = most.min(self.0.len());
         self.0.bytes(length).unwrap_or_default()
     }
 
-    /// As many bytes as the next one says, or as there are.
+    /// Returns as many bytes as the next one says, or as many as there are.
     pub(crate) fn some_bytes(&mut self) -> &'a [u8] {
         let length = self.below(256);
         self.bytes(length)

@@ -1,7 +1,8 @@
-//! Whatever a server sends and whatever a user writes: no panic, no leak of a secret, and the answer of a second opinion.
+//! Fuzz targets: whatever a server sends and a user writes, there is no panic, no secret is revealed, and the result is that
+//! of a second opinion.
 //!
-//! Each module is one target: bytes in, the public API of the crate driven with what they stand for, and its promises
-//! asserted. The same functions run under `cargo fuzz` and, on stable Rust, under this crate's own runner.
+//! Each module is one target. It turns bytes into calls of the public API and checks the guarantees. The same functions run
+//! under `cargo fuzz` and, on stable Rust, under the runner in `main.rs`.
 
 #![forbid(unsafe_code)]
 
@@ -14,6 +15,7 @@ pub mod sign_rules;
 pub mod token_answers;
 
 mod body;
+mod clock_opinion;
 mod drive;
 mod http_date;
 mod input;
@@ -24,7 +26,7 @@ mod replay_run;
 mod stack;
 mod token_opinion;
 
-/// A target's name, which is also its folder in `corpus`, and its function.
+/// Name of a target, which is also its folder in `corpus`, and its function.
 pub type Target = (&'static str, fn(&[u8]));
 
 pub const TARGETS: [Target; 7] = [

@@ -1,7 +1,7 @@
-//! The targets on stable Rust: what is in `corpus`, then random inputs and mutations of the corpus.
+//! Runs the targets on stable Rust: the inputs in `corpus`, then random ones and mutations of the corpus.
 
 #![forbid(unsafe_code)]
-#![expect(clippy::disallowed_methods, reason = "it says how long a run took, and what hangs")]
+#![expect(clippy::disallowed_methods, reason = "it measures how long a run takes")]
 
 use std::{
     env, fs, io,
@@ -28,7 +28,7 @@ struct Options {
     inputs: u64,
     seed: u64,
     target: Option<String>,
-    /// This input only.
+    /// Only this input.
     file: Option<PathBuf>,
 }
 
@@ -49,7 +49,7 @@ impl Options {
         Some(options)
     }
 
-    /// False if an input failed, which then lies in `artifacts`.
+    /// Runs a target. Returns false if an input failed, which is then saved in `artifacts`.
     fn run(&self, target: &Target) -> bool {
         let (name, run) = *target;
         let begin = Instant::now();
@@ -75,7 +75,7 @@ impl Options {
     }
 }
 
-/// Whether the target takes this input without a panic, and in time.
+/// Returns whether the target runs this input without a panic, and in time.
 fn holds(run: fn(&[u8]), input: &[u8]) -> bool {
     let begin = Instant::now();
     let outcome = panic::catch_unwind(AssertUnwindSafe(|| run(input)));
@@ -86,7 +86,7 @@ fn holds(run: fn(&[u8]), input: &[u8]) -> bool {
     outcome.is_ok() && took <= LONGEST
 }
 
-/// Random bytes, or an input of the corpus with some changes.
+/// Returns random bytes, or an input of the corpus with some changes.
 fn mutated(rng: &mut Rng, corpus: &[Vec<u8>]) -> Vec<u8> {
     let known = rng.choice(corpus).filter(|_| rng.bool());
     let Some(known) = known else {
@@ -108,12 +108,12 @@ fn mutated(rng: &mut Rng, corpus: &[Vec<u8>]) -> Vec<u8> {
     input
 }
 
-/// Small ones more often: they choose the first of what there is.
+/// Small values are more frequent: they select the first choices.
 fn random_byte(rng: &mut Rng) -> u8 {
     if rng.bool() { rng.u8(..) } else { rng.u8(..32) }
 }
 
-/// The input without the pieces that it also fails without.
+/// Removes the parts without which the input still fails.
 fn smaller(run: fn(&[u8]), mut input: Vec<u8>) -> Vec<u8> {
     let hook = panic::take_hook();
     panic::set_hook(Box::new(|_| {}));
@@ -143,5 +143,5 @@ fn keep(target: &str, input: &[u8]) -> PathBuf {
     path
 }
 
-/// A generous bound that stands for "hangs".
+/// Generous: a longer run is a hang.
 const LONGEST: Duration = Duration::from_secs(10);

@@ -1,4 +1,4 @@
-//! `paynet::RejectionLayer`: the body comes out as it went in, and is judged by all of its text or not at all.
+//! `paynet::RejectionLayer`: the body is handed on unchanged, and recognized by its whole text or not at all.
 
 use std::{
     convert::Infallible,
@@ -10,7 +10,7 @@ use bytes::Buf;
 use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use tower::{Layer, ServiceExt};
-use tower_outbound_auth::{Rejection, paynet::RejectionLayer};
+use tower_outbound_auth::{paynet::RejectionLayer, rejection::Rejection};
 
 use crate::{
     body::{self, Broken, Pieces, Scripted, Step},
@@ -24,39 +24,39 @@ pub fn run(data: &[u8]) {
     let lower = input.pick(&[0, 0, 0, 100, LONGEST as u64, LONGEST as u64 + 1, u64::MAX]);
     let text = text(&mut input);
     let mut steps = body::cut(&mut input, &text);
-    // Nobody ends these: a timeout of the user's does.
+    // The layer does not end these; a timeout of the user does.
     steps.retain(|step| !matches!(step, Step::Stalls | Step::Forever(_)));
 
     let mut hint = SizeHint::new();
     hint.set_lower(lower);
     let (body, tally) = Scripted::new(steps.iter().cloned(), hint);
     let limits = Limits { polls: steps.len() + 10, bytes: 256 * 1024 };
-    let (rejection, read_ahead, came_out) = drive(limits, async {
+    let (rejection, read_ahead, output) = drive(limits, async {
         let response = through_the_layer(status, body).await;
         let rejection = response.extensions().get::<Rejection>().copied();
         (rejection, tally.polls(), read_out(response.into_body(), steps.len() + 2).await)
     });
 
     assert!(read_ahead <= MOST_FRAMES + 1 + later(&steps), "{read_ahead} frames read ahead");
-    assert_eq!(came_out, went_in(&steps), "{steps:?}");
-    let judged = [400, 401, 403].contains(&status) && lower <= LONGEST as u64;
-    let expected = if judged { opinion(&steps) } else { None };
+    assert_eq!(output, expected_output(&steps), "{steps:?}");
+    let is_read = [400, 401, 403].contains(&status) && lower <= LONGEST as u64;
+    let expected = if is_read { opinion(&steps) } else { None };
     assert_eq!(rejection, expected, "{status} {steps:?}");
-    assert!(judged || read_ahead == 0, "read without need");
+    assert!(is_read || read_ahead == 0, "read without a reason");
 }
 
 async fn through_the_layer(status: u16, body: Scripted) -> Response<impl Body<Data = Pieces, Error = Broken>> {
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::from_u16(status).expect("a status");
-    let answer = std::sync::Mutex::new(Some(response));
+    let response = std::sync::Mutex::new(Some(response));
     let api = tower::service_fn(move |_: http::Request<()>| {
-        let response = answer.lock().ok().and_then(|mut answer| answer.take());
+        let response = response.lock().ok().and_then(|mut response| response.take());
         ready(Ok::<_, Infallible>(response.expect("one request")))
     });
     RejectionLayer.layer(api).oneshot(http::Request::new(())).await.expect("it cannot fail")
 }
 
-/// What a reader gets, poll by poll, also after an error, to the end.
+/// What a reader gets at each poll, also after an error, to the end.
 #[derive(Debug, PartialEq)]
 enum Got {
     Data(Vec<u8>),
@@ -71,7 +71,7 @@ async fn read_out<B: Body<Data = Pieces, Error = Broken>>(body: B, most: usize) 
         let (left, ended) = (body.size_hint(), body.is_end_stream());
         assert!(left.upper().is_none_or(|upper| left.lower() <= upper));
         let next = poll_fn(|cx| body.as_mut().poll_frame(cx)).await;
-        assert!(!ended || next.is_none(), "it said that it had ended, and had not");
+        assert!(!ended || next.is_none(), "is_end_stream, but there was another frame");
         match next {
             None => return got,
             Some(Err(error)) => got.push(Got::Error(error)),
@@ -88,7 +88,7 @@ fn of_frame(frame: Frame<Pieces>) -> Got {
     }
 }
 
-fn went_in(steps: &[Step]) -> Vec<Got> {
+fn expected_output(steps: &[Step]) -> Vec<Got> {
     let got = |step: &Step| match step {
         Step::Data(pieces) => Some(Got::Data(pieces.concat())),
         Step::Trailers(trailers) => Some(Got::Trailers(trailers.clone())),
@@ -98,7 +98,7 @@ fn went_in(steps: &[Step]) -> Vec<Got> {
     steps.iter().filter_map(got).collect()
 }
 
-/// What a person would say who got the whole body, if it is a small one that came without an error.
+/// What the whole body means, if it is small and without an error.
 fn opinion(steps: &[Step]) -> Option<Rejection> {
     let failed = steps.iter().any(|step| matches!(step, Step::Fails(_)));
     let text = body::data(steps);
@@ -124,7 +124,7 @@ fn later(steps: &[Step]) -> usize {
     steps.iter().filter(|step| **step == Step::Later).count()
 }
 
-/// One of the messages, or parts of one, among other text of some length; or any bytes.
+/// Messages or parts of them among other text, or any bytes.
 fn text(input: &mut Input<'_>) -> Vec<u8> {
     if input.below(4) == 0 {
         return input.some_bytes().to_vec();
@@ -149,6 +149,6 @@ fn text(input: &mut Input<'_>) -> Vec<u8> {
 }
 
 const MESSAGES: [&str; 2] = ["Access to this resource is forbidden", "Timestamp not within valid range"];
-/// In bytes, and in frames: what is more is not read to its end.
+/// In bytes and in frames: a longer body is not read to its end.
 const LONGEST: usize = 4096;
 const MOST_FRAMES: usize = 256;

@@ -1,4 +1,4 @@
-//! `ReplayBody`: its copies, read in any order, do what the model of the crate's own tests says.
+//! `ReplayBody`: copies that are read in any order agree with the model of `tests/replay`.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -18,7 +18,7 @@ pub fn run(data: &[u8]) {
     check(&Case { steps, limit, exact, acts });
 }
 
-/// A stream of some frames; it may wait before each, and end with trailers or fail.
+/// Returns a stream of frames, which may be pending before each, and end with trailers or fail.
 fn steps(input: &mut Input<'_>) -> Vec<Step> {
     let mut steps = Vec::new();
     for _ in 0..input.below(MOST) {
@@ -38,14 +38,14 @@ fn trailers(input: &mut Input<'_>) -> Step {
     Step::Trailers(HeaderMap::from_iter([(HeaderName::from_static("x-trailer"), value)]))
 }
 
-/// What is done next; nothing once the input is used up.
+/// Returns the next act; `None` when the input is used up.
 fn act(input: &mut Input<'_>) -> Option<Act> {
     let kind = (!input.is_empty()).then(|| input.below(8))?;
     let which = input.below(8);
     Some(match kind {
         0..4 => Act::Poll(which),
         4 => Act::Copy(which),
-        5 => Act::Hold(which),
+        5 => Act::Reserve(which),
         6 => Act::Drop(which),
         _ => Act::Arrive,
     })

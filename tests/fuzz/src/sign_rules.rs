@@ -1,12 +1,12 @@
-//! `SignRules`: a pattern is refused when it is built or means what it says, for every path.
+//! `SignRules`: a pattern is an error when it is built, or matches every path that it should.
 
 use http::{Method, Request, StatusCode, Uri};
-use tower_outbound_auth::{AuthLayer, ErrorKind, SignRules};
+use tower_outbound_auth::{AuthLayer, ErrorKind, signing::SignRules};
 
 use crate::{
     drive::{Limits, drive},
     input::Input,
-    stack::{MARK, Mark, ORIGIN, Seen, Tokens, answer, is_logged_in, send},
+    stack::{MARK, Mark, ORIGIN, Seen, Tokens, has_token, response, send},
 };
 
 pub fn run(data: &[u8]) {
@@ -24,7 +24,7 @@ pub fn run(data: &[u8]) {
     assert!(patterns.iter().all(|pattern| pattern.text.starts_with('/')), "{patterns:?} accepted");
     let rules = if methods.is_empty() { rules } else { rules.only(methods.iter().map(|name| method(name))) };
     let builder = AuthLayer::builder(Tokens::default()).origin(ORIGIN).sign(rules, Mark);
-    let layer = builder.build().expect("the settings are good");
+    let layer = builder.build().expect("the settings are valid");
     for _ in 0..4 {
         let (path, name) = (path(&mut input, &patterns), input.pick(&METHODS));
         let Some(signed) = is_signed(&layer, name, &path) else {
@@ -42,16 +42,16 @@ pub fn run(data: &[u8]) {
 #[derive(Debug)]
 struct Pattern {
     text: String,
-    /// Where they are known: what it is made of, segment by segment.
+    /// Its segments, if they are known.
     parts: Option<Vec<Part>>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 enum Part {
     Text(&'static str),
-    /// One segment that is not empty.
+    /// One segment, not empty.
     One,
-    /// All the rest, if there is any.
+    /// The rest, not empty.
     Rest,
 }
 
@@ -104,14 +104,14 @@ fn part(input: &mut Input<'_>) -> Part {
     if input.one_in(3) { Part::One } else { Part::Text(input.pick(&SEGMENTS)) }
 }
 
-/// No two of them for the same path: all are plain text, and all are different.
+/// Whether no two match the same path: all are plain text and different.
 fn all_fit_together(patterns: &[Pattern]) -> bool {
     let plain = |pattern: &Pattern| pattern.parts.iter().flatten().all(|part| matches!(part, Part::Text(_)));
     let different = |nth: usize| patterns[..nth].iter().all(|other| other.text != patterns[nth].text);
     (0..patterns.len()).all(|nth| patterns[nth].parts.is_some() && plain(&patterns[nth]) && different(nth))
 }
 
-/// Often one that a pattern matches, or nearly.
+/// Returns a path, often one that a pattern matches, or almost.
 fn path(input: &mut Input<'_>, patterns: &[Pattern]) -> String {
     let near = if patterns.is_empty() || input.one_in(4) { None } else { Some(&patterns[input.below(patterns.len())]) };
     match near.map(|pattern| (pattern, pattern.parts.as_ref())) {
@@ -129,7 +129,7 @@ fn path(input: &mut Input<'_>, patterns: &[Pattern]) -> String {
     }
 }
 
-/// None if there is no such request.
+/// Returns whether the request was signed; `None` if there is no such request.
 fn is_signed(layer: &AuthLayer, name: &str, path: &str) -> Option<bool> {
     let uri: Uri = format!("{ORIGIN}{path}").parse().ok()?;
     if uri.path() != path {
@@ -138,9 +138,9 @@ fn is_signed(layer: &AuthLayer, name: &str, path: &str) -> Option<bool> {
     let mut request = Request::new(());
     (*request.method_mut(), *request.uri_mut()) = (method(name), uri);
     let seen = Seen::default();
-    drive(LIMITS, send(layer, request, &seen, |_| answer(StatusCode::OK))).expect("an answer");
-    let seen = seen.lock().expect("nobody panics with it");
-    assert!(seen.iter().all(is_logged_in), "signed or not, it carries the token");
+    drive(LIMITS, send(layer, request, &seen, |_| response(StatusCode::OK))).expect("a response");
+    let seen = seen.lock().expect("not poisoned");
+    assert!(seen.iter().all(has_token), "signed or not, it carries the token");
     Some(seen.iter().any(|request| request.headers().contains_key(MARK)))
 }
 

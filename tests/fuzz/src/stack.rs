@@ -1,4 +1,4 @@
-//! What stands around the layer: a token source that is always at once done, and an API that notes what it gets.
+//! What surrounds the layer: a token source that responds at once, and an API that notes what it receives.
 
 use std::{
     convert::Infallible,
@@ -13,33 +13,32 @@ use std::{
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header::AUTHORIZATION};
 use tower::{Layer, Service, ServiceExt};
 use tower_outbound_auth::{
-    AccessToken, AuthError, AuthLayer, BoxError, FetchRequest, SignatureHeaders, Signer, SigningContext, TokenSource,
+    AuthError, AuthLayer, BoxError,
+    signing::{SignatureHeaders, Signer, SigningContext},
+    token::{AccessToken, FetchRequest, TokenSource},
 };
 
 use crate::body::Scripted;
 
-/// Gives out `token-1`, `token-2` and so on.
+/// Issues `token-1`, `token-2` and so on.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tokens(Arc<AtomicUsize>);
 
 impl Tokens {
-    /// How many were asked for.
+    /// Returns how many were fetched.
     pub(crate) fn fetched(&self) -> usize {
         self.0.load(Relaxed)
     }
 }
 
 impl TokenSource for Tokens {
-    fn fetch<'a>(
-        &'a self,
-        _request: FetchRequest<'a>,
-    ) -> Pin<Box<dyn Future<Output = Result<AccessToken, AuthError>> + Send + 'a>> {
+    fn fetch(&self, _: FetchRequest) -> Pin<Box<dyn Future<Output = Result<AccessToken, AuthError>> + Send + '_>> {
         let number = self.0.fetch_add(1, Relaxed) + 1;
         Box::pin(ready(AccessToken::new(format!("token-{number}"), None)))
     }
 }
 
-/// Adds one header, so that it can be seen whether it was asked.
+/// Signer that adds one header, which shows that it was called.
 #[derive(Debug)]
 pub(crate) struct Mark;
 
@@ -53,32 +52,32 @@ impl Signer for Mark {
 
 pub(crate) const MARK: HeaderName = HeaderName::from_static("x-signature");
 
-/// The requests that arrived at the API, without their bodies.
+/// The requests that the API received, without their bodies.
 pub(crate) type Seen = Arc<Mutex<Vec<Request<()>>>>;
 
-/// Sends a request through the layer; the API's `n`-th answer is `answer(n)`, counted from 0.
+/// Sends a request through the layer. The API's `n`-th response is `respond(n)`, counted from 0.
 pub(crate) async fn send(
     layer: &AuthLayer,
     request: Request<()>,
     seen: &Seen,
-    answer: impl Fn(usize) -> Response<Scripted> + Clone,
+    respond: impl Fn(usize) -> Response<Scripted> + Clone,
 ) -> Result<Response<Scripted>, BoxError> {
     let seen = Arc::clone(seen);
     let api = tower::service_fn(move |request: Request<()>| {
-        let mut seen = seen.lock().expect("nobody panics with it");
+        let mut seen = seen.lock().expect("not poisoned");
         seen.push(request);
-        ready(Ok::<_, Infallible>(answer(seen.len() - 1)))
+        ready(Ok::<_, Infallible>(respond(seen.len() - 1)))
     });
     layer.layer(api).ready().await?.call(request).await
 }
 
-pub(crate) fn answer(status: StatusCode) -> Response<Scripted> {
+pub(crate) fn response(status: StatusCode) -> Response<Scripted> {
     let mut response = Response::new(Scripted::new([], http_body::SizeHint::with_exact(0)).0);
     *response.status_mut() = status;
     response
 }
 
-pub(crate) fn is_logged_in(request: &Request<()>) -> bool {
+pub(crate) fn has_token(request: &Request<()>) -> bool {
     request.headers().contains_key(AUTHORIZATION)
 }
 

@@ -1,4 +1,4 @@
-//! A second opinion on the answer to a token request: behaviour O3, O5, T7 and T9, written as plainly as can be.
+//! A second opinion on a token response: O3, O5, T7 and T9, written plainly.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -13,7 +13,7 @@ pub(crate) enum Opinion {
     Failure { kind: ErrorKind, code: Option<String> },
 }
 
-/// What becomes of an answer that comes in these steps.
+/// What a response means whose body follows these steps.
 pub(crate) fn of(status: u16, steps: &[Step]) -> Opinion {
     match received(steps) {
         Received::Whole(body) => of_body(status, Some(&body)),
@@ -131,7 +131,7 @@ fn code(text: &str) -> Option<String> {
     ((1..=32).contains(&text.len()) && text.chars().all(fits)).then(|| text.to_owned())
 }
 
-/// The members of a JSON object, as they stand there; of two with one name the last.
+/// The members of a JSON object as text; the last one of a name counts.
 struct Fields(HashMap<String, Box<RawValue>>);
 
 impl Fields {

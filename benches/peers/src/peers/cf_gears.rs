@@ -1,4 +1,4 @@
-//! cf-gears-toolkit-auth: its two layers, over a token that a task renews.
+//! cf-gears-toolkit-auth: its two layers, with a token that a task renews.
 
 use std::time::Duration;
 
@@ -29,12 +29,12 @@ fn provider(world: &World) -> Result<TokenProvider, BoxError> {
         client_id: "id".to_owned(),
         client_secret: SecretString::new("secret"),
         auth_method: ClientAuthMethod::Form,
-        // The one preset that lets plain HTTP through.
+        // The only preset that allows plain HTTP.
         http_config: Some(HttpClientConfig::for_testing()),
         ..OAuthClientConfig::default()
     };
     if let Some(margin) = world.margin {
-        // It counts in whole seconds, so that less would be nothing.
+        // It counts in whole seconds, so less would be zero.
         config.refresh_offset = margin.max(Duration::from_secs(1));
         config.jitter_max = Duration::ZERO;
         config.min_refresh_period = Duration::from_millis(100);

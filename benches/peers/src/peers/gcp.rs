@@ -1,4 +1,4 @@
-//! `gcp_auth` with a service account, whose key is made for the occasion.
+//! `gcp_auth` with a service account, whose key is generated here.
 
 use std::sync::{Arc, OnceLock};
 
@@ -38,7 +38,7 @@ pub(crate) fn client(world: &World) -> Result<impl Client + use<>, BoxError> {
     }))
 }
 
-/// An RSA key in PEM, one for all.
+/// Returns an RSA key in PEM, the same for all clients.
 fn key() -> Result<&'static str, BoxError> {
     static KEY: OnceLock<String> = OnceLock::new();
     if let Some(key) = KEY.get() {

@@ -1,4 +1,4 @@
-//! What is usually written by hand: a token behind an `RwLock`, a header formatted for each request, a boxed future.
+//! As often written by hand: a token in an `RwLock`, a header formatted for each request, a boxed future.
 
 use std::{
     future::Future,

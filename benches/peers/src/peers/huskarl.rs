@@ -1,4 +1,4 @@
-//! huskarl's authorizer over its cache and client-credentials grant, used as its guide has it: one more try after a 401.
+//! huskarl's authorizer over its cache and client-credentials grant; repeated once after a 401, as its guide says.
 
 use std::sync::Arc;
 

@@ -15,7 +15,7 @@ use crate::{
     world::World,
 };
 
-/// It fetches its first token here, and blocks meanwhile.
+/// Fetches its first token here, and blocks meanwhile.
 pub(crate) fn client(world: &World) -> Result<impl Client + use<>, BoxError> {
     let program = env::current_exe()?;
     let mut exec: ExecConfig = serde_json::from_value(json!({
@@ -29,5 +29,5 @@ pub(crate) fn client(world: &World) -> Result<impl Client + use<>, BoxError> {
     Ok(config.auth_layer()?.ok_or("no layer")?.layer(Api::<BoxError>::of(world)))
 }
 
-/// The first argument of this program where it is the plugin.
+/// The first argument that makes this program the plugin.
 pub(crate) const PLUGIN: &str = "plugin";

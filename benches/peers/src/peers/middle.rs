@@ -1,4 +1,4 @@
-//! middle, which renews in a task and hands out a header made beforehand.
+//! middle, which renews in a task and returns a prebuilt header.
 
 use std::future::ready;
 
@@ -13,7 +13,7 @@ use crate::{
     world::World,
 };
 
-/// It fetches its first token here.
+/// Fetches its first token here.
 pub(crate) async fn client(world: &World) -> Result<impl Client + use<>, BoxError> {
     let url = world.url(TOKEN).parse()?;
     let mut builder = BasicClientCredentialAuthorizer::basic_builder("id", "secret", url);

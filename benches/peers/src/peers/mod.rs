@@ -1,4 +1,4 @@
-//! Who takes part, and in what.
+//! The peers, and which of them each table has.
 
 use std::{
     future::{Future, ready},
@@ -24,22 +24,22 @@ pub(crate) mod smithy;
 pub(crate) mod static_header;
 pub(crate) mod this_crate;
 
-/// A client with a fresh cache, made by `make`.
+/// A peer; `make` creates a client with an empty cache.
 #[derive(Clone, Copy)]
 pub(crate) struct Peer {
     pub(crate) name: &'static str,
     pub(crate) source: Source,
-    /// How many seconds before a token's end it renews it, where it cannot be told.
+    /// How many seconds before its expiry it renews a token, if that cannot be set.
     pub(crate) fixed_margin: Option<u64>,
     pub(crate) make: Make,
 }
 
-/// Where the token source is. Only those with the same one are compared.
+/// Where the token source is. Only peers with the same one are compared.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Source {
     InProcess,
     Loopback,
-    /// A program that asks over loopback.
+    /// A program that makes a request over loopback.
     Plugin,
 }
 
@@ -82,7 +82,7 @@ pub(crate) const GOOGLE: Peer =
 pub(crate) const GCP: Peer =
     Peer { fixed_margin: Some(20), ..peer("gcp_auth", Source::Loopback, |world| now(gcp::client(world))) };
 
-/// Its first token comes while it is built, so that its cold start is a token that has come to its end.
+/// It fetches its first token while it is built, so its callers start with an expired one.
 pub(crate) const KUBE: Peer =
     Peer { fixed_margin: Some(60), ..peer("kube-client", Source::Plugin, |world| now(kube::client(world))) };
 

@@ -1,4 +1,4 @@
-//! The floor of this crate's design: a header in an `ArcSwap`, a coarse clock, and nothing else on the warm path.
+//! A lower limit for a layer that fetches tokens: a header in an `ArcSwap`, a coarse clock, and nothing else with a token.
 
 use std::{
     future::Future,
@@ -29,7 +29,7 @@ pub(crate) fn client(world: &World) -> impl Client + use<> {
 
 struct Token {
     header: HeaderValue,
-    /// On the coarse clock, less the margin.
+    /// On the coarse clock, minus the margin.
     end: Duration,
 }
 

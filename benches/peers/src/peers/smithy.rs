@@ -1,4 +1,4 @@
-//! The identity cache of the AWS SDKs, with the header that their bearer scheme makes of an identity.
+//! The identity cache of the AWS SDKs, with the header of their bearer scheme.
 
 use std::{
     fmt,
@@ -50,7 +50,7 @@ pub(crate) fn client(world: &World) -> Result<impl Client + use<>, BoxError> {
     }))
 }
 
-/// What a client of theirs holds.
+/// What one of their clients holds.
 struct Parts {
     cache: SharedIdentityCache,
     resolver: SharedIdentityResolver,

@@ -1,4 +1,4 @@
-//! This crate, over a transport in process or its ready-made one.
+//! This crate, with a transport in process or the built-in one.
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -6,7 +6,11 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
 use tower::{Layer, service_fn};
-use tower_outbound_auth::{AuthError, AuthLayer, BoxError, Credentials, NoReplay, oauth::{ClientCredentialsGrant, ClientCredentialsGrantBuilder}};
+use tower_outbound_auth::{
+    AuthError, AuthLayer, AuthLayerBuilder, BoxError, Credentials,
+    oauth::{ClientCredentialsGrant, ClientCredentialsGrantBuilder},
+    replay::NoReplay,
+};
 
 use crate::{
     api::{Api, Client},
@@ -14,31 +18,31 @@ use crate::{
     world::World,
 };
 
-/// As it comes: requests are kept to be sent again.
+/// With default settings: requests are copied for a replay.
 pub(crate) fn client(world: &World) -> Result<impl Client + use<>, BoxError> {
-    Ok(layer(in_process(world))?.layer(Api::<BoxError>::of(world)))
+    Ok(builder(in_process(world))?.build()?.layer(Api::<BoxError>::of(world)))
 }
 
 pub(crate) fn no_replay(world: &World) -> Result<impl Client + use<>, BoxError> {
-    Ok(layer(in_process(world))?.replay(NoReplay).layer(Api::<BoxError>::of(world)))
+    Ok(builder(in_process(world))?.replay(NoReplay).build()?.layer(Api::<BoxError>::of(world)))
 }
 
 pub(crate) fn over_http(world: &World) -> Result<impl Client + use<>, BoxError> {
-    Ok(layer(source(world))?.layer(Api::<BoxError>::of(world)))
+    Ok(builder(grant(world))?.build()?.layer(Api::<BoxError>::of(world)))
 }
 
-fn source(world: &World) -> ClientCredentialsGrantBuilder {
-    ClientCredentialsGrant::builder(&world.url(TOKEN), Credentials::new("id", "secret"))
+fn grant(world: &World) -> ClientCredentialsGrantBuilder {
+    ClientCredentialsGrant::builder(&world.url(TOKEN), Credentials::new("my-client", "my-secret"))
 }
 
 fn in_process(world: &World) -> ClientCredentialsGrantBuilder {
     let issuer = Arc::clone(&world.issuer);
-    source(world).transport(service_fn(move |_: Request<Full<Bytes>>| {
+    grant(world).transport(service_fn(move |_: Request<Full<Bytes>>| {
         let issuer = Arc::clone(&issuer);
         async move { Ok::<_, Infallible>(response(issuer.issue().await, token_response)) }
     }))
 }
 
-fn layer(source: ClientCredentialsGrantBuilder) -> Result<AuthLayer, AuthError> {
-    AuthLayer::builder(source.build()?).origin("https://api.example.com").build()
+fn builder(grant: ClientCredentialsGrantBuilder) -> Result<AuthLayerBuilder, AuthError> {
+    Ok(AuthLayer::builder(grant.build()?).origin("https://api.example.com"))
 }

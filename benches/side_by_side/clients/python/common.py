@@ -1,9 +1,9 @@
-"""The contract of every client with run.py, for those in Python.
+"""The protocol between run.py and every client, for the clients in Python.
 
 Arguments: token URL, API URL, client id, client secret. A client prints `ready ` and its versions once it is set up. For each
-line `CALLS GAP_MS TIMEOUT_MS URL` on its input it makes so many GET requests, each so long after the one before, each given up
-after so long (0: never), and prints one line of `OUTCOME:MS`: a status, `timeout` or `error`, and the time from the caller's
-start to its answer.
+line `CALLS GAP_MS TIMEOUT_MS URL` on its input it makes this many GET requests, with this gap between their starts and this
+timeout (0: none). It prints one line of `OUTCOME:MS`: a status, `timeout` or `error`, and the time from the caller's start to
+its result.
 """
 
 import sys
