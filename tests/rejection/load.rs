@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
     },
     time::Duration,
 };
@@ -22,12 +22,13 @@ pub(crate) struct Api {
     pub(crate) issuer: Issuer,
     /// `token-<n>` is taken if `n` is at least this and the issuer has not revoked it.
     pub(crate) from: Arc<AtomicU64>,
+    rejects_next: Arc<AtomicBool>,
     pub(crate) requests: Arc<AtomicU64>,
 }
 
 impl Api {
     pub(crate) fn new(issuer: &Issuer) -> Self {
-        Self { issuer: issuer.clone(), from: Arc::default(), requests: Arc::default() }
+        Self { issuer: issuer.clone(), from: Arc::default(), rejects_next: Arc::default(), requests: Arc::default() }
     }
 
     /// From now on it takes no token with a lower number.
@@ -35,10 +36,16 @@ impl Api {
         self.from.store(number, SeqCst);
     }
 
+    /// Whatever its token.
+    pub(crate) fn reject_next(&self) {
+        self.rejects_next.store(true, SeqCst);
+    }
+
     pub(crate) fn takes(&self, request: &Request<Body>) -> bool {
         let authorization = request.headers().get(AUTHORIZATION).unwrap().to_str().unwrap();
         let number: u64 = authorization.trim_start_matches("Bearer token-").parse().unwrap();
-        request.uri().path() != "/bad" && number >= self.from.load(SeqCst) && self.issuer.knows(authorization)
+        let rejects = self.rejects_next.swap(false, SeqCst) || request.uri().path() == "/bad";
+        !rejects && number >= self.from.load(SeqCst) && self.issuer.knows(authorization)
     }
 }
 

@@ -4,9 +4,13 @@
 
 mod a_rejected_request_is_replayed;
 mod a_rejected_timestamp_corrects_the_clock;
+mod an_invalidated_token_is_renewed;
 mod answering;
 mod load;
 mod one_bad_caller_harms_no_other;
+mod one_rejection_retires_nothing;
+mod other_responses_tell_the_time_too;
+mod renewal_figures;
 mod renewals_are_throttled;
 mod revoked_tokens_are_renewed_at_once;
 mod some_rejected_requests_are_not_replayed;

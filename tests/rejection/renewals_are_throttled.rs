@@ -1,4 +1,4 @@
-//! An API that rejects whatever it gets costs few token requests, and no revocation locks anybody out.
+//! R5: an API that rejects whatever it gets costs no more token requests than the renewal budget allows.
 
 use std::{sync::atomic::Ordering::SeqCst, time::Duration};
 
@@ -6,8 +6,10 @@ use http_body_util::BodyExt;
 use tokio::time::sleep;
 use tower::{Layer, ServiceExt};
 use tower_outbound_auth::{
+    AuthLayer,
     rejection::NotReplayed,
     replay::{CloneBody, NoReplay, Replay},
+    token::RefreshPolicy,
 };
 
 use crate::{
@@ -15,57 +17,12 @@ use crate::{
     support::{Body, Issuer, get},
 };
 
-/// A minute of 500 requests a second, all rejected; then the API recovers for tokens from this number on.
-async fn storm<R: Replay<Body>>(policy: R, healthy_before: bool, recovers_for_old_tokens: bool) {
-    let issuer = Issuer::new();
-    let api = Api::new(&issuer);
-    let client = issuer.layer().replay(policy).layer(api.clone());
-    if healthy_before {
-        assert_eq!(load(&client, "/a", millis(100), seconds(10)).await.failed, 0);
-    }
-    api.take_from(NONE);
-    let (before, sent) = (issuer.requests(), api.requests.load(SeqCst));
-    let tally = load(&client, "/a", millis(2), seconds(60)).await;
-    let cost = issuer.requests() - before;
-    assert!(cost <= 10, "{cost} token requests in a minute: {tally:?}");
-    assert!(cost >= 4, "it goes on trying: {cost}");
-    assert_eq!((tally.calls, tally.failed), (30_000, 30_000));
-    assert!(tally.marked(NotReplayed::Throttled) > 28_000, "{tally:?}");
-    assert_eq!(tally.marked(None), 0, "each says why it was not replayed");
-    let again = api.requests.load(SeqCst) - sent - 30_000;
-    assert!(again < 1_000, "{again} requests were sent again");
-
-    api.take_from(if recovers_for_old_tokens { 0 } else { issuer.requests() + 1 });
-    let before = issuer.requests();
-    load(&client, "/a", millis(100), seconds(60)).await;
-    assert_eq!(load(&client, "/a", millis(100), seconds(60)).await.failed, 0, "recovered within a minute");
-    assert!(issuer.requests() - before <= 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn r5_an_api_that_rejects_everything_costs_ten_token_requests_a_minute_and_recovers_in_the_next() {
-    for healthy_before in [false, true] {
-        for recovers_for_old_tokens in [false, true] {
-            storm(CloneBody, healthy_before, recovers_for_old_tokens).await;
-        }
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn r5_the_same_holds_where_nothing_is_replayed() {
-    for healthy_before in [false, true] {
-        for recovers_for_old_tokens in [false, true] {
-            storm(NoReplay, healthy_before, recovers_for_old_tokens).await;
-        }
-    }
-}
-
 /// The moments of the renewals, in whole milliseconds, while one request after another is rejected for so long.
 async fn renewals<R: Replay<Body>>(policy: R, lasting: Duration) -> Vec<u128> {
     let issuer = Issuer::new();
     let api = Api::new(&issuer);
     api.take_from(NONE);
-    let layer = issuer.layer().replay(policy);
+    let layer = issuer.builder().replay(policy).build().unwrap();
     layer.handle().token().await.unwrap();
     let client = layer.layer(api);
     let began = tokio::time::Instant::now();
@@ -82,61 +39,78 @@ async fn renewals<R: Replay<Body>>(policy: R, lasting: Duration) -> Vec<u128> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn r5_the_throttling_doubles_from_one_second_to_a_minute() {
-    let moments = renewals(CloneBody, seconds(300)).await;
-    let gaps: Vec<_> = moments.windows(2).map(|pair| (pair[1] - pair[0]).div_euclid(1_000)).collect();
-    assert_eq!(gaps, [1, 2, 4, 8, 16, 32, 60, 60, 60], "{moments:?}");
+async fn r5_an_api_that_rejects_everything_causes_four_renewals_and_one_more_in_each_ten_seconds() {
+    for moments in [renewals(CloneBody, seconds(300)).await, renewals(NoReplay, seconds(300)).await] {
+        assert!(moments[3] < 300, "{moments:?}");
+        let gaps: Vec<_> = moments[3..].windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert!(gaps.iter().all(|gap| (9_700..10_200).contains(gap)), "{moments:?}");
+        assert!((32..=34).contains(&moments.len()), "{moments:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
-async fn r5_a_renewal_counts_once_however_many_requests_waited_for_it() {
+async fn r5_the_budget_can_be_set() {
+    for (burst, refill, expected) in [(0, 1, 0), (1, 60, 1), (1, 5, 2), (2, 3, 4)] {
+        let issuer = Issuer::new();
+        let api = Api::new(&issuer);
+        api.take_from(NONE);
+        let policy = RefreshPolicy::default().renewal_budget(burst, seconds(refill));
+        let client = issuer.builder().refresh(policy).build().unwrap().layer(api);
+        load(&client, "/a", millis(50), seconds(9)).await;
+        assert_eq!(issuer.requests() - 1, expected, "{burst}, and one more each {refill} s");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r5_a_renewal_takes_one_unit_however_many_requests_wait_for_it() {
     let issuer = Issuer::new();
     let api = Api::new(&issuer);
     api.take_from(NONE);
     let client = issuer.layer().layer(api.clone());
-    let calls: Vec<_> = (0..100).map(|_| tokio::spawn(client.clone().oneshot(get("/a")))).collect();
-    for call in calls {
-        let response = call.await.unwrap().unwrap();
-        assert_eq!(response.extensions().get(), Some(&NotReplayed::RejectedAgain));
+    for round in 1..=5 {
+        let calls: Vec<_> = (0..100).map(|_| tokio::spawn(client.clone().oneshot(get("/a")))).collect();
+        let mark = if round < 5 { NotReplayed::RejectedAgain } else { NotReplayed::Throttled };
+        for call in calls {
+            let response = call.await.unwrap().unwrap();
+            assert_eq!(response.extensions().get(), Some(&mark), "round {round}");
+        }
     }
-    assert_eq!((issuer.requests(), api.requests.load(SeqCst)), (2, 200));
-    sleep(millis(985)).await;
-    let response = client.clone().oneshot(get("/a")).await.unwrap();
-    assert_eq!(response.extensions().get(), Some(&NotReplayed::Throttled), "a second has not passed");
-    sleep(millis(10)).await;
-    client.oneshot(get("/a")).await.unwrap();
-    assert_eq!(issuer.requests(), 3, "a second has");
+    assert_eq!((issuer.requests(), api.requests.load(SeqCst)), (5, 900));
+}
+
+/// A layer whose API has rejected everything until the budget was used up.
+async fn used_up() -> (Issuer, Api, AuthLayer) {
+    let issuer = Issuer::new();
+    let (api, layer) = (Api::new(&issuer), issuer.layer());
+    api.take_from(NONE);
+    for _ in 0..4 {
+        layer.layer(api.clone()).oneshot(get("/a")).await.unwrap();
+    }
+    assert_eq!((issuer.requests(), api.requests.load(SeqCst)), (5, 8));
+    (issuer, api, layer)
 }
 
 #[tokio::test(start_paused = true)]
-async fn r5_while_renewals_are_throttled_a_rejection_goes_to_its_caller_whole() {
-    let issuer = Issuer::new();
-    let api = Api::new(&issuer);
-    api.take_from(NONE);
-    let layer = issuer.layer();
-    let client = layer.layer(api.clone());
-    client.clone().oneshot(get("/a")).await.unwrap();
+async fn r5_once_the_budget_is_used_up_a_rejection_goes_to_its_caller_whole() {
+    let (issuer, api, layer) = used_up().await;
     let began = tokio::time::Instant::now();
-    let response = client.oneshot(get("/a")).await.unwrap();
+    let response = layer.layer(api.clone()).oneshot(get("/a")).await.unwrap();
     assert_eq!(began.elapsed(), millis(10), "at once");
     assert_eq!(response.extensions().get(), Some(&NotReplayed::Throttled));
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "401");
-    assert_eq!((issuer.requests(), api.requests.load(SeqCst)), (2, 3));
-    assert_eq!(layer.handle().token().await.unwrap().expose_secret(), "token-2", "the token stays");
+    assert_eq!((issuer.requests(), api.requests.load(SeqCst)), (5, 9));
+    assert_eq!(layer.handle().token().await.unwrap().expose_secret(), "token-5", "the token stays");
 }
 
 #[tokio::test(start_paused = true)]
-async fn r5_the_first_accepted_request_ends_the_throttling_of_an_api_that_accepted_none() {
-    let issuer = Issuer::new();
-    let api = Api::new(&issuer);
-    api.take_from(NONE);
-    let client = issuer.layer().layer(api.clone());
-    // Renewals at 0, 1, 3, 7 and 15 s; the next would be at 31 s.
-    load(&client, "/a", millis(50), seconds(20)).await;
-    assert_eq!(issuer.requests(), 6);
+async fn r5_once_the_budget_is_used_up_a_first_rejection_is_replayed_at_once_with_the_same_token() {
+    let (issuer, api, layer) = used_up().await;
+    let client = layer.layer(api.clone());
     api.take_from(0);
-    assert_eq!(load(&client, "/a", millis(50), seconds(1)).await.failed, 0);
-    issuer.revoke();
-    assert_eq!(load(&client, "/a", millis(50), seconds(1)).await.failed, 0, "a revoked token is renewed at once");
-    assert_eq!(issuer.requests(), 7);
+    assert_eq!(client.clone().oneshot(get("/a")).await.unwrap().status(), 200);
+    api.reject_next();
+    let began = tokio::time::Instant::now();
+    assert_eq!(client.oneshot(get("/a")).await.unwrap().status(), 200);
+    assert_eq!(began.elapsed(), millis(20), "two answers of the API, and no fetch");
+    assert_eq!(issuer.requests(), 5);
 }

@@ -19,7 +19,7 @@ use tokio::{
     time::{Instant, Interval, interval, sleep},
 };
 use tower::{Layer, Service, ServiceExt};
-use tower_outbound_auth::{AuthError, AuthLayer, BoxError, ErrorKind, rejection::NotReplayed, replay::Replay};
+use tower_outbound_auth::{AuthError, BoxError, ErrorKind, rejection::NotReplayed, replay::Replay};
 
 use crate::support::{Body, Issuer, get};
 
@@ -88,7 +88,7 @@ impl http_body::Body for PageBody {
                 ready!(interval.poll_tick(cx));
                 frame(10)
             }
-            // Somebody who would read them all reads this many, and the test ends all the same.
+            // A reader of all of them gets this many, so that the test ends.
             Page::EmptyFrames => {
                 if frames < 1_000_000 {
                     frame(0)
@@ -232,21 +232,16 @@ async fn r9_the_body_is_kept_unread_while_the_fetch_is_under_way() {
 
 #[tokio::test(start_paused = true)]
 async fn r6_the_body_is_whole_when_the_fetch_has_failed() {
-    let (issuer, layer) = rejecting_issuer().await;
+    let issuer = Issuer::new();
+    let layer = issuer.layer();
+    layer.handle().token().await.unwrap();
     issuer.set(|settings| settings.failure = Some(AuthError::new(ErrorKind::Denied, "locked")));
     let response = layer.layer(OneSlot::new(Page::Chunks(5))).oneshot(get("/a")).await.unwrap();
     assert_eq!(response.extensions().get(), Some(&NotReplayed::FetchFailed));
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes().len(), 5 * 16 * 1024);
 }
 
-async fn rejecting_issuer() -> (Issuer, AuthLayer) {
-    let issuer = Issuer::new();
-    let layer = issuer.layer();
-    layer.handle().token().await.unwrap();
-    (issuer, layer)
-}
-
-/// What was kept is whole until it is asked of while the rejected body is read.
+/// The copy is complete until the test says otherwise.
 #[derive(Clone)]
 struct UntilRead(Arc<AtomicBool>);
 
@@ -255,23 +250,24 @@ impl Replay<Body> for UntilRead {
         Some(body.clone())
     }
 
-    fn is_complete(&self, _kept: &Body) -> bool {
+    fn is_complete(&self, _copy: &Body) -> bool {
         self.0.load(SeqCst)
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn r7_a_copy_that_turns_out_incomplete_at_the_last_moment_is_not_sent() {
-    let (issuer, layer) = rejecting_issuer().await;
-    let whole = Arc::new(AtomicBool::new(true));
+    let (issuer, complete) = (Issuer::new(), Arc::new(AtomicBool::new(true)));
+    let layer = issuer.builder().replay(UntilRead(Arc::clone(&complete))).build().unwrap();
+    layer.handle().token().await.unwrap();
     let api = OneSlot::new(Page::Silence);
     let log = api.log.clone();
-    let call = tokio::spawn(layer.replay(UntilRead(Arc::clone(&whole))).layer(api).oneshot(get("/a")));
+    let call = tokio::spawn(layer.layer(api).oneshot(get("/a")));
     // The fetch has ended, and the body is waited for.
     sleep(Duration::from_millis(100)).await;
-    whole.store(false, SeqCst);
+    complete.store(false, SeqCst);
     let error = call.await.unwrap().err().unwrap();
-    assert_eq!(AuthError::find(error.as_ref()).unwrap().kind(), ErrorKind::Unavailable);
+    assert_eq!(AuthError::find(error.as_ref()).unwrap().kind(), ErrorKind::Config);
     assert_eq!(log.events(), ["sent", "dropped"]);
     assert_eq!(issuer.requests(), 2);
 }

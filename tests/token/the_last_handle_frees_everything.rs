@@ -62,7 +62,7 @@ async fn t12_when_the_last_handle_goes_between_fetches_all_is_freed_at_once() {
     let warm = handle.keep_warm();
     sleep(Duration::from_secs(7200)).await;
     drop((layer, handle));
-    assert_eq!(watch.strong_count(), 1, "somebody still wants it warm");
+    assert_eq!(watch.strong_count(), 1, "it is still kept warm");
     drop(warm);
     yield_now().await;
     assert_eq!(Handle::current().metrics().num_alive_tasks(), 0);

@@ -199,7 +199,7 @@ async fn t5_no_failure_makes_a_dead_token_good() {
 
 /// The wall clock runs on while tokio's is paused.
 fn is_about(left: Option<Duration>, expected: Duration) -> bool {
-    left.is_some_and(|left| (expected - Duration::from_secs(1)..=expected).contains(&left))
+    left.and_then(|left| expected.checked_sub(left)).is_some_and(|passed| passed < Duration::from_secs(1))
 }
 
 #[tokio::test(start_paused = true)]
@@ -228,7 +228,7 @@ async fn t13_the_timestamp_of_a_signature_is_the_wall_clocks() {
         advance(Duration::from_secs(100_000)).await;
     }
     for request in seen.requests() {
-        let signed: u64 = request.headers()["x-timestamp"].to_str().unwrap().parse().unwrap();
-        assert!((before..=wall()).contains(&signed), "tokio's clock was paused and advanced: {signed}");
+        let time: u64 = request.headers()["x-timestamp"].to_str().unwrap().parse().unwrap();
+        assert!((before..=wall()).contains(&time), "tokio's clock was paused and advanced: {time}");
     }
 }
