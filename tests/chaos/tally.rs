@@ -20,8 +20,9 @@ pub(crate) enum Check {
     TokensAlive,
     /// A layer had two token requests on their way at once.
     SingleFlight,
-    /// A layer asked for a token that nothing explains, too soon after a failure, or too often in one flight.
-    TokenBudget,
+    /// A layer asked for a token that nothing explains, too soon after a failure, too often in one fetch, or, because of
+    /// rejections, more often than its renewal budget allows.
+    TokensExplained,
     /// A request was sent a third time.
     OneReplay,
     /// A rejected response was handed on without its own body.
@@ -48,7 +49,7 @@ pub(crate) enum Row {
     Errors,
     Wire,
     Tokens,
-    Hand,
+    Disruptions,
     Faults,
 }
 
@@ -93,10 +94,10 @@ impl fmt::Display for Tally {
         for ((this, column), n) in lock(&self.facts).iter() {
             let name = if row == Some(*this) { String::new() } else { format!("{this:?}").to_lowercase() };
             row = Some(*this);
-            writeln!(f, "{name:<10} {column:<46} {n:>9}")?;
+            writeln!(f, "{name:<11} {column:<46} {n:>9}")?;
         }
         for (what, time) in lock(&self.worst).iter() {
-            writeln!(f, "{:<10} {what:<46} {:>7.2} s", "worst", time.as_secs_f64())?;
+            writeln!(f, "{:<11} {what:<46} {:>7.2} s", "worst", time.as_secs_f64())?;
         }
         Ok(())
     }

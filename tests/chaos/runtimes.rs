@@ -10,30 +10,30 @@ use tokio::{
     sync::watch,
 };
 
-use crate::{caller::Caller, world::Login};
+use crate::{caller::Caller, world::Subject};
 
 /// One runtime with a caller of each layer.
-pub(crate) struct Mortal {
+pub(crate) struct ShortLived {
     runtime: Option<Runtime>,
 }
 
-impl Mortal {
+impl ShortLived {
     pub(crate) fn start(
-        logins: &[Arc<Login>],
+        subjects: &[Arc<Subject>],
         elsewhere: &Arc<str>,
         over: &watch::Receiver<bool>,
         mut seed: u64,
     ) -> io::Result<Self> {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        for (index, login) in logins.iter().enumerate() {
+        for (index, subject) in subjects.iter().enumerate() {
             seed = seed.wrapping_add(1);
-            runtime.spawn(Caller::new(login, index % 2 == 1, elsewhere, seed).live(over.clone()));
+            runtime.spawn(Caller::new(subject, index % 2 == 1, elsewhere, seed).live(over.clone()));
         }
         Ok(Self { runtime: Some(runtime) })
     }
 }
 
-impl Drop for Mortal {
+impl Drop for ShortLived {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             ENDED.lock().unwrap_or_else(PoisonError::into_inner).push(runtime.handle().id());

@@ -19,13 +19,14 @@ use tower_outbound_auth::{
 };
 
 use crate::{
-    flights::{ATTEMPTS, Excuses, FIRST_COOL_DOWN, JITTER, REFRESH_AT},
+    budget::{BURST, BudgetSettings},
+    fetches::{ATTEMPTS, Excuses, FAILURE_BACKOFF, JITTER, REFRESH_AT, REFUSAL_BACKOFF},
     ledger::Ledger,
     tally::{Check, Tally},
-    watch::{Gate, Steps, TokenDesk},
+    watch::{Gate, Steps, TokenTransport},
 };
 
-/// A client with its own connections, logged in by a layer that it shares with others.
+/// A client with its own connections, authenticated by a layer that it shares with others.
 pub(crate) type Stack = BoxCloneSyncService<Request<Full<Bytes>>, Response<Bytes>, BoxError>;
 
 pub(crate) struct World {
@@ -37,11 +38,16 @@ pub(crate) struct World {
 }
 
 /// A layer, with what the oracle knows of it.
-pub(crate) struct Login {
+pub(crate) struct Subject {
     pub(crate) world: Arc<World>,
     pub(crate) ledger: Arc<Ledger>,
     settings: Settings,
-    layer: AuthLayer,
+    layer: Layers,
+}
+
+enum Layers {
+    Replaying(AuthLayer),
+    SendingOnce(AuthLayer<NoReplay>),
 }
 
 /// In what the layers differ.
@@ -51,7 +57,8 @@ pub(crate) struct Settings {
     /// `CloneBody`, or else `NoReplay`.
     pub(crate) replays: bool,
     pub(crate) max_wait: Option<Duration>,
-    pub(crate) clock: Clock,
+    /// How long the renewal budget takes to regain a unit.
+    pub(crate) refill: Duration,
 }
 
 impl World {
@@ -62,26 +69,33 @@ impl World {
     }
 }
 
-impl Login {
+impl Subject {
     pub(crate) fn new(world: &Arc<World>, tally: &Arc<Tally>, settings: Settings) -> Result<Self, BoxError> {
         let (environment, credentials) = (world.sandbox.environment(), world.credentials.clone());
-        let ledger = Ledger::new(settings.name, tally, &world.excuses, world.lifetime);
+        let budget = BudgetSettings { refill: settings.refill, replays: settings.replays };
+        let ledger = Ledger::new(settings.name, tally, &world.excuses, world.lifetime, budget);
         let source = paynet::grant(&environment, credentials.clone())
-            .transport(TokenDesk::new(&ledger))
+            .transport(TokenTransport::new(&ledger))
             .timeout(TOKEN_TIMEOUT)
             .build()?;
         let policy = RefreshPolicy::default()
             .refresh_at(REFRESH_AT)
             .jitter(JITTER)
-            .deadline(FLIGHT_DEADLINE)
+            .deadline(FETCH_DEADLINE)
             .attempts(ATTEMPTS)
-            .failure_backoff(FIRST_COOL_DOWN, 2 * FIRST_COOL_DOWN);
+            .failure_backoff(FAILURE_BACKOFF.0, FAILURE_BACKOFF.1)
+            .refusal_backoff(REFUSAL_BACKOFF.0, REFUSAL_BACKOFF.1)
+            .renewal_budget(BURST as u32, settings.refill);
         let builder = AuthLayer::builder(source)
             .origin(environment.api_origin())
             .sign(paynet::sign_rules(), TimestampHmac::sha256(credentials))
-            .refresh(policy)
-            .clock(settings.clock);
-        let layer = settings.max_wait.into_iter().fold(builder, AuthLayerBuilder::max_wait).build()?;
+            .refresh(policy);
+        let builder = settings.max_wait.into_iter().fold(builder, AuthLayerBuilder::max_wait);
+        let layer = if settings.replays {
+            Layers::Replaying(builder.build()?)
+        } else {
+            Layers::SendingOnce(builder.replay(NoReplay).build()?)
+        };
         Ok(Self { world: Arc::clone(world), ledger, settings, layer })
     }
 
@@ -94,10 +108,9 @@ impl Login {
         };
         // Fewer than a caller sends at once, so that some have to wait until the service is ready.
         let api = paynet::RejectionLayer.layer(ConcurrencyLimit::new(gate, 2));
-        if self.settings.replays {
-            self.boxed(self.layer.layer(api))
-        } else {
-            self.boxed(self.layer.clone().replay(NoReplay).layer(api))
+        match &self.layer {
+            Layers::Replaying(layer) => self.boxed(layer.layer(api)),
+            Layers::SendingOnce(layer) => self.boxed(layer.layer(api)),
         }
     }
 
@@ -118,26 +131,25 @@ impl Login {
     /// as it is sent twice at the most; all that once more, since others of its caller may be before it in the queue; and
     /// some for a busy machine.
     pub(crate) fn bound(&self) -> Duration {
-        let wait = self.settings.max_wait.unwrap_or(FLIGHT_DEADLINE + Duration::from_secs(1));
+        let wait = self.settings.max_wait.unwrap_or(FETCH_DEADLINE + Duration::from_secs(1));
         2 * 2 * (wait + API_LATENCY + LONGEST_LAG) + BUSY
     }
 
-    /// How long after the last trouble a call may still fail: the longest spacing of renewals, the longest cool-down, the
-    /// flight after it, and some for a busy machine.
-    ///
-    /// Renewals that heal keep the spacing short. Where requests are sent once, nobody can tell, and it may come to the
-    /// longest there is.
+    /// How long after the last disruption a call may still fail: until the renewal budget has regained a unit, the longest
+    /// backoff, the fetch after it, and some for a busy machine.
     pub(crate) fn all_well_after(&self) -> Duration {
-        let spacing = Duration::from_secs(if self.settings.replays { 10 } else { 60 });
-        spacing + 10 * FIRST_COOL_DOWN + FLIGHT_DEADLINE + BUSY
+        self.settings.refill + REFUSAL_BACKOFF.1 + FETCH_DEADLINE + BUSY
     }
 
     pub(crate) fn handle(&self) -> TokenHandle {
-        self.layer.handle()
+        match &self.layer {
+            Layers::Replaying(layer) => layer.handle(),
+            Layers::SendingOnce(layer) => layer.handle(),
+        }
     }
 
-    /// Forces a token, and says that it was refused.
-    pub(crate) async fn force_and_reject(&self) {
+    /// Forces a token, and invalidates it.
+    pub(crate) async fn force_and_invalidate(&self) {
         self.ledger.excuses.begin();
         let handle = self.handle();
         match timeout(self.bound(), handle.refresh()).await {
@@ -150,8 +162,8 @@ impl Login {
 }
 
 const TOKEN_TIMEOUT: Duration = Duration::from_secs(1);
-/// Three tries with all that can delay them end before it, so that no flight is ever overdue.
-const FLIGHT_DEADLINE: Duration = Duration::from_secs(4);
+/// Three tries with all that can delay them end before it, so that no fetch is ever overdue.
+const FETCH_DEADLINE: Duration = Duration::from_secs(4);
 /// The longest that a fault delays an answer of the API.
 pub(crate) const API_LATENCY: Duration = Duration::from_millis(500);
 /// The longest that the network does.

@@ -2,46 +2,38 @@
 //! call hangs, and all is well soon after the last of it.
 //!
 //! Four layers with 16 clients each, over HTTP/1.1 and HTTP/2, call two sandboxes for `CHAOS_SECONDS` (3 by default), while
-//! a hand makes trouble. `CHAOS_SEED` decides what the hand and the callers do, and in which order: set it to the number
+//! a disruptor makes trouble. `CHAOS_SEED` decides what the disruptor and the callers do, and in which order: set it to the number
 //! that a run printed to have the same decisions again. When they take effect is up to sockets and threads, so a run is
 //! not the same as the last with its seed.
 //!
 //! What is checked is listed by `tally::Check`. Each request is judged where it leaves its layer (`watch`), and each token
-//! request by what explains it (`flights`); neither depends on how busy the machine is.
+//! request by what explains it (`fetches`); neither depends on how busy the machine is.
 #![cfg(all(feature = "sandbox", feature = "client"))]
 #![expect(clippy::disallowed_methods, reason = "real sockets need real time")]
 #![expect(clippy::unwrap_used, reason = "a counterpart in a test may panic")]
 #![expect(clippy::indexing_slicing, reason = "a number below the length is drawn")]
 
-#[path = "chaos_ends_well/caller.rs"]
+mod budget;
 mod caller;
-#[path = "chaos_ends_well/elsewhere.rs"]
+mod disruptor;
 mod elsewhere;
-#[path = "chaos_ends_well/flights.rs"]
-mod flights;
-#[path = "chaos_ends_well/hand.rs"]
-mod hand;
-#[path = "chaos_ends_well/ledger.rs"]
+mod fetches;
 mod ledger;
-#[path = "chaos_ends_well/mortal.rs"]
-mod mortal;
-#[path = "chaos_ends_well/tally.rs"]
+mod runtimes;
 mod tally;
-#[path = "chaos_ends_well/watch.rs"]
 mod watch;
-#[path = "chaos_ends_well/world.rs"]
 mod world;
 
 use std::{env, io::Write, str::FromStr, sync::Arc, time::Duration};
 
 use caller::Caller;
+use disruptor::Disruptor;
 use elsewhere::Elsewhere;
-use hand::Hand;
-use mortal::Mortal;
+use runtimes::ShortLived;
 use tally::{Check, Row, Tally};
 use tokio::{sync::watch::channel, task::JoinSet};
 use tower_outbound_auth::{BoxError, sandbox::RejectionStyle};
-use world::{Login, Settings, World};
+use world::{Settings, Subject, World};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_promise_holds_through_chaos_and_all_is_well_after_it() -> Result<(), BoxError> {
@@ -54,23 +46,27 @@ async fn every_promise_holds_through_chaos_and_all_is_well_after_it() -> Result<
     let elsewhere = Elsewhere::start().await?;
     let short = World::start(SHORT, RejectionStyle::Documented400).await?;
     let long = World::start(LONG, RejectionStyle::Unauthorized401).await?;
-    let patient = Settings { name: "short", replays: true, max_wait: None, clock: Clock::Coarse };
+    let patient = Settings { name: "short", replays: true, max_wait: None, refill: Duration::from_secs(2) };
     let impatient = Settings { max_wait: Some(Duration::from_millis(300)), ..patient };
-    let logins = [
-        Login::new(&short, &tally, patient)?,
-        Login::new(&short, &tally, Settings { name: "short, sent once", replays: false, ..impatient })?,
-        Login::new(&long, &tally, Settings { name: "long, impatient", clock: Clock::Tokio, ..impatient })?,
-        Login::new(&long, &tally, Settings { name: "long, sent once", replays: false, ..patient })?,
+    let subjects = [
+        Subject::new(&short, &tally, patient)?,
+        Subject::new(&short, &tally, Settings { name: "short, sent once", replays: false, ..impatient })?,
+        Subject::new(
+            &long,
+            &tally,
+            Settings { name: "long, impatient", refill: Duration::from_secs(10), ..impatient },
+        )?,
+        Subject::new(&long, &tally, Settings { name: "long, sent once", replays: false, ..patient })?,
     ]
     .map(Arc::new);
     let worlds = [short, long];
-    let _warm = logins[2].handle().keep_warm();
+    let _warm = subjects[2].handle().keep_warm();
 
-    let mut hand = Hand::new(seed, &tally, &worlds, &logins);
+    let mut disruptor = Disruptor::new(seed, &tally, &worlds, &subjects);
     let origin = Arc::from(elsewhere.origin.as_str());
-    chaos(&mut hand, &logins, &origin, seed, Duration::from_secs(seconds)).await?;
-    hand.rest().await;
-    calm(&logins, &origin, seed).await?;
+    chaos(&mut disruptor, &subjects, &origin, seed, Duration::from_secs(seconds)).await?;
+    disruptor.end().await;
+    calm(&subjects, &origin, seed).await?;
 
     check_servers(&tally, &worlds, &elsewhere);
     println!("chaos of {seconds} s, seed {seed}\n{tally}");
@@ -81,27 +77,28 @@ async fn every_promise_holds_through_chaos_and_all_is_well_after_it() -> Result<
     Ok(())
 }
 
-/// All clients call, and the hand does its worst; over when the last call has ended.
+/// All clients call, and the disruptor does its worst; over when the last call has ended.
 async fn chaos(
-    hand: &mut Hand,
-    logins: &[Arc<Login>],
+    disruptor: &mut Disruptor,
+    subjects: &[Arc<Subject>],
     elsewhere: &Arc<str>,
     seed: u64,
     time: Duration,
 ) -> Result<(), BoxError> {
     let (end, over) = channel(false);
     let mut callers = JoinSet::new();
-    for (index, login) in clients(logins).take(CLIENTS - MORTALS as usize * logins.len()) {
-        callers.spawn(Caller::new(login, index % 2 == 0, elsewhere, seed ^ index).live(over.clone()));
+    for (index, subject) in clients(subjects).take(CLIENTS - SHORT_LIVED as usize * subjects.len()) {
+        callers.spawn(Caller::new(subject, index % 2 == 0, elsewhere, seed ^ index).live(over.clone()));
     }
-    let start_mortal = |seed| Mortal::start(logins, elsewhere, &over, seed).unwrap();
-    let mut mortals: Vec<_> = (0..MORTALS).map(|n| start_mortal(seed ^ (u64::from(n) << 32))).collect();
-    hand.play(time, |random| {
-        mortals.rotate_left(1);
-        mortals.pop();
-        mortals.push(start_mortal(random));
-    })
-    .await;
+    let start_short_lived = |seed| ShortLived::start(subjects, elsewhere, &over, seed).unwrap();
+    let mut short_lived: Vec<_> = (0..SHORT_LIVED).map(|n| start_short_lived(seed ^ (u64::from(n) << 32))).collect();
+    disruptor
+        .run(time, |random| {
+            short_lived.rotate_left(1);
+            short_lived.pop();
+            short_lived.push(start_short_lived(random));
+        })
+        .await;
     end.send(true)?;
     while let Some(ended) = callers.join_next().await {
         ended?;
@@ -110,10 +107,10 @@ async fn chaos(
 }
 
 /// Every client calls until it has a good answer.
-async fn calm(logins: &[Arc<Login>], elsewhere: &Arc<str>, seed: u64) -> Result<(), BoxError> {
+async fn calm(subjects: &[Arc<Subject>], elsewhere: &Arc<str>, seed: u64) -> Result<(), BoxError> {
     let mut callers = JoinSet::new();
-    for (index, login) in clients(logins) {
-        callers.spawn(Caller::new(login, index % 2 == 0, elsewhere, seed ^ index).succeed());
+    for (index, subject) in clients(subjects) {
+        callers.spawn(Caller::new(subject, index % 2 == 0, elsewhere, seed ^ index).succeed());
     }
     while let Some(ended) = callers.join_next().await {
         ended?;
@@ -122,8 +119,8 @@ async fn calm(logins: &[Arc<Login>], elsewhere: &Arc<str>, seed: u64) -> Result<
 }
 
 /// Every client's number and layer; each layer has as many of one protocol as of the other.
-fn clients(logins: &[Arc<Login>]) -> impl Iterator<Item = (u64, &Arc<Login>)> {
-    (0..CLIENTS).map(|index| (index as u64, &logins[index / 2 % logins.len()]))
+fn clients(subjects: &[Arc<Subject>]) -> impl Iterator<Item = (u64, &Arc<Subject>)> {
+    (0..CLIENTS).map(|index| (index as u64, &subjects[index / 2 % subjects.len()]))
 }
 
 /// What the other end saw.
@@ -150,16 +147,17 @@ fn setting<T: FromStr<Err: std::fmt::Debug>>(name: &str, default: T) -> T {
 
 const CLIENTS: usize = 64;
 /// Runtimes that are shut down and replaced; each has one client of every layer.
-const MORTALS: u32 = 8;
+const SHORT_LIVED: u32 = 8;
 /// Short enough to end often.
 const SHORT: Duration = Duration::from_secs(2);
 const LONG: Duration = Duration::from_secs(3600);
 /// Without these it was no chaos.
-const HAPPENED: [(Row, &str); 6] = [
+const HAPPENED: [(Row, &str); 7] = [
     (Row::Answers, "good"),
     (Row::Calls, "dropped by the caller"),
     (Row::Wire, "sent again"),
     (Row::Wire, "requests seen elsewhere"),
-    (Row::Hand, "revocations"),
-    (Row::Hand, "runtimes shut down"),
+    (Row::Tokens, "asked for: a rejection"),
+    (Row::Disruptions, "revocations"),
+    (Row::Disruptions, "runtimes shut down"),
 ];

@@ -1,4 +1,4 @@
-//! Somebody who calls: now patient, now with a timeout, now gone in the middle; and now and then somewhere else.
+//! A caller: now patient, now with a timeout, now gone in the middle; and now and then somewhere else.
 
 use std::{
     sync::Arc,
@@ -22,11 +22,11 @@ use tower_outbound_auth::{AuthError, BoxError, NoAuth, rejection::NotReplayed};
 use crate::{
     tally::{Check, Row, Tally},
     watch::Marks,
-    world::{LONGEST_LAG, Login, Stack},
+    world::{LONGEST_LAG, Stack, Subject},
 };
 
 pub(crate) struct Caller {
-    login: Arc<Login>,
+    subject: Arc<Subject>,
     tally: Arc<Tally>,
     stack: Stack,
     elsewhere: Arc<str>,
@@ -44,11 +44,11 @@ enum Patience {
 }
 
 impl Caller {
-    pub(crate) fn new(login: &Arc<Login>, http2: bool, elsewhere: &Arc<str>, seed: u64) -> Self {
+    pub(crate) fn new(subject: &Arc<Subject>, http2: bool, elsewhere: &Arc<str>, seed: u64) -> Self {
         Self {
-            login: Arc::clone(login),
-            tally: Arc::clone(&login.ledger.tally),
-            stack: login.stack(http2),
+            subject: Arc::clone(subject),
+            tally: Arc::clone(&subject.ledger.tally),
+            stack: subject.stack(http2),
             elsewhere: Arc::clone(elsewhere),
             random: Rng::with_seed(seed),
         }
@@ -69,16 +69,16 @@ impl Caller {
 
     /// Calls until there is a good answer; how long that took.
     pub(crate) async fn succeed(mut self) {
-        let limit = self.login.all_well_after();
+        let limit = self.subject.all_well_after();
         let begun = Instant::now();
         loop {
-            let answer = timeout(self.login.bound(), self.stack.clone().oneshot(self.types())).await;
+            let answer = timeout(self.subject.bound(), self.stack.clone().oneshot(self.types())).await;
             if matches!(&answer, Ok(Ok(response)) if is_good(response)) {
-                let name = self.login.ledger.name();
+                let name = self.subject.ledger.name();
                 break self.tally.took(format!("until all was well, {name}"), begun.elapsed());
             }
             if begun.elapsed() > limit {
-                let name = self.login.ledger.name();
+                let name = self.subject.ledger.name();
                 break self.tally.violated(Check::AllEndsWell, format!("{name}: after {limit:?} still {answer:?}"));
             }
             sleep(Duration::from_millis(self.random.u64(20..80))).await;
@@ -88,7 +88,7 @@ impl Caller {
     async fn call(&self, (request, patience): (Request<Full<Bytes>>, Patience)) {
         self.tally.count(Row::Calls, "all");
         let limit = match patience {
-            Patience::ToTheEnd => self.login.bound(),
+            Patience::ToTheEnd => self.subject.bound(),
             Patience::Timeout(limit) | Patience::Gone(limit) => limit,
         };
         let untouched = request.extensions().get::<Marks>().is_some_and(|marks| marks.untouched);
@@ -96,12 +96,14 @@ impl Caller {
         let answer = timeout(limit, self.stack.clone().oneshot(request)).await;
         match (answer, patience) {
             (Ok(answer), _) => {
-                self.tally.took(format!("call, {}", self.login.ledger.name()), begun.elapsed());
+                self.tally.took(format!("call, {}", self.subject.ledger.name()), begun.elapsed());
                 self.note(answer, untouched);
             }
             (Err(_), Patience::Timeout(_)) => self.tally.count(Row::Calls, "ended by the caller's timeout"),
             (Err(_), Patience::Gone(_)) => self.tally.count(Row::Calls, "dropped by the caller"),
-            (Err(_), Patience::ToTheEnd) => self.login.ledger.violated(Check::NothingHangs, format!("over {limit:?}")),
+            (Err(_), Patience::ToTheEnd) => {
+                self.subject.ledger.violated(Check::NothingHangs, format!("over {limit:?}"))
+            }
         }
     }
 
@@ -111,7 +113,7 @@ impl Caller {
             Err(error) => {
                 let ours = AuthError::find(error.as_ref());
                 if let Some(ours) = ours.filter(|_| untouched) {
-                    self.login.ledger.violated(Check::Untouched, ours.to_string());
+                    self.subject.ledger.violated(Check::Untouched, ours.to_string());
                 }
                 let kind = ours.map_or("of the transport".to_owned(), |ours| format!("{:?}", ours.kind()));
                 return self.tally.count(Row::Errors, kind);
@@ -122,10 +124,10 @@ impl Caller {
         }
         let why = response.extensions().get::<NotReplayed>();
         if why.is_some() && untouched {
-            self.login.ledger.violated(Check::Untouched, format!("{why:?}"));
+            self.subject.ledger.violated(Check::Untouched, format!("{why:?}"));
         }
         if why.is_some() && !response.body().starts_with(br#"{"message":""#) {
-            self.login.ledger.violated(Check::AnswersWhole, format!("{why:?}, {:?}", response.body()));
+            self.subject.ledger.violated(Check::AnswersWhole, format!("{why:?}, {:?}", response.body()));
         }
         let why = why.map(|why| format!(", {why:?}")).unwrap_or_default();
         self.tally.count(Row::Answers, format!("{}{why}", response.status()));
@@ -146,7 +148,7 @@ impl Caller {
             1..=3 => LONGEST_LAG.mul_f64(self.random.f64() / 10.0),
             _ => Duration::ZERO,
         };
-        let world = &self.login.world;
+        let world = &self.subject.world;
         let api = world.sandbox.environment().api_origin().to_owned();
         let (elsewhere, downloads) = (&self.elsewhere, world.sandbox.download_origin());
         let ours = Marks { lag, ..Marks::default() };
@@ -166,7 +168,7 @@ impl Caller {
     }
 
     fn types(&self) -> Request<Full<Bytes>> {
-        let api = self.login.world.sandbox.environment();
+        let api = self.subject.world.sandbox.environment();
         marked(Request::get(format!("{}/v1/reports/types", api.api_origin())), "", Marks::default())
     }
 }
@@ -180,5 +182,5 @@ fn is_good(response: &Response<Bytes>) -> bool {
     response.status() == 200 && response.body().starts_with(b"{")
 }
 
-/// What a caller logs in with that does so on its own.
+/// What a caller authenticates with that does so by itself.
 const OWN: &str = "Bearer of_the_caller";

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use http::{
     HeaderMap, Request, Response, StatusCode,
     header::{AUTHORIZATION, RETRY_AFTER},
+    response::Parts,
 };
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -31,7 +32,7 @@ use tower_outbound_auth::{
 };
 
 use crate::{
-    flights::Failure,
+    fetches::Failure,
     ledger::{Ledger, Step},
     tally::{Check, Row},
 };
@@ -94,7 +95,7 @@ pub(crate) struct Marks {
     pub(crate) lag: Duration,
     /// No affair of the layer's, so nothing of the layer's may go wrong with it.
     pub(crate) untouched: bool,
-    /// The caller logs in on its own, with this.
+    /// The caller authenticates by itself, with this.
     pub(crate) own: Option<&'static str>,
 }
 
@@ -119,10 +120,10 @@ impl Service<Request<Full<Bytes>>> for Gate {
     fn call(&mut self, request: Request<Full<Bytes>>) -> Self::Future {
         let marks = request.extensions().get::<Marks>().cloned().unwrap_or_default();
         let in_scope = request.uri().authority().is_some_and(|authority| authority.as_str() == &*self.authority);
-        let logged_in = in_scope && marks.own.is_none() && request.extensions().get::<NoAuth>().is_none();
-        self.ledger.tally.count(Row::Wire, if logged_in { "with credentials due" } else { "with none due" });
-        let token = if logged_in { self.check_credentials(request.headers()) } else { None };
-        if !logged_in {
+        let authenticated = in_scope && marks.own.is_none() && request.extensions().get::<NoAuth>().is_none();
+        self.ledger.tally.count(Row::Wire, if authenticated { "with credentials due" } else { "with none due" });
+        let token = if authenticated { self.check_credentials(request.headers()) } else { None };
+        if !authenticated {
             self.check_none(request.headers(), marks.own);
         }
         self.check_sendings(&marks);
@@ -130,9 +131,8 @@ impl Service<Request<Full<Bytes>>> for Gate {
         Box::pin(async move {
             let response = answer.await?;
             sleep(marks.lag).await;
-            let may_reject = [StatusCode::BAD_REQUEST, StatusCode::UNAUTHORIZED].contains(&response.status());
-            if let Some(token) = token.filter(|_| may_reject) {
-                ledger.rejected(&token);
+            if let Some(token) = token {
+                ledger.answered(&token, response.status());
             }
             Ok(response)
         })
@@ -174,21 +174,21 @@ impl Gate {
     }
 }
 
-/// The transport of a layer's token requests, each on a connection of its own as with the ready-made one.
+/// The transport of a layer's token requests, each on a connection of its own, as with an `HttpsClient`.
 #[derive(Clone)]
-pub(crate) struct TokenDesk {
+pub(crate) struct TokenTransport {
     http: Http,
     ledger: Arc<Ledger>,
 }
 
-impl TokenDesk {
+impl TokenTransport {
     pub(crate) fn new(ledger: &Arc<Ledger>) -> Self {
         let http = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build_http();
         Self { http, ledger: Arc::clone(ledger) }
     }
 }
 
-impl Service<Request<Full<Bytes>>> for TokenDesk {
+impl Service<Request<Full<Bytes>>> for TokenTransport {
     type Response = Response<Full<Bytes>>;
     type Error = BoxError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
@@ -201,30 +201,32 @@ impl Service<Request<Full<Bytes>>> for TokenDesk {
         let under_way = self.ledger.ask();
         let answer = self.http.request(request);
         Box::pin(async move {
-            // Long enough for others to meet the flight, and for runtimes to end in the middle of it.
+            // Long enough for others to meet the fetch, and for runtimes to end in the middle of it.
             sleep(TOKEN_LAG).await;
             let (head, body) = answer.await?.into_parts();
             let body = body.collect().await?.to_bytes();
-            match token_of(&body) {
+            match member(&body, "access_token") {
                 Some(token) => under_way.brought(token),
-                None => under_way.failed(failure(head.status, &head.headers)),
+                None => under_way.failed(failure(&head, &body)),
             }
             Ok(Response::from_parts(head, Full::new(body)))
         })
     }
 }
 
-/// What an answer without a token is.
-fn failure(status: StatusCode, headers: &HeaderMap) -> Failure {
-    let refused = status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS;
-    let seconds = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-    let retry_after = Duration::from_secs(seconds.unwrap_or_default());
-    Failure { permanent: refused || status.is_success(), refused, retry_after }
+/// What a response without a token is (guarantee O5).
+fn failure(head: &Parts, body: &[u8]) -> Failure {
+    let is_busy = head.status.is_server_error() || head.status == StatusCode::TOO_MANY_REQUESTS;
+    let seconds = head.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+    // The sandbox knows no other codes than those of a refusal.
+    let is_refused = member(body, "error").is_some() || head.status == StatusCode::UNAUTHORIZED;
+    let permanent = !is_busy && (is_refused || head.status.is_success());
+    Failure { permanent, retry_after: Duration::from_secs(seconds.unwrap_or_default()) }
 }
 
-fn token_of(body: &[u8]) -> Option<String> {
-    let answer: serde_json::Value = serde_json::from_slice(body).ok()?;
-    Some(answer.get("access_token")?.as_str()?.to_owned())
+fn member(body: &[u8], name: &str) -> Option<String> {
+    let response: serde_json::Value = serde_json::from_slice(body).ok()?;
+    Some(response.get(name)?.as_str()?.to_owned())
 }
 
 pub(crate) fn carries_credentials(headers: &HeaderMap) -> bool {

@@ -9,8 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use http::StatusCode;
+
 use crate::{
-    flights::{CLOCK_LAG, Excuses, Failure, Flights},
+    budget::BudgetSettings,
+    fetches::{CLOCK_LAG, Excuses, Failure, Fetches},
     tally::{Check, Row, Tally},
 };
 
@@ -23,13 +26,13 @@ pub(crate) struct Ledger {
     tokens: Mutex<HashMap<String, Known>>,
     /// The newest token that a request has left with.
     newest_in_use: AtomicU64,
-    flights: Mutex<Flights>,
+    fetches: Mutex<Fetches>,
     under_way: AtomicU64,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Known {
-    /// In the order in which the answers came. One layer's flights follow each other, so it is that of the flights too.
+    /// In the order in which the answers came. One layer's fetches follow each other, so it is that of the fetches too.
     number: u64,
     /// The server counts the lifetime from a later moment on. None if the token came so late that nothing was left of it:
     /// those who waited may use it all the same, once.
@@ -51,11 +54,17 @@ pub(crate) struct UnderWay {
 }
 
 impl Ledger {
-    pub(crate) fn new(name: &str, tally: &Arc<Tally>, worlds: &Arc<Excuses>, lifetime: Duration) -> Arc<Self> {
-        let excuses = Arc::default();
+    pub(crate) fn new(
+        name: &str,
+        tally: &Arc<Tally>,
+        worlds: &Arc<Excuses>,
+        lifetime: Duration,
+        budget: BudgetSettings,
+    ) -> Arc<Self> {
+        let excuses: Arc<Excuses> = Arc::default();
         Arc::new(Self {
             tally: Arc::clone(tally),
-            flights: Mutex::new(Flights::new(&excuses, worlds, lifetime)),
+            fetches: Mutex::new(Fetches::new([Arc::clone(&excuses), Arc::clone(worlds)], lifetime, budget)),
             excuses,
             name: name.to_owned(),
             lifetime,
@@ -73,16 +82,16 @@ impl Ledger {
         Step { began: Instant::now(), newest_in_use: self.newest_in_use.load(SeqCst) }
     }
 
-    /// The request counts as under way until its answer has been read, or its flight has given it up: when a runtime is
-    /// shut down, that is when the flight's task is dropped, which is before anybody hears that the flight has ended.
+    /// The request counts as under way until its answer has been read, or its fetch has given it up: when a runtime is
+    /// shut down, that is when the fetch's task is dropped, which is before a caller hears that the fetch has ended.
     pub(crate) fn ask(self: &Arc<Self>) -> UnderWay {
         let others = self.under_way.fetch_add(1, SeqCst);
         if others > 0 {
             self.violated(Check::SingleFlight, format!("{} at once", others + 1));
         }
-        match self.flights().ask() {
+        match self.fetches().ask() {
             Ok(why) => self.tally.count(Row::Tokens, format!("asked for: {why}")),
-            Err(why) => self.violated(Check::TokenBudget, why),
+            Err(why) => self.violated(Check::TokensExplained, why),
         }
         UnderWay { ledger: Arc::clone(self), asked: Instant::now(), ended: false }
     }
@@ -108,10 +117,18 @@ impl Ledger {
         self.newest_in_use.fetch_max(known.number, SeqCst);
     }
 
-    /// An answer to a request with this token may have been its rejection.
-    pub(crate) fn rejected(&self, token: &str) {
-        if let Some(known) = self.known(token) {
-            self.flights().rejected(known.number);
+    /// A response to a request with this token may have rejected or accepted it.
+    pub(crate) fn answered(&self, token: &str, status: StatusCode) {
+        let Some(Known { number, .. }) = self.known(token) else {
+            return;
+        };
+        let mut fetches = self.fetches();
+        if [StatusCode::BAD_REQUEST, StatusCode::UNAUTHORIZED].contains(&status) {
+            fetches.rejected(number);
+        }
+        // A 400 whose body is cut off rejects nothing.
+        if status != StatusCode::UNAUTHORIZED {
+            fetches.accepted(number);
         }
     }
 
@@ -123,8 +140,8 @@ impl Ledger {
         lock(&self.tokens).get(token).copied()
     }
 
-    fn flights(&self) -> MutexGuard<'_, Flights> {
-        lock(&self.flights)
+    fn fetches(&self) -> MutexGuard<'_, Fetches> {
+        lock(&self.fetches)
     }
 }
 
@@ -137,12 +154,12 @@ impl UnderWay {
         let number = tokens.len() as u64 + 1;
         tokens.insert(token, Known { number, end });
         drop(tokens);
-        ledger.flights().brought(number);
+        ledger.fetches().brought(number);
         self.ended = true;
     }
 
     pub(crate) fn failed(mut self, failure: Failure) {
-        self.ledger.flights().failed(failure);
+        self.ledger.fetches().failed(failure);
         self.ended = true;
     }
 }
@@ -150,7 +167,7 @@ impl UnderWay {
 impl Drop for UnderWay {
     fn drop(&mut self) {
         if !self.ended {
-            self.ledger.flights().failed(Failure::default());
+            self.ledger.fetches().failed(Failure::default());
         }
         self.ledger.under_way.fetch_sub(1, SeqCst);
     }
