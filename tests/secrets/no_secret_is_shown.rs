@@ -12,27 +12,31 @@ use base64::{
     engine::general_purpose::{STANDARD, URL_SAFE},
 };
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header::LOCATION};
+use http::{
+    HeaderName, HeaderValue, Request, Response, StatusCode,
+    header::{AUTHORIZATION, DATE, LOCATION},
+};
 use http_body_util::Full;
 use serde_json::json;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_outbound_auth::{
-    Auth, AuthError, BoxError, Credentials, ErrorKind, NoAuth,
+    Auth, AuthError, Credentials, ErrorKind, NoAuth,
     oauth::{ClientAuth, ClientCredentialsGrant},
-    paynet::{self, Environment, X_SIGNATURE},
     rejection::Rejection,
-    replay::{CloneBody, EmptyBody, NoReplay},
+    replay::{CloneBody, EmptyBody, NoReplay, ReplayBody},
     secrecy::SecretString,
-    signing::{Sign, SignRules, SignatureHeaders, Signer, SigningContext, TimestampHmac},
-    token::{AccessToken, FetchRequest, RefreshPolicy, TokenSource},
+    signing::{Sign, SignRules, SignatureHeaders, Signer, SigningContext, TimestampHmac, signer_fn},
+    token::{AccessToken, FetchRequest, RefreshPolicy, TokenSource, source_fn},
 };
 
 use crate::support::{
-    Body, ORIGIN, get,
+    Body, get,
     planted::{api, credentials, dressed, run, source, token_number},
-    secrets::{Ears, SECRET, TOKEN, forms},
+    secrets::{Ears, HEADER, SECRET, TOKEN, forms},
     token_server::{Answer, endpoint, fetch, reply},
 };
+
+const NAME: HeaderName = HeaderName::from_static("x-own");
 
 #[tokio::test(start_paused = true)]
 async fn no_secret_is_shown_while_all_goes_well() {
@@ -59,7 +63,16 @@ async fn no_secret_is_shown_of_a_rejected_request() {
     }
     let skewed = dressed(source(token_number).build().unwrap());
     let skewed = skewed.reject_when(|parts| (parts.status == 400).then_some(Rejection::ClockSkew)).build().unwrap();
-    assert_eq!(run(&ears, &skewed, &[400], &[0]).await, [200]);
+    assert_eq!(run(&ears, &skewed, &[400], &[0]).await, [400], "nothing is learnt without a Date");
+    let dated = api(&[400]).1.map_response(|mut response: Response<Body>| {
+        let two_minutes_ahead = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap() + Duration::from_secs(120);
+        let date = httpdate::fmt_http_date(std::time::SystemTime::UNIX_EPOCH + two_minutes_ahead);
+        response.headers_mut().insert(DATE, date.parse().unwrap());
+        response
+    });
+    let service = skewed.layer(dated);
+    assert_eq!(service.clone().oneshot(get("/a")).await.unwrap().status(), 200);
+    ears.tell(&(&skewed, &service));
     let same = |_| Ok(reply(200, &[], json!({ "access_token": TOKEN }).to_string()));
     let layer = dressed(source(same).build().unwrap()).build().unwrap();
     assert_eq!(run(&ears, &layer, &[401], &[0]).await, [401]);
@@ -79,7 +92,7 @@ async fn no_secret_is_shown_of_a_refresh_that_fails() {
             )),
         };
         let layer = dressed(source(answer).build().unwrap()).build().unwrap();
-        assert_eq!(run(&ears, &layer, &[200, 401], &[0, 0, 60, 60]).await, [200, 401, 0, 0]);
+        assert_eq!(run(&ears, &layer, &[200, 401], &[0, 0, 60, 60]).await, [200, 401, 200, 0]);
         ears.tell_error(&layer.handle().refresh().await.unwrap_err());
     }
     ears.check();
@@ -187,43 +200,68 @@ async fn no_secret_is_shown_of_a_signer_that_fails_or_a_source_that_panics() {
 #[tokio::test(start_paused = true)]
 async fn no_public_type_shows_a_secret() {
     let (ears, _guard) = Ears::of_this_thread();
-    let token = AccessToken::new(TOKEN, Some(Duration::from_secs(60))).unwrap().with_scope("read");
+    let token = AccessToken::new(TOKEN, Some(Duration::from_secs(60))).unwrap();
+    let token = token.with_scope("read").with_response_field(HEADER, SECRET);
     let mut signature = SignatureHeaders::new();
-    signature.insert(X_SIGNATURE, HeaderValue::from_static(TOKEN));
-    let environment = Environment::non_production();
-    let inner = service_fn(|_: Request<Body>| async { Ok::<_, BoxError>(Response::new(Body::default())) });
+    signature.insert(NAME, HeaderValue::from_static(TOKEN));
+    let closure = signer_fn(|_: &SigningContext<'_>| Ok(SignatureHeaders::new()));
     let layer = dressed(source(token_number).build().unwrap()).build().unwrap();
-    ears.tell(&(&token, FetchRequest::new().with_rejected(&token), token.expires_in(), token.scope()));
-    ears.tell(&(
-        credentials(),
-        TimestampHmac::sha256(credentials()),
-        signature,
-        paynet::grant(&environment, credentials()),
-    ));
-    ears.tell(&(source(token_number), source(token_number).build().unwrap(), dressed(Panicking)));
-    ears.tell(&(&layer, layer.clone().replay(NoReplay), layer.handle(), layer.handle().status()));
-    ears.tell(&(
-        layer.handle().keep_warm(),
-        RefreshPolicy::default(),
-        Clock::Tokio,
-        Overwrite::Keep,
-        Sign::Always,
-        NoAuth,
-    ));
-    ears.tell(&(
-        CloneBody,
-        NoReplay,
-        EmptyBody,
-        SignRules::all(),
-        paynet::sign_rules(),
-        environment,
-        paynet::RejectionLayer,
-    ));
-    ears.tell(&(paynet::RejectionLayer.layer(inner), ClientAuth::Basic));
+    let held = SecretString::from(SECRET);
+    let function = source_fn(move |_| {
+        let held = held.clone();
+        async move { AccessToken::new(held, None) }
+    });
+    ears.tell(&(&token, FetchRequest::new().with_rejected(token.clone()), token.expires_in(), token.scope()));
+    ears.tell(&(credentials(), Credentials::without_secret("id"), TimestampHmac::sha256(credentials())));
+    ears.tell(&(signature, closure, function));
+    ears.tell(&(dressed(Panicking), dressed(Panicking).replay(NoReplay).build().unwrap()));
+    ears.tell(&(&layer, layer.handle(), layer.handle().status(), layer.handle().keep_warm()));
+    ears.tell(&(RefreshPolicy::default(), Sign::Always, NoAuth, CloneBody, NoReplay, EmptyBody, SignRules::all()));
+    ears.tell(&ReplayBody::new(Body::from(SECRET), 100));
     credentials().rotate(SecretString::from(SECRET));
     ears.tell_error(&Credentials::from_env("NO_SUCH_ID", "NO_SUCH_SECRET").unwrap_err());
+    ears.tell_error(&AccessToken::new(format!("{TOKEN}\n"), None).unwrap_err());
+    ears.tell_error(&AccessToken::new(TOKEN.repeat(1_000), None).unwrap_err());
+    ears.tell_error(&dressed(Panicking).header(AUTHORIZATION, HeaderValue::from_static(HEADER)).build().unwrap_err());
+    ears.check();
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_grant_and_no_error_of_its_build_shows_a_secret() {
+    let (ears, _guard) = Ears::of_this_thread();
+    for method in [ClientAuth::Body, ClientAuth::Basic, ClientAuth::BasicUnencoded, ClientAuth::Certificate] {
+        let own = source(token_number).header(NAME, HeaderValue::from_static(HEADER));
+        let builder = own.client_auth(method).json_body();
+        ears.tell(&(&builder, method));
+        ears.tell(&builder.build().unwrap());
+    }
     ears.tell_error(&source(token_number).param("client_secret", SECRET).build().unwrap_err());
     ears.tell_error(&source(token_number).param("a", SECRET).param("a", SECRET).build().unwrap_err());
+    let authorization = source(token_number).header(AUTHORIZATION, HeaderValue::from_static(HEADER));
+    ears.tell_error(&authorization.client_auth(ClientAuth::Basic).build().unwrap_err());
+    ears.check();
+}
+
+#[cfg(feature = "paynet")]
+#[tokio::test(start_paused = true)]
+async fn no_type_of_paynet_shows_a_secret() {
+    use tower_outbound_auth::{
+        BoxError,
+        paynet::{Environment, PayNetLayer, RejectionLayer, grant, sign_rules},
+    };
+
+    use crate::support::ORIGIN;
+
+    let (ears, _guard) = Ears::of_this_thread();
+    let environment = Environment::non_production();
+    ears.tell(&(&environment, grant(&environment, credentials()), sign_rules(), RejectionLayer));
+    let inner = service_fn(|_: Request<Body>| async { Ok::<_, BoxError>(Response::new(Body::default())) });
+    ears.tell(&RejectionLayer.layer(inner));
+    let layer = PayNetLayer::from(dressed(source(token_number).build().unwrap()).build().unwrap());
+    ears.tell(&(&layer, layer.layer(inner)));
+    let url = format!("https://user:{}@host.example", &SECRET[9..24]);
+    ears.tell_error(&Environment::custom(&url, ORIGIN).unwrap_err());
+    ears.tell_error(&Environment::custom(ORIGIN, &url).unwrap_err());
     ears.check();
 }
 
@@ -237,7 +275,6 @@ async fn a_password_in_an_origin_or_a_token_url_is_not_shown() {
     let source = ClientCredentialsGrant::builder(&url, credentials());
     ears.tell(&source);
     ears.tell_error(&source.build().unwrap_err());
-    ears.tell_error(&Environment::custom(&url, ORIGIN).unwrap_err());
     ears.check();
 }
 

@@ -24,12 +24,12 @@ async fn a_fetch_is_a_span_with_all_that_people_ask_for() {
     let heard = ears.heard();
     let closed: Vec<_> = heard.lines().filter(|line| line.contains(": close")).collect();
     let first = closed.first().unwrap();
-    for field in ["token_flight{trigger=\"missing\"", "outcome=\"token\"", "next_refresh_ms="] {
+    for field in ["token_fetch{layer=\"default\" trigger=\"missing\"", "outcome=\"token\"", "next_refresh_ms="] {
         assert!(first.contains(field), "{field} is missing in {first}");
     }
     let attempts = first.rsplit("attempt=").next().unwrap();
     assert!(attempts.starts_with('2'), "{first}");
-    assert!(closed.iter().any(|line| line.contains("trigger=\"aging\"") && line.contains("outcome=Denied")));
+    assert!(closed.iter().any(|line| line.contains("trigger=\"stale\"") && line.contains("outcome=Denied")));
     for event in ["token request failed, will try again", "token obtained", "no token"] {
         assert!(heard.contains(event), "{event} is missing in {heard}");
     }
@@ -43,19 +43,20 @@ async fn a_rejection_and_what_comes_of_it_are_events() {
     assert_eq!(run(&ears, &layer, &[401], &[0]).await, [200]);
     let heard = ears.heard();
     assert!(heard.contains("response rejected rejection=Token status=401"), "{heard}");
-    assert!(heard.contains("request sent again") && heard.contains("trigger=\"rejected\""), "{heard}");
-    assert!(!heard.contains("rejected request not sent again"));
+    assert!(heard.contains("request replayed") && heard.contains("trigger=\"rejected\""), "{heard}");
+    assert!(!heard.contains("rejected request not replayed"));
     assert!(heard.contains("token obtained") && !heard.contains("no token"), "both fetches brought one: {heard}");
 
     assert_eq!(run(&ears, &layer, &[401, 401], &[0]).await, [401]);
-    assert!(ears.heard().contains("rejected request not sent again reason=RejectedAgain"));
+    assert!(ears.heard().contains("rejected request not replayed reason=the request was replayed and rejected again"));
 }
 
 #[test]
-fn t10_keep_warm_outside_of_a_runtime_says_that_it_keeps_nothing_warm() {
+fn t10_keep_warm_outside_of_a_runtime_warns_that_it_does_nothing() {
     let (ears, _guard) = Ears::of_this_thread();
     drop(dressed(source(token_number).build().unwrap()).build().unwrap().handle().keep_warm());
-    assert!(ears.heard().contains("keeps nothing warm"), "{}", ears.heard());
+    let heard = ears.heard();
+    assert!(heard.contains("WARN") && heard.contains("keep_warm() outside of a tokio runtime does nothing"), "{heard}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -70,4 +71,44 @@ async fn a_warm_request_is_not_traced_at_all() {
     let elsewhere = Request::get("https://evil.example").body(Body::default()).unwrap();
     service.oneshot(elsewhere).await.unwrap();
     assert_eq!(ears.heard(), "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn spans_and_warnings_have_the_name_of_their_layer() {
+    let (ears, _guard) = Ears::of_this_thread();
+    let layer = dressed(source(token_number).build().unwrap()).name("payments").build().unwrap();
+    run(&ears, &layer, &[], &[0]).await;
+    let heard = ears.heard();
+    assert!(heard.contains("token_fetch{layer=\"payments\""), "{heard}");
+    assert!(!heard.contains("layer=\"default\""));
+}
+
+#[tokio::test(start_paused = true)]
+async fn r5_one_warning_says_that_tokens_are_rejected_as_fast_as_they_are_renewed() {
+    let (ears, _guard) = Ears::of_this_thread();
+    let layer = dressed(source(token_number).build().unwrap()).name("payments").build().unwrap();
+    let warnings = || {
+        let heard = ears.heard();
+        let warnings = heard.lines().filter(|line| line.contains("WARN"));
+        warnings.filter(|line| line.contains("layer=\"payments\"")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(run(&ears, &layer, &[401; 40], &[0, 0, 0, 0]).await, [401; 4]);
+    assert_eq!(warnings().len(), 0, "the renewal budget allows four");
+    assert_eq!(run(&ears, &layer, &[401; 40], &[0, 0, 0, 0]).await, [401; 4]);
+    let [warning] = &warnings()[..] else { panic!("once, and not for each rejection: {:?}", warnings()) };
+    assert!(warning.contains("tokens are rejected as fast as they are renewed"), "{warning}");
+    assert!(ears.heard().contains("reason=tokens are rejected as fast as they are renewed"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn o5_the_description_of_a_refusal_is_in_the_event_of_the_failed_fetch() {
+    let (ears, _guard) = Ears::of_this_thread();
+    let refusal = json!({ "error": "invalid_client", "error_description": "the client is locked" });
+    let answer = move |_| Ok(reply(400, &[], refusal.to_string()));
+    let layer = dressed(source(answer).build().unwrap()).build().unwrap();
+    layer.layer(api(&[]).1).oneshot(get("/a")).await.unwrap_err();
+    let heard = ears.heard();
+    let line = heard.lines().find(|line| line.contains("no token")).unwrap();
+    assert!(line.contains("WARN") && line.contains(r#"description="the client is locked""#), "{line}");
+    assert_eq!(heard.matches("the client is locked").count(), 1, "{heard}");
 }
