@@ -83,7 +83,7 @@ fuzz() { cargo run --locked --quiet --release --manifest-path tests/fuzz/Cargo.t
 ipv6() {
   if grep -q '^00000000000000000000000000000001 ' /proc/net/if_inet6 2>/dev/null; then
     step "a token host on IPv6 alone" \
-      cargo test --locked --all-features --test a_troubled_machine_harms_nobody -- --ignored ipv6
+      cargo test --locked --all-features --test machine -- --ignored ipv6
   else
     row "-" "-" "a token host on IPv6 alone: not run, there is no IPv6 here"
   fi
@@ -128,9 +128,9 @@ step "the vendor's flow, by Python and curl" vendor
 step "side by side: this crate's goal" python3 benches/side_by_side/run.py tower-outbound-auth
 
 step "a plain model agrees on 5,000 histories" env PROPTEST_CASES=5000 \
-  cargo test --locked --all-features --test a_plain_model_agrees the_layer
+  cargo test --locked --all-features --test model the_layer
 step "chaos over sockets, 10 s" env CHAOS_SECONDS=10 \
-  cargo test --locked --all-features --test chaos_ends_well -- --nocapture
+  cargo test --locked --all-features --test chaos -- --nocapture
 for checker in loom shuttle; do
   step "model checking with $checker" model "$checker"
 done
