@@ -95,10 +95,15 @@ impl Model<'_> {
         }
     }
 
-    /// A token that was succeeded before a request was accepted with it has lost its unit.
+    /// Whether it cost a unit, and no request was accepted with it yet.
+    pub(crate) fn awaits_acceptance(&self, token: usize) -> bool {
+        let token = &self.tokens[token];
+        token.unit.as_ref().is_some_and(|unit| !unit.settled) && token.first_accepted.is_none()
+    }
+
+    /// A token that is succeeded, or is to be, before a request was accepted with it has lost its unit.
     pub(crate) fn settle_as_lost(&mut self, token: usize) {
-        let open = self.tokens[token].unit.as_ref().is_some_and(|unit| !unit.settled);
-        if open && self.tokens[token].first_accepted.is_none() {
+        if self.awaits_acceptance(token) {
             self.settle(token, self.now, self.twist == Some(Twist::UnacceptedHelps));
         }
     }

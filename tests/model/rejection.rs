@@ -102,7 +102,8 @@ impl Model<'_> {
         if self.fetch.is_none() {
             // Which of the two reasons is named depends on a draw.
             if self.backoff_is_unknown() && !self.budget.has_one(self.now) {
-                if self.rejections > 1 {
+                // And whether the unit that the token cost is lost by now.
+                if self.rejections > 1 || self.awaits_acceptance(current) {
                     self.stop(Stop::Tie(self.now));
                 }
                 return Ok(Renewal::Now);
@@ -110,10 +111,10 @@ impl Model<'_> {
             if self.twist != Some(Twist::RenewalIgnoresBackoff) && self.backs_off() {
                 return self.at_once_or(NotReplayed::FetchFailed);
             }
+            self.settle_as_lost(current);
             if !self.may_renew() {
                 return self.at_once_or(NotReplayed::Throttled);
             }
-            self.settle_as_lost(current);
             self.tokens[current].renewed_at = Some(self.now);
             self.tokens[current].contradicted = false;
             let unit = Unit { of: current, replayable: self.history.replays, settled: false };
