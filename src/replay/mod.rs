@@ -57,7 +57,7 @@ pub use self::body::ReplayBody;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot replay a request with the body `{B}`",
     label = "this needs another replay policy, or another body",
-    note = "`.replay(NoReplay)` accepts any body, and replays no request",
+    note = "`.replay(NoReplay)`, called before `build`, accepts any body, and replays no request",
     note = "`.replay(EmptyBody)` accepts a body type that is `Default`, and replays requests whose body is empty",
     note = "`ReplayBody::new(body, limit)` makes a stream replayable with `CloneBody`, up to that many bytes",
     note = "the default policy, `CloneBody`, accepts bodies that are `Clone`: `Full<Bytes>`, `Empty<Bytes>`, `String`"

@@ -1,6 +1,6 @@
 //! A wrong use of this crate does not compile, and what the compiler says tells the user what to do.
 //!
-//! Each file of `any_features/`, `without_client/` and `without_sandbox/` is one wrong use. It begins with `//! says: ..`
+//! Each file of `any_features/` and the `without_` folders is one wrong use. It begins with `//! says: ..`
 //! lines, which must occur in what the compiler says, whichever compiler it is. All that it says stands in the `.stderr`
 //! file beside it, and is compared where the compiler is the one of [`BLESSED`]. To bless what another version says, write
 //! it there and set `TRYBUILD=overwrite`.
@@ -25,6 +25,7 @@ const BLESSED: &str = "rustc 1.95.0 ";
 const FOLDERS: &[(&str, bool)] = &[
     ("tests/ui/any_features", true),
     ("tests/ui/without_client", !cfg!(feature = "client")),
+    ("tests/ui/without_paynet", !cfg!(feature = "paynet")),
     ("tests/ui/without_sandbox", !cfg!(feature = "sandbox")),
 ];
 

@@ -57,10 +57,9 @@ async fn a_buffer_and_another_error_make_any_service_fit() -> Result<(), BoxErro
 async fn another_policy_makes_any_body_fit() -> Result<(), BoxError> {
     let api = service_fn(async |_: Request<Boxed>| Ok::<_, BoxError>(Response::new(String::new())));
     let body = || BoxBody::new(Full::from("payload").map_err(BoxError::from));
-    let layer = Issuer::new().layer();
-    let client = ServiceBuilder::new().layer(layer.clone().replay(NoReplay)).service(api);
+    let client = ServiceBuilder::new().layer(Issuer::new().builder().replay(NoReplay).build()?).service(api);
     assert_eq!(client.oneshot(request(body())?).await?.status(), 200);
-    let client = ServiceBuilder::new().layer(layer.replay(EmptyBody)).service(api);
+    let client = ServiceBuilder::new().layer(Issuer::new().builder().replay(EmptyBody).build()?).service(api);
     assert_eq!(client.oneshot(request(body())?).await?.status(), 200);
     Ok(())
 }

@@ -1,6 +1,6 @@
-//! says: cannot send a request with the body `BoxBody<
-//! says: `.replay(NoReplay)` on the layer takes any body
-//! says: `.replay(EmptyBody)` takes a body type that is `Default`
+//! says: `CloneBody` cannot replay a request with the body `BoxBody<
+//! says: `.replay(NoReplay)`, called before `build`, accepts any body
+//! says: `.replay(EmptyBody)` accepts a body type that is `Default`
 //! says: `ReplayBody::new(body, limit)`
 
 use bytes::Bytes;

@@ -1,4 +1,4 @@
-//! says: `ClientCredentialsGrantBuilder` is no source of tokens
+//! says: `ClientCredentialsGrantBuilder` is not a source of tokens
 //! says: `ClientCredentialsGrant::builder(token_url, credentials).build()?`
 
 use tower_outbound_auth::{AuthError, AuthLayer, Credentials, oauth::ClientCredentialsGrant};

@@ -1,5 +1,5 @@
-//! says: is no source of tokens
-//! says: write `impl TokenSource for` a type of yours: a closure is none
+//! says: is not a source of tokens
+//! says: for a closure, use `source_fn(move |request| async move { .. })`
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! says: `Credentials` makes no signatures
-//! says: `TimestampHmac::sha256(credentials)` signs as PayNet wants it
+//! says: `Credentials` is not a `Signer`
+//! says: `TimestampHmac::sha256(credentials)` signs as PayNet requires
 
 use tower_outbound_auth::{AuthError, AuthLayer, Credentials, oauth::ClientCredentialsGrant, signing::SignRules};
 

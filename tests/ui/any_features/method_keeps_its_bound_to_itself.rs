@@ -1,5 +1,5 @@
 //! says: the method `oneshot` exists for struct `Auth<
-//! says: /* which bound? see "If rustc says" in the docs of `Auth` */
+//! says: /* which bound? see "Compiler messages" in the docs of `Auth` */
 
 use std::task::{Context, Poll};
 

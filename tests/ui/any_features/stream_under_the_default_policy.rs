@@ -1,5 +1,5 @@
-//! says: `CloneBody` cannot send a request with the body `StreamBody<
-//! says: `ReplayBody::new(body, limit)` makes a stream one that `CloneBody` can send again
+//! says: `CloneBody` cannot replay a request with the body `StreamBody<
+//! says: `ReplayBody::new(body, limit)` makes a stream replayable with `CloneBody`
 
 use bytes::Bytes;
 use http::{Request, Response};
