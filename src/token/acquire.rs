@@ -366,5 +366,17 @@ mod tests {
         assert_eq!(source.requests.load(Relaxed), 2);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn t8_a_forced_refresh_that_was_done_is_not_forced_again_into_a_backoff() {
+        let (source, fetcher) = fetcher([(SECOND, false), (Duration::ZERO, true)]);
+        let mut forced = AcquireToken::forced(&fetcher);
+        assert!(poll_fn(|cx| Poll::Ready(Pin::new(&mut forced).poll(cx))).await.is_pending());
+        let brought = AcquireToken::any(&fetcher, None).await.unwrap();
+        fetcher.invalidate(&brought.token);
+        assert_eq!(text(AcquireToken::any(&fetcher, None).await), Err(ErrorKind::Unavailable));
+        assert_eq!(text(forced.await), Err(ErrorKind::Unavailable));
+        assert_eq!(source.requests.load(Relaxed), 2);
+    }
+
     const SECOND: Duration = Duration::from_secs(1);
 }

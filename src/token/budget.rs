@@ -247,6 +247,7 @@ mod tests {
         let mut scene = Scene::new();
         scene.renew(1, 0.0);
         scene.accept(2, true, 0.1, 0.2);
+        scene.accept(2, false, 1.0, 1.1);
         assert!(scene.left(1.1) < 3.5);
         assert!((scene.left(1.3) - 4.0).abs() < 1e-9);
     }
@@ -283,7 +284,7 @@ mod tests {
 
     #[test]
     fn r5_a_unit_is_lost_if_the_old_token_is_accepted_later() {
-        for (sent, helped) in [(-0.1, true), (0.1, false)] {
+        for (sent, helped) in [(-0.1, true), (0.0, true), (0.1, false)] {
             let mut scene = Scene::new();
             scene.start += Duration::from_secs(1);
             scene.renew(1, 0.0);
@@ -328,6 +329,33 @@ mod tests {
         scene.accept(3, true, 0.2, 0.3);
         let left = scene.left(1.4);
         assert!((3.0..3.2).contains(&left), "{left}");
+    }
+
+    #[test]
+    fn r5_a_renewal_that_helped_is_judged_though_its_token_is_renewed_too() {
+        let mut scene = Scene::new();
+        scene.renew(1, 0.0);
+        scene.accept(2, true, 0.1, 0.2);
+        scene.renew(2, 0.5);
+        assert!((scene.left(1.3) - 3.0).abs() < 1e-9, "and the second is out");
+    }
+
+    #[test]
+    fn r5_a_lost_unit_is_regained_from_when_it_was_judged() {
+        let mut scene = Scene::new();
+        scene.renew(1, 0.0);
+        scene.accept(1, false, 0.1, 0.1);
+        scene.accept(2, true, 0.1, 0.2);
+        assert!(scene.left(11.1) < 4.0);
+        assert!((scene.left(11.3) - 4.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn r5_a_thread_that_read_the_clock_before_another_regains_nothing_twice() {
+        let mut scene = Scene::new();
+        (1..=4).for_each(|version| _ = scene.renew(version, 10.0));
+        scene.left(5.0);
+        assert!((scene.left(15.0) - 0.5).abs() < 1e-9);
     }
 
     #[test]

@@ -150,7 +150,7 @@ impl TokenCache {
         }
         let is_first = state.rejections_in_a_row <= 1;
         if let Some(flight) = state.flight.clone() {
-            if is_newest && !is_first {
+            if !is_first {
                 self.retire(&mut state);
             }
             return AfterRejection::Wait(Waiter::new(flight, trigger));
@@ -168,7 +168,7 @@ impl TokenCache {
         {
             return not_now(NotReplayed::Throttled);
         }
-        if is_newest && !is_first {
+        if !is_first {
             self.retire(&mut state);
         }
         let flight = state.begin(trigger, asker, self.fetch_limit);

@@ -147,10 +147,7 @@ impl Waiter {
         let mut waker = Some(cx.waker().clone());
         let place = &mut self.place;
         self.flight.change(|state| match state {
-            State::Done(outcome) => {
-                *place = None;
-                Poll::Ready(outcome.clone())
-            }
+            State::Done(outcome) => Poll::Ready(outcome.clone()),
             State::Pending(waiting) => {
                 match place.and_then(|place| waiting.get_mut(place)) {
                     Some(registered) => waker = waker.take().map(|waker| mem::replace(registered, waker)),

@@ -2,6 +2,7 @@
 
 mod failures;
 mod foreign_code;
+mod identity;
 mod rejections;
 mod renewals;
 
@@ -91,13 +92,63 @@ impl Scene {
         self.cache.rejected(self.sent(version, seconds), true, self.asker(seconds))
     }
 
+    /// Such a request was accepted, at once.
     fn accept(&self, version: u32, seconds: f64) {
-        self.cache.note_acceptance(self.sent(version, seconds), self.at(seconds).instant);
+        if self.cache.awaits_acceptance.load(Relaxed) {
+            self.cache.note_acceptance(self.sent(version, seconds), self.at(seconds).instant);
+        }
     }
 
     /// The text of the token that requests carry then.
     fn in_use(&self, seconds: f64) -> Option<String> {
         self.cache.usable(self.at(seconds)).map(|token| token.token.expose_secret().to_owned())
+    }
+
+    /// In backoff from 1 s to 11 s after a forced refresh that failed.
+    fn in_backoff() -> Self {
+        let scene = Self::with_a_token();
+        let (_, flight) = scene.begin(Trigger::Forced, 1.0);
+        scene.fail(&flight, 1.0);
+        scene
+    }
+
+    /// Without a unit at 1 s. The newest token has version 5, and was accepted.
+    fn without_budget() -> Self {
+        let scene = Self::with_a_token();
+        for version in 1..=4 {
+            let flight = flight_of(scene.reject(version, 1.0));
+            scene.bring(&flight, &(version + 1).to_string(), 1.0);
+        }
+        scene.accept(5, 1.0);
+        scene
+    }
+
+    /// The token of version 1 was rejected twice at 1 s; its successor is being fetched.
+    fn retired() -> (Self, Arc<Flight>) {
+        let scene = Self::with_a_token();
+        let flight = flight_of(scene.reject(1, 1.0));
+        scene.reject(1, 1.0);
+        assert_eq!(scene.in_use(1.0), None);
+        (scene, flight)
+    }
+}
+
+/// What a rejected request has to do.
+fn told(after: &AfterRejection) -> &'static str {
+    match after {
+        AfterRejection::ReplayNow => "replay now",
+        AfterRejection::Wait(_) => "wait",
+        AfterRejection::Begun(..) => "begun",
+        AfterRejection::Return(NotReplayed::Throttled) => "throttled",
+        AfterRejection::Return(NotReplayed::FetchFailed) => "fetch failed",
+        AfterRejection::Return(_) => "another reason",
+    }
+}
+
+fn flight_of(after: AfterRejection) -> Arc<Flight> {
+    match after {
+        AfterRejection::Begun(_, flight) => flight,
+        other => panic!("{}", told(&other)),
     }
 }
 

@@ -221,12 +221,12 @@ fn t14_a_rotation_during_a_fetch_is_not_forgotten() {
         let (source, fetcher, token) = with_a_token(&[]);
         let other = beside(&fetcher, |fetcher| _ = wait_for(AcquireToken::forced(fetcher)).unwrap());
         source.generation.store(1, SeqCst);
-        fetcher.refresh_if_due(&token, token.age(Moment::now()));
+        fetcher.refresh_if_due(&token, nanos(token.age(Moment::now())));
         other.join().unwrap();
         join_tasks();
         let current = wait_for(AcquireToken::any(&fetcher, None)).unwrap();
         join_tasks();
-        let is_due = current.needs_refresh(current.age(Moment::now()), 1);
+        let is_due = current.needs_refresh(nanos(current.age(Moment::now())), 1);
         assert!(!is_due || fetcher.cache.record().issued > current.version.into(), "the rotation was forgotten");
         let requests = source.requests.load(SeqCst);
         end(&source, fetcher, requests, 0);

@@ -2,55 +2,6 @@
 
 use super::*;
 
-/// What a rejected request has to do.
-fn told(after: &AfterRejection) -> &'static str {
-    match after {
-        AfterRejection::ReplayNow => "replay now",
-        AfterRejection::Wait(_) => "wait",
-        AfterRejection::Begun(..) => "begun",
-        AfterRejection::Return(NotReplayed::Throttled) => "throttled",
-        AfterRejection::Return(NotReplayed::FetchFailed) => "fetch failed",
-        AfterRejection::Return(_) => "another reason",
-    }
-}
-
-fn flight_of(after: AfterRejection) -> Arc<Flight> {
-    match after {
-        AfterRejection::Begun(_, flight) => flight,
-        other => panic!("{}", told(&other)),
-    }
-}
-
-impl Scene {
-    /// In backoff from 1 s to 11 s after a forced refresh that failed.
-    fn in_backoff() -> Self {
-        let scene = Self::with_a_token();
-        let (_, flight) = scene.begin(Trigger::Forced, 1.0);
-        scene.fail(&flight, 1.0);
-        scene
-    }
-
-    /// Without a unit at 1 s. The newest token has version 5, and was accepted.
-    fn without_budget() -> Self {
-        let scene = Self::with_a_token();
-        for version in 1..=4 {
-            let flight = flight_of(scene.reject(version, 1.0));
-            scene.bring(&flight, &(version + 1).to_string(), 1.0);
-        }
-        scene.accept(5, 1.0);
-        scene
-    }
-
-    /// The token of version 1 was rejected twice at 1 s; its successor is being fetched.
-    fn retired() -> (Self, Arc<Flight>) {
-        let scene = Self::with_a_token();
-        let flight = flight_of(scene.reject(1, 1.0));
-        scene.reject(1, 1.0);
-        assert_eq!(scene.in_use(1.0), None);
-        (scene, flight)
-    }
-}
-
 #[test]
 fn r5_the_first_rejection_in_a_row_fetches_and_leaves_the_token_in_use_for_everyone_else() {
     let scene = Scene::with_a_token();
@@ -108,6 +59,8 @@ fn r5_a_new_token_begins_with_nothing_against_it() {
     scene.bring(&flight, "2", 1.1);
     assert_eq!(told(&scene.reject(2, 1.2)), "begun");
     assert_eq!(scene.in_use(1.2).as_deref(), Some("2"));
+    assert_eq!(told(&scene.reject(2, 1.2)), "wait");
+    assert_eq!(scene.in_use(1.2), None);
 }
 
 #[test]
@@ -162,14 +115,17 @@ fn r5_a_rejection_while_a_fetch_is_under_way_waits_for_it() {
 
 #[test]
 fn r5_a_retired_token_comes_back_if_the_fetch_of_its_successor_fails() {
-    let (scene, flight) = Scene::retired();
-    let mut waiter = joined(scene.ask(Trigger::Missing, 1.0));
-    scene.fail(&flight, 2.0);
-    assert!(matches!(poll(&mut waiter, Arc::<Count>::default()), Poll::Ready(Err(_))));
-    assert_eq!(scene.in_use(2.0).as_deref(), Some("1"), "so whoever waited may go on with it");
-    assert_eq!(told(&scene.reject(1, 3.0)), "fetch failed", "its count goes on");
-    scene.accept(1, 3.0);
-    assert_eq!(told(&scene.reject(1, 3.0)), "replay now");
+    for (accepted, next) in [(false, "fetch failed"), (true, "replay now")] {
+        let (scene, flight) = Scene::retired();
+        let mut waiter = joined(scene.ask(Trigger::Missing, 1.0));
+        scene.fail(&flight, 2.0);
+        assert!(matches!(poll(&mut waiter, Arc::<Count>::default()), Poll::Ready(Err(_))));
+        assert_eq!(scene.in_use(2.0).as_deref(), Some("1"), "so whoever waited may go on with it");
+        if accepted {
+            scene.accept(1, 3.0);
+        }
+        assert_eq!(told(&scene.reject(1, 3.0)), next, "its count goes on until then");
+    }
 }
 
 #[test]
@@ -195,88 +151,15 @@ fn r5_a_retired_token_does_not_come_back_if_the_fetch_is_aborted_and_the_next_ca
 #[test]
 fn r5_where_no_token_is_usable_a_rejection_fetches_whatever_the_budget() {
     let scene = Scene::without_budget();
-    let flight = flight_of(scene.reject(5, 91.0));
-    scene.bring(&flight, "6", 91.0);
-}
-
-#[test]
-fn r2_a_late_rejection_of_an_earlier_token_leaves_its_successor_alone() {
-    let scene = Scene::with_a_token();
-    let flight = flight_of(scene.reject(1, 1.0));
-    scene.bring(&flight, "2", 1.1);
-    assert_eq!([0; 3].map(|_| told(&scene.reject(1, 1.2))), ["replay now"; 3], "r3: with the newer one");
-    assert_eq!(scene.in_use(1.2).as_deref(), Some("2"));
-    assert_eq!(told(&scene.reject(2, 1.2)), "begun");
-    assert_eq!(scene.in_use(1.2).as_deref(), Some("2"), "they did not count against it");
-}
-
-#[test]
-fn r3_a_newer_token_is_taken_at_once_even_while_its_own_successor_is_being_fetched() {
-    let scene = Scene::with_a_token();
-    let (_, flight) = scene.begin(Trigger::Forced, 1.0);
-    scene.bring(&flight, "2", 1.0);
-    scene.begin(Trigger::Forced, 1.0);
-    assert_eq!(told(&scene.reject(1, 1.0)), "replay now");
-}
-
-#[test]
-fn r3_and_waited_for_when_it_was_retired_meanwhile() {
-    let scene = Scene::with_a_token();
-    let (_, flight) = scene.begin(Trigger::Forced, 1.0);
-    scene.bring(&flight, "2", 1.0);
-    scene.reject(2, 1.0);
-    scene.reject(2, 1.0);
-    assert_eq!(told(&scene.reject(1, 1.0)), "wait");
-}
-
-#[test]
-fn r11_the_same_text_again_is_the_same_token() {
-    let scene = Scene::with_a_token();
-    let flight = flight_of(scene.reject(1, 1.0));
-    scene.bring(&flight, "1", 1.1);
-    let Answer::Usable(again) = scene.ask(Trigger::Missing, 1.1) else { panic!("not published") };
-    assert!(again.version == 2 && again.has_value_of_version(1), "so whoever waited knows that it is of no use");
-    scene.reject(1, 1.2);
-    scene.reject(2, 1.2);
-    assert_eq!(scene.in_use(1.2), None, "twice in a row");
-}
-
-#[test]
-fn r12_an_invalidated_token_is_gone_for_good_whatever_the_budget() {
-    let scene = Scene::without_budget();
     let token = scene.cache.usable(scene.at(1.0)).unwrap();
     scene.cache.invalidate(&token.token);
-    assert_eq!(scene.in_use(1.0), None);
-    let (_, flight) = scene.begin(Trigger::Missing, 1.0);
-    assert_eq!(flight.rejected.as_ref().map(AccessToken::expose_secret), Some("5"));
-    scene.fail(&flight, 1.0);
-    assert_eq!(scene.in_use(1.0), None, "r5: it does not come back");
+    assert_eq!(told(&scene.reject(5, 1.0)), "begun");
 }
 
 #[test]
-fn r12_only_the_newest_token_is_invalidated() {
+fn r6_a_rejected_request_whose_token_has_expired_is_not_replayed_during_a_backoff() {
     let scene = Scene::with_a_token();
-    let first = scene.cache.usable(scene.at(0.0)).unwrap();
-    let (_, flight) = scene.begin(Trigger::Forced, 1.0);
-    scene.bring(&flight, "2", 1.0);
-    scene.cache.invalidate(&first.token);
-    assert_eq!(scene.in_use(1.0).as_deref(), Some("2"));
-}
-
-#[test]
-fn r12_a_retired_token_that_is_invalidated_does_not_come_back() {
-    let (scene, flight) = Scene::retired();
-    scene.cache.invalidate(&AccessToken::new("1", None).unwrap());
-    scene.fail(&flight, 2.0);
-    assert_eq!(scene.in_use(2.0), None);
-}
-
-#[test]
-fn r12_nor_does_an_invalidated_one_that_is_rejected_afterwards() {
-    let scene = Scene::with_a_token();
-    scene.cache.invalidate(&AccessToken::new("1", None).unwrap());
-    let flight = flight_of(scene.reject(1, 1.0));
-    scene.reject(1, 1.0);
-    scene.fail(&flight, 2.0);
-    assert_eq!(scene.in_use(2.0), None);
+    let flight = scene.refresh_if_due(0, 85.0).unwrap();
+    scene.fail(&flight, 89.0);
+    assert_eq!(told(&scene.reject(1, 91.0)), "fetch failed");
 }
