@@ -29,7 +29,7 @@ struct Renewal {
 
 impl Budget {
     pub(crate) fn new(settings: BudgetSettings) -> Self {
-        Self { settings, bank: BURST, counted: Instant::now(), out: Vec::new() }
+        Self { settings, bank: f64::from(BURST), counted: Instant::now(), out: Vec::new() }
     }
 
     /// A rejection of this token causes a fetch; says whether one may.
@@ -86,11 +86,12 @@ impl Budget {
 
     fn regain(&mut self, now: Instant) {
         let regained = now.saturating_duration_since(self.counted).div_duration_f64(self.settings.refill);
-        self.bank = (self.bank + regained).min(BURST - self.out.len() as f64);
+        let out = u32::try_from(self.out.len()).unwrap_or(BURST);
+        self.bank = (self.bank + regained).min(f64::from(BURST) - f64::from(out));
         self.counted = self.counted.max(now);
     }
 }
 
-pub(crate) const BURST: f64 = 4.0;
+pub(crate) const BURST: u32 = 4;
 const JUDGED_AFTER: Duration = Duration::from_secs(1);
 const LATE: Duration = Duration::from_millis(200);

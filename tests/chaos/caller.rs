@@ -102,7 +102,7 @@ impl Caller {
             (Err(_), Patience::Timeout(_)) => self.tally.count(Row::Calls, "ended by the caller's timeout"),
             (Err(_), Patience::Gone(_)) => self.tally.count(Row::Calls, "dropped by the caller"),
             (Err(_), Patience::ToTheEnd) => {
-                self.subject.ledger.violated(Check::NothingHangs, format!("over {limit:?}"))
+                self.subject.ledger.violated(Check::NothingHangs, format!("over {limit:?}"));
             }
         }
     }

@@ -85,7 +85,7 @@ impl Subject {
             .attempts(ATTEMPTS)
             .failure_backoff(FAILURE_BACKOFF.0, FAILURE_BACKOFF.1)
             .refusal_backoff(REFUSAL_BACKOFF.0, REFUSAL_BACKOFF.1)
-            .renewal_budget(BURST as u32, settings.refill);
+            .renewal_budget(BURST, settings.refill);
         let builder = AuthLayer::builder(source)
             .origin(environment.api_origin())
             .sign(paynet::sign_rules(), TimestampHmac::sha256(credentials))

@@ -1,4 +1,5 @@
 //! Servers and proxies of others: some in memory with the habits that servers are known for, some the real programs.
+#![cfg(any(feature = "client", feature = "paynet"))]
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a counterpart in a test may panic")]
 
 #[path = "../support/mod.rs"]
@@ -7,4 +8,5 @@ mod support;
 mod works_behind_nginx_and_tinyproxy;
 #[cfg(feature = "client")]
 mod works_with_oidc_provider;
+#[cfg(feature = "paynet")]
 mod works_with_the_settings_of_the_guide;

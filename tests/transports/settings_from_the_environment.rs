@@ -1,4 +1,5 @@
 //! Settings that an `HttpsClient` takes from its environment: proxies, and the system's certificate store.
+#![expect(clippy::unwrap_used, reason = "a helper of a test may panic")]
 
 use std::{env, process::Command};
 

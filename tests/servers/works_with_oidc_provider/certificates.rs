@@ -27,7 +27,7 @@ fn source(id: &str, transport: &HttpsClient) -> ClientCredentialsGrantBuilder {
 
 #[tokio::test]
 #[ignore = "takes Node.js: tests/all.sh runs it"]
-async fn a_certificate_with_a_key_in_any_form_logs_in_and_its_token_is_bound_to_it() -> TestResult {
+async fn a_certificate_with_a_key_in_any_form_authenticates_and_its_token_is_bound_to_it() -> TestResult {
     let clients = &SERVER.clients;
     for (id, identity) in [
         ("certified", &clients.pkcs8),
