@@ -11,7 +11,7 @@ use http_body::Body;
 use tower_service::Service;
 
 use crate::{
-    error::BoxError,
+    error::{AuthError, BoxError},
     future::{Attempt, ResponseFuture, SavedRequest},
     origin::{Coverage, Target},
     replay::{CloneBody, Replay},
@@ -92,13 +92,27 @@ impl<S: Clone, R: Clone> Auth<S, R> {
     where
         S: Service<Request<B>>,
     {
-        // The instance that was made ready may hold a permit, so it is dropped, and clones take its place.
-        let clone = self.inner.clone();
-        drop(mem::replace(&mut self.inner, clone));
+        self.release();
         let service = self.inner.clone();
         let max_wait = self.settings.max_wait;
         let saved = SavedRequest { service, policy: self.policy.clone(), request, target, max_wait };
         ResponseFuture::waiting(Arc::clone(&self.settings), saved)
+    }
+
+    /// Fails the request, which is not sent.
+    #[cold]
+    fn fail<B, RB>(&mut self, error: AuthError) -> ResponseFuture<S, R, B, RB>
+    where
+        S: Service<Request<B>>,
+    {
+        self.release();
+        ResponseFuture::failed(error)
+    }
+
+    /// Puts a clone in the place of the instance that was made ready, which may hold a permit.
+    fn release(&mut self) {
+        let clone = self.inner.clone();
+        drop(mem::replace(&mut self.inner, clone));
     }
 }
 
@@ -125,7 +139,7 @@ where
             Coverage::Unknown => match settings.authorizer.scope.relative_target(&request) {
                 Ok(Some(target)) => target,
                 Ok(None) => return ResponseFuture::sending(self.inner.call(request), Attempt::Passthrough),
-                Err(error) => return ResponseFuture::failed(error),
+                Err(error) => return self.fail(error),
             },
         };
         let now = settings.fetcher.cache.clock.now();
@@ -144,7 +158,7 @@ where
                 }
                 ResponseFuture::sending(self.inner.call(request), attempt)
             }
-            Err(error) => ResponseFuture::failed(error),
+            Err(error) => self.fail(error),
         }
     }
 }

@@ -11,6 +11,10 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tower::{Layer, Service, ServiceExt, buffer::Buffer, limit::ConcurrencyLimit, load_shed::LoadShed};
+use tower_outbound_auth::{
+    AuthError, ErrorKind,
+    signing::{SignRules, SigningContext, signer_fn},
+};
 use tower_test::mock;
 
 use crate::{
@@ -138,4 +142,22 @@ async fn s9_a_request_that_waited_for_its_token_is_sent_only_when_the_service_is
     assert_eq!(request.headers().get(AUTHORIZATION).unwrap(), "Bearer token-1");
     respond.send_response(answer(StatusCode::OK));
     assert_eq!(call.await.unwrap().unwrap().status(), 200);
+}
+
+/// Fails as a signer, or as a request whose URI has no host: the caller keeps its clone, and others need the permit.
+#[tokio::test(start_paused = true)]
+async fn s9_a_request_that_fails_before_it_is_sent_releases_the_ready_instance() {
+    let issuer = Issuer::new();
+    let permits = Arc::new(Semaphore::new(1));
+    let failing = signer_fn(|_: &SigningContext<'_>| Err(AuthError::new(ErrorKind::Signing, "the key is locked")));
+    let layer = issuer.builder().sign(SignRules::paths(["/signed"]).unwrap(), failing).build().unwrap();
+    let mut client = layer.layer(ConcurrencyLimit::with_semaphore(Strict::new(&issuer, false), Arc::clone(&permits)));
+    layer.handle().token().await.unwrap();
+    let relative = Request::get("/a").body(Body::default()).unwrap();
+    for (request, kind) in [(get("/signed"), ErrorKind::Signing), (relative, ErrorKind::Config)] {
+        let error = client.ready().await.unwrap().call(request).await.unwrap_err();
+        assert_eq!(AuthError::find(error.as_ref()).unwrap().kind(), kind);
+        assert_eq!(permits.available_permits(), 1, "{kind:?}");
+        assert_eq!(client.clone().oneshot(get("/a")).await.unwrap().status(), 200);
+    }
 }
