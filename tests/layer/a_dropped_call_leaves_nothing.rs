@@ -1,4 +1,4 @@
-//! A caller may give up at any moment: nothing is lost, nothing is fetched twice, and no other caller notices.
+//! S8: a call may be dropped at any moment: nothing leaks, nothing is fetched twice, and no other caller notices.
 
 use std::{
     future::{Future, poll_fn},
@@ -23,7 +23,7 @@ use tower_outbound_auth::{Auth, AuthLayer, BoxError};
 
 use crate::support::{Body, Issuer, api, get};
 
-/// A body of four frames, 10 ms apart, that counts its living.
+/// A body of four frames, 10 ms apart, that counts how many of its kind exist.
 struct SlowBody {
     left: usize,
     interval: Option<Interval>,
@@ -119,7 +119,7 @@ impl World {
         Self { issuer, layer, permits, client, living }
     }
 
-    /// With a token that the API takes no more.
+    /// With a token that the API rejects.
     async fn revoked() -> Self {
         let world = Self::new();
         world.layer.handle().token().await.unwrap();
@@ -207,7 +207,7 @@ fn compete(permits: &Arc<Semaphore>) -> Arc<AtomicBool> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn s8_dropped_while_it_waits_for_its_second_turn() {
+async fn s8_dropped_while_it_waits_for_its_second_readiness() {
     let mut dropped_in_wait = 0;
     for polls in 0.. {
         let mut world = World::revoked().await;
@@ -231,7 +231,7 @@ async fn s8_dropped_while_it_waits_for_its_second_turn() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn s8_whoever_started_the_fetch_may_leave_the_others_to_it() {
+async fn s8_the_caller_that_started_the_fetch_may_be_dropped() {
     let issuer = Issuer::new();
     let (seen, api) = api(&issuer, Duration::ZERO);
     let client = issuer.layer().layer(api);

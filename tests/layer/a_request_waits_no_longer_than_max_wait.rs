@@ -1,4 +1,4 @@
-//! A request waits for a token no longer than its layer lets it, and its fetch goes on without it.
+//! S7: a request waits for a token no longer than `max_wait`, and the fetch goes on without it.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ async fn s7_a_request_gives_up_after_max_wait_and_the_fetch_goes_on() {
     assert_eq!(kind(&error), Some(ErrorKind::Timeout));
     assert_eq!(seen.count(), 0);
 
-    // Each request has its own patience, counted from its own beginning.
+    // The limit counts for each request, from its own beginning.
     sleep(Duration::from_millis(850)).await;
     assert_eq!(client.clone().oneshot(get("/b")).await.unwrap().status(), 200);
     assert_eq!(begin.elapsed(), Duration::from_secs(1));
@@ -38,7 +38,7 @@ async fn s7_a_request_gives_up_after_max_wait_and_the_fetch_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn s7_a_request_that_gives_up_is_no_failure_of_the_fetch() {
+async fn s7_a_request_that_gives_up_does_not_fail_the_fetch() {
     let issuer = slow();
     let (_, api) = api(&issuer, Duration::ZERO);
     let layer = issuer.builder().max_wait(Duration::from_millis(100)).build().unwrap();
@@ -50,7 +50,7 @@ async fn s7_a_request_that_gives_up_is_no_failure_of_the_fetch() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn s7_with_no_patience_at_all_a_request_fails_at_once_but_starts_the_fetch() {
+async fn s7_with_a_limit_of_zero_a_request_fails_at_once_but_starts_the_fetch() {
     let issuer = slow();
     let (_, api) = api(&issuer, Duration::ZERO);
     let client = issuer.builder().max_wait(Duration::ZERO).build().unwrap().layer(api);
@@ -65,7 +65,7 @@ async fn s7_with_no_patience_at_all_a_request_fails_at_once_but_starts_the_fetch
 }
 
 #[tokio::test(start_paused = true)]
-async fn s7_a_warm_request_needs_no_patience() {
+async fn s7_a_request_with_a_current_token_waits_for_nothing() {
     let issuer = slow();
     let (_, api) = api(&issuer, Duration::from_secs(5));
     let layer = issuer.builder().max_wait(Duration::ZERO).build().unwrap();
@@ -74,11 +74,11 @@ async fn s7_a_warm_request_needs_no_patience() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn s7_endless_patience_overflows_nothing() {
-    for patience in [Duration::MAX, Duration::from_secs(u64::MAX), Duration::from_secs(u64::MAX / 2)] {
+async fn s7_the_longest_limits_overflow_nothing() {
+    for wait in [Duration::MAX, Duration::from_secs(u64::MAX), Duration::from_secs(u64::MAX / 2)] {
         let issuer = slow();
         let (_, api) = api(&issuer, Duration::ZERO);
-        let client = issuer.builder().max_wait(patience).build().unwrap().layer(api);
+        let client = issuer.builder().max_wait(wait).build().unwrap().layer(api);
         assert_eq!(client.oneshot(get("/a")).await.unwrap().status(), 200);
     }
 }
@@ -93,7 +93,7 @@ async fn s7_the_waits_of_one_request_count_together() {
     let call = tokio::spawn(layer.clone().layer(api).oneshot(get("/a")));
     sleep(Duration::from_millis(405)).await;
     issuer.revoke();
-    // 400 ms of its patience went into the first token, which the API now rejects; 200 ms are left for the second.
+    // It waited 400 ms for the first token, which the API now rejects; 200 ms are left for the second.
     let _given_up = call.await.unwrap();
     assert_eq!(begin.elapsed(), Duration::from_millis(610));
     sleep(Duration::from_secs(1)).await;

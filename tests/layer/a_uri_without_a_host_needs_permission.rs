@@ -24,7 +24,7 @@ fn allowed(builder: AuthLayerBuilder) -> AuthLayerBuilder {
     builder.origin(ORIGIN).allow_relative_uri()
 }
 
-/// Holds the request to a `Config` error, sent nowhere and with no token fetched for it. Gives the message.
+/// Holds the request to a `Config` error, sent nowhere and with no token fetched for it. Returns the message.
 async fn is_refused(change: impl FnOnce(AuthLayerBuilder) -> AuthLayerBuilder, request: Request<Body>) -> String {
     let issuer = Issuer::new();
     let (seen, api) = api(&issuer, Duration::ZERO);

@@ -132,7 +132,7 @@ async fn s9_a_service_that_stays_on_its_thread_works_on_a_local_set() {
             }
         })
         .await;
-    // Ten cold, then twice ten rejected and sent again.
+    // Ten cold, then twice ten rejected and replayed.
     assert_eq!((calls.get(), issuer.requests()), (50, 3));
 }
 

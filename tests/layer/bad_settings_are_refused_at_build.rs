@@ -1,5 +1,4 @@
-//! Whatever is set wrong is a clear `Config` error where it is built: it says what to change, tells no secret, and never
-//! panics.
+//! A wrong setting is a `Config` error of `build` that says what to change and holds no secret; none panics.
 
 use std::{convert::Infallible, error::Error};
 
@@ -23,15 +22,15 @@ use crate::support::{Issuer, ORIGIN};
 pub(crate) const SECRET: &str = "pl4nted-s3cret";
 pub(crate) const TOKEN_URL: &str = "https://login.example.com/token";
 
-/// Holds the error to what every error of a build promises, and to the advice that it gives.
+/// Holds the error to what every error of `build` promises, and to the advice that it gives.
 pub(crate) fn refused<T>(built: Result<T, AuthError>, advice: &str) {
     let Err(error) = built else {
         panic!("built, though it should be refused: {advice}");
     };
-    let (told, shown) = (format!("{error:?} {:?}", error.source()), error.to_string());
+    let (debug, shown) = (format!("{error:?} {:?}", error.source()), error.to_string());
     assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Config, false), "{shown}");
     assert!(shown.contains(advice), "{shown:?} should say: {advice}");
-    assert!(!shown.contains('\n') && !shown.contains(SECRET) && !told.contains(SECRET), "{told}");
+    assert!(!shown.contains('\n') && !shown.contains(SECRET) && !debug.contains(SECRET), "{debug}");
 }
 
 fn layer() -> AuthLayerBuilder {

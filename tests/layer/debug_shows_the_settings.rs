@@ -1,4 +1,4 @@
-//! `Debug` shows what a layer was set to and what it is about, so that a wrong setting is found in a log.
+//! `Debug` shows the settings of a layer and what it does at the moment.
 
 use std::{fmt::Debug, time::Duration};
 

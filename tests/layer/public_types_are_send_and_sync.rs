@@ -1,4 +1,4 @@
-//! The public types can be cloned, shared between threads and shown as users were told, and ask no more than that.
+//! The public types are `Clone`, `Send`, `Sync` and `Debug` as the documentation says, and ask no more of what they hold.
 
 use std::{
     cell::Cell,

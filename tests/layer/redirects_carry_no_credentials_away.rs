@@ -16,7 +16,7 @@ use crate::support::{Body, Issuer, Seen, answer, get};
 const ELSEWHERE: &str = "https://files.example.net/report.gz";
 const CREDENTIALS: [&str; 4] = ["authorization", "x-timestamp", "x-signature", "x-fiid"];
 
-/// An API that sends whoever may ask to another server.
+/// An API that redirects authenticated requests to another server.
 fn redirecting(
     issuer: &Issuer,
 ) -> (Seen, impl Service<Request<Body>, Response = Response<Body>, Error = BoxError, Future: Send> + Clone) {
@@ -49,7 +49,7 @@ fn layer(issuer: &Issuer) -> AuthLayer {
     builder.header(HeaderName::from_static("x-fiid"), HeaderValue::from_static("FI0001")).build().unwrap()
 }
 
-/// Which credentials each of the servers got to see, in order.
+/// Which credentials each of the servers received, in order.
 fn shown(seen: &Seen) -> Vec<(String, Vec<&'static str>)> {
     let names = |request: &Request<()>| {
         CREDENTIALS.into_iter().filter(|name| request.headers().contains_key(*name)).collect::<Vec<_>>()

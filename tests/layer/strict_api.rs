@@ -90,7 +90,7 @@ impl Service<Request<Body>> for Strict {
     }
 }
 
-/// Tries once more, up to three times, if the API is unavailable.
+/// Retries up to three times if the API is unavailable.
 #[derive(Clone)]
 pub(crate) struct Again(pub(crate) usize);
 

@@ -27,7 +27,7 @@ fn api(
     (seen, service)
 }
 
-/// Sends a request without a token at hand, one with it, and one whose token was revoked; gives the headers of all four.
+/// Sends a request without a current token, one with it, and one whose token was revoked; returns the headers of all four.
 async fn sent(
     change: impl FnOnce(AuthLayerBuilder) -> AuthLayerBuilder,
     (name, scheme): (HeaderName, &'static str),

@@ -1,4 +1,4 @@
-//! S9: trouble with the token is an error of the response, and can be told through the errors of other layers.
+//! S9: an error of the token fetch is an error of the response, and is found through the errors of other layers.
 
 use std::{
     future::Ready,
@@ -117,7 +117,7 @@ async fn a_request_without_room_for_a_header_is_an_error_and_is_not_sent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_layers_own_error_is_no_auth_error() {
+async fn the_error_of_another_layer_is_no_auth_error() {
     let issuer = Issuer::new();
     issuer.set(|settings| settings.latency = Duration::from_secs(20));
     let client = Timeout::new(issuer.layer().layer(Strict::new(&issuer, false)), PATIENCE);
@@ -126,7 +126,7 @@ async fn another_layers_own_error_is_no_auth_error() {
     assert_eq!(kind(&error), None);
 }
 
-/// A service that is never ready, for want of a token of its own.
+/// A service that is never ready, since its own token fetch failed.
 struct Broken;
 
 impl Service<Request<Body>> for Broken {

@@ -72,7 +72,7 @@ async fn a_frame_that_shows_only_its_first_piece_is_not_judged_by_that() {
 async fn what_cannot_be_a_rejection_is_handed_on_before_its_body_comes() {
     let cases = [(200, 10), (302, 10), (404, 10), (429, 10), (500, 10), (503, 10), (400, 4097)];
     for (status, length) in cases {
-        // It never comes: whoever reads it waits for ever.
+        // It never comes: reading it waits for ever.
         let response = pin!(through_layer(status, Never { length }));
         let Poll::Ready(response) = response.poll(&mut Context::from_waker(Waker::noop())) else {
             panic!("the body of the {status} was waited for");

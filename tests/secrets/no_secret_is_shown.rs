@@ -303,7 +303,7 @@ async fn a_response_future_shows_its_state_only() {
 #[test]
 fn a_secret_is_found_in_every_form() {
     let encoded: String = form_urlencoded::byte_serialize(SECRET.as_bytes()).collect();
-    for told in [
+    for shown in [
         format!("key={SECRET}!"),
         format!("...{}...", &SECRET[5..20]),
         encoded.clone(),
@@ -316,6 +316,6 @@ fn a_secret_is_found_in_every_form() {
         format!("{:?}", SECRET.as_bytes()),
         format!("{:?}", Bytes::from_static(SECRET.as_bytes())),
     ] {
-        assert!(forms(SECRET).iter().any(|form| told.contains(form)), "{told}");
+        assert!(forms(SECRET).iter().any(|form| shown.contains(form)), "{shown}");
     }
 }

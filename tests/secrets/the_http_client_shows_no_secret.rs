@@ -56,6 +56,6 @@ async fn no_secret_is_shown_of_what_the_proxy_gets() {
         String::from_utf8_lossy(&head[..read]).into_owned()
     });
     ears.tell_error(&fetch(&source).await.unwrap_err());
-    assert!(proxy.await.unwrap().contains(&STANDARD.encode(format!("user:{SECRET}"))), "it is told to the proxy");
+    assert!(proxy.await.unwrap().contains(&STANDARD.encode(format!("user:{SECRET}"))), "the proxy gets it");
     ears.check();
 }

@@ -12,7 +12,7 @@ use crate::support::{
 };
 
 #[tokio::test(start_paused = true)]
-async fn a_fetch_is_a_span_with_all_that_people_ask_for() {
+async fn a_fetch_is_a_span_with_its_trigger_attempts_and_outcome() {
     let (ears, _guard) = Ears::of_this_thread();
     let answer = |number| match number {
         0 => Ok(reply(503, &[], "")),

@@ -1,4 +1,4 @@
-//! A request that needs a signature gets the right one, made at the last moment, or does not go out at all.
+//! A request that needs a signature gets the right one, made just before it is sent, or is not sent.
 
 use std::{
     sync::{
@@ -173,7 +173,7 @@ impl Signer for Notes {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_signer_of_ones_own_sees_the_request_as_it_will_be_sent() {
+async fn a_custom_signer_sees_the_request_as_it_will_be_sent() {
     let (issuer, notes) = (Issuer::new(), Notes::default());
     let (seen, api) = api(&issuer, Duration::ZERO);
     let builder = issuer.builder().header(HeaderName::from_static("x-static"), HeaderValue::from_static("1"));
@@ -193,7 +193,7 @@ async fn a_signer_of_ones_own_sees_the_request_as_it_will_be_sent() {
     assert!(arrived["x-mine"].is_sensitive() && arrived["x-own"].is_sensitive());
 }
 
-/// Fails as often as it is told to.
+/// Fails so many times.
 struct Failing(AtomicU64, ErrorKind);
 
 impl Signer for Failing {
@@ -209,7 +209,7 @@ impl Signer for Failing {
 async fn a_request_whose_signer_fails_is_not_sent() {
     for kind in [ErrorKind::Signing, ErrorKind::Unavailable] {
         let client = client(SignRules::all(), Failing(AtomicU64::new(2), kind));
-        for attempt in ["without a token at hand", "with one"] {
+        for attempt in ["without a current token", "with one"] {
             let error = client.service.clone().oneshot(get("/a")).await.unwrap_err();
             let error = AuthError::find(error.as_ref()).unwrap();
             assert_eq!((error.kind(), error.to_string().as_str()), (kind, "the key store is locked"), "{attempt}");

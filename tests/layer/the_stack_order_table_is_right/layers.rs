@@ -1,4 +1,4 @@
-//! The layers that people put around a client, each in one setting.
+//! The layers that are often put around a client, each in one setting.
 
 use std::{
     sync::{Arc, Mutex},

@@ -1,4 +1,4 @@
-//! The layer does what the documentation's table says in every order with the layers that people stack.
+//! The layer does what the documentation's table says, in every order with the layers of the table.
 
 mod layers;
 mod probes;

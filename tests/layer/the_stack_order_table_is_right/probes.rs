@@ -89,7 +89,7 @@ async fn counted(order: &Order) -> String {
     }
 }
 
-/// Is a request that a retry sends again signed for its own time?
+/// Is each attempt of a retry signed for itself?
 async fn retries(order: &Order) -> String {
     let stack = order.warm_stack().await;
     stack.get("/busy").await.result.unwrap();
@@ -101,7 +101,7 @@ async fn retries(order: &Order) -> String {
     }
 }
 
-/// Which credentials get to see a server that is none of ours?
+/// Which credentials does a redirect carry to another host?
 async fn redirects(order: &Order) -> String {
     let stack = order.warm_stack().await;
     stack.get("/moved").await.result.unwrap();
@@ -156,7 +156,7 @@ async fn spans(order: &Order) -> String {
     }
 }
 
-/// What comes out when there is no token to be had, and does the client work again when there is?
+/// What does a refused token request return, and does the client work again when the server issues tokens?
 async fn refused_token(order: &Order) -> String {
     let stack = order.stack();
     stack.issuer.set(|settings| settings.failure = Some(AuthError::new(ErrorKind::Denied, "the client is locked")));

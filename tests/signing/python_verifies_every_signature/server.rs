@@ -82,7 +82,7 @@ impl Seen {
     }
 }
 
-/// Somebody who calls the server through the whole stack, over a socket.
+/// A caller of the server through the whole stack, over a socket.
 #[derive(Clone)]
 pub(crate) struct User {
     origin: String,
