@@ -7,8 +7,8 @@ use rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::TrustAnchor, 
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
-    HttpsClient,
     connector::Connector,
+    https::{HttpsClient, Summary},
     pem,
     proxy::{Proxies, Proxy},
 };
@@ -33,15 +33,31 @@ pub struct HttpsClientBuilder {
     mistake: Option<AuthError>,
 }
 
-/// What a client shows of itself.
-#[derive(Clone, Debug)]
-#[expect(dead_code, reason = "`Debug` reads it")]
-pub(super) struct Summary {
-    roots: usize,
-    identity: bool,
-    https_proxy: Option<String>,
-    http_proxy: Option<String>,
-    http1_only: bool,
+impl HttpsClient {
+    /// Creates a client with Mozilla's roots, no certificate and no proxy.
+    ///
+    /// Needs no runtime.
+    ///
+    /// # Errors
+    ///
+    /// [`Config`](crate::ErrorKind::Config) if TLS cannot be set up.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use tower_outbound_auth::client::HttpsClient;
+    ///
+    /// let client = HttpsClient::new()?;
+    /// # Ok::<(), tower_outbound_auth::AuthError>(())
+    /// ```
+    pub fn new() -> Result<Self, AuthError> {
+        Self::builder().build()
+    }
+
+    /// Returns a builder that starts with the settings of [`new`](Self::new).
+    pub fn builder() -> HttpsClientBuilder {
+        HttpsClientBuilder::default()
+    }
 }
 
 impl HttpsClientBuilder {

@@ -8,15 +8,14 @@ use tower_service::Service;
 use crate::{
     authorize::Authorized,
     error::AuthError,
-    future::waiting::Waiting,
     origin::Target,
     rejection::{NotReplayed, Rejection, Verdict},
-    replay::Replay,
+    replay,
     server_clocks::{self, SignedBy},
     settings::Settings,
     telemetry,
     time::{self, Instant, Moment, RequestTime},
-    token::{CachedToken, Renewal, SentWith},
+    token::{CachedToken, Renewal, SentWith, Waiter},
 };
 
 /// A request on its way.
@@ -56,10 +55,20 @@ pub(crate) struct SavedRequest<S, R, B> {
     pub(crate) max_wait: Option<Duration>,
 }
 
-/// What comes of a response that is not simply returned.
-pub(crate) enum Next<S, R, B, RB> {
+/// What comes of a response that is not accepted at first sight.
+pub(super) enum Next<S, R, B, RB> {
     Return(Response<RB>),
-    Replay(Box<Waiting<S, R, B, RB>>),
+    Replay(Box<Replay<S, R, B, RB>>),
+}
+
+/// A request to replay.
+pub(super) struct Replay<S, R, B, RB> {
+    pub(super) by: Rejection,
+    /// For the successor of its token; without one it takes whatever token is current.
+    pub(super) waiter: Option<Waiter>,
+    pub(super) sent: SentToken,
+    pub(super) saved: SavedRequest<S, R, B>,
+    pub(super) response: Response<RB>,
 }
 
 impl SentToken {
@@ -102,7 +111,7 @@ impl SentToken {
 impl<S, R, B> Attempt<S, R, B>
 where
     S: Service<Request<B>>,
-    R: Replay<B>,
+    R: replay::Replay<B>,
 {
     /// Puts aside what a replay takes, and writes the credentials into a request that is sent next.
     #[inline]
@@ -189,11 +198,11 @@ where
             (Renewal::Return(reason), _) => Next::Return(marked(response, reason)),
             (Renewal::ReplayNow, Self::Replayable(attempt)) if replayable => {
                 let Replayable { sent, saved } = *attempt;
-                Next::Replay(Box::new(Waiting::for_replay(Rejection::Token, sent, saved, response)))
+                Next::Replay(Box::new(Replay { by: Rejection::Token, waiter: None, sent, saved, response }))
             }
             (Renewal::Wait(waiter), Self::Replayable(attempt)) if replayable => {
                 let Replayable { sent, saved } = *attempt;
-                Next::Replay(Box::new(Waiting::for_successor(waiter, sent, saved, response)))
+                Next::Replay(Box::new(Replay { by: Rejection::Token, waiter: Some(waiter), sent, saved, response }))
             }
             _ => Next::Return(marked(response, NotReplayed::BodyNotReplayable)),
         }
@@ -206,7 +215,7 @@ where
             _ if !has_learnt => Next::Return(response),
             Self::Replayable(attempt) if attempt.saved.is_complete() => {
                 let Replayable { sent, saved } = *attempt;
-                Next::Replay(Box::new(Waiting::for_replay(Rejection::ClockSkew, sent, saved, response)))
+                Next::Replay(Box::new(Replay { by: Rejection::ClockSkew, waiter: None, sent, saved, response }))
             }
             _ => Next::Return(marked(response, NotReplayed::BodyNotReplayable)),
         }
@@ -222,7 +231,7 @@ where
     }
 }
 
-impl<S, R: Replay<B>, B> SavedRequest<S, R, B> {
+impl<S, R: replay::Replay<B>, B> SavedRequest<S, R, B> {
     pub(super) fn is_complete(&self) -> bool {
         self.policy.is_complete(self.request.body())
     }

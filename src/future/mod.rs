@@ -103,7 +103,10 @@ where
             };
             match mem::replace(attempt, Attempt::Passthrough).classify(response) {
                 Next::Return(response) => return Poll::Ready(Ok(response)),
-                Next::Replay(waiting) => state.set(State::Waiting { waiting: Some(waiting) }),
+                Next::Replay(replay) => {
+                    let waiting = Box::new(Waiting::for_replay(*replay));
+                    state.set(State::Waiting { waiting: Some(waiting) });
+                }
             }
         }
     }

@@ -16,7 +16,7 @@ use crate::{
     authorize::Authorized,
     error::{AuthError, BoxError, ErrorKind},
     future::{
-        attempt::{Attempt, SavedRequest, SentToken, marked},
+        attempt::{self, Attempt, SavedRequest, SentToken, marked},
         discard::Discard,
     },
     rejection::{NotReplayed, Rejection},
@@ -24,7 +24,7 @@ use crate::{
     settings::Settings,
     telemetry,
     time::{self, Moment},
-    token::{AcquireToken, CachedToken, Waiter},
+    token::{AcquireToken, CachedToken},
 };
 
 /// A request that is sent later, for the first time or again.
@@ -67,31 +67,16 @@ impl<S, R, B, RB> Waiting<S, R, B, RB> {
         Self { settings, saved, stage: Stage::Acquiring(acquire), replay_of: None }
     }
 
-    /// For a rejected request that is replayed with the successor of its token, which is being fetched.
-    pub(super) fn for_successor(
-        waiter: Waiter,
-        sent: SentToken,
-        saved: SavedRequest<S, R, B>,
-        response: Response<RB>,
-    ) -> Self {
-        let acquire = AcquireToken::successor(&sent.settings.fetcher, waiter, saved.max_wait);
-        let rejected = Rejected { by: Rejection::Token, not_again: Some(sent.version), response: Some(response) };
-        Self::replay(acquire, sent, saved, rejected)
-    }
-
-    /// For a rejected request that is replayed with whatever token is current.
-    pub(super) fn for_replay(
-        by: Rejection,
-        sent: SentToken,
-        saved: SavedRequest<S, R, B>,
-        response: Response<RB>,
-    ) -> Self {
-        let acquire = AcquireToken::any(&sent.settings.fetcher, saved.max_wait);
-        Self::replay(acquire, sent, saved, Rejected { by, not_again: None, response: Some(response) })
-    }
-
-    fn replay(acquire: AcquireToken, sent: SentToken, saved: SavedRequest<S, R, B>, rejected: Rejected<RB>) -> Self {
-        Self { settings: sent.settings, saved, stage: Stage::Acquiring(acquire), replay_of: Some(Box::new(rejected)) }
+    /// For a rejected request.
+    pub(super) fn for_replay(replay: attempt::Replay<S, R, B, RB>) -> Self {
+        let attempt::Replay { by, waiter, sent, saved, response } = replay;
+        let not_again = waiter.is_some().then_some(sent.version);
+        let acquire = match waiter {
+            Some(waiter) => AcquireToken::successor(&sent.settings.fetcher, waiter, saved.max_wait),
+            None => AcquireToken::any(&sent.settings.fetcher, saved.max_wait),
+        };
+        let replay_of = Some(Box::new(Rejected { by, not_again, response: Some(response) }));
+        Self { settings: sent.settings, saved, stage: Stage::Acquiring(acquire), replay_of }
     }
 }
 

@@ -44,8 +44,17 @@ pub struct ClientCredentialsGrantBuilder {
     exchange: Option<Box<dyn Exchange>>,
 }
 
+impl ClientCredentialsGrant {
+    /// Returns a builder for the grant at this token endpoint.
+    ///
+    /// The URL is `https://`, or `http://` to this machine; its query, if it has one, is sent as it is.
+    pub fn builder(token_url: &str, credentials: Credentials) -> ClientCredentialsGrantBuilder {
+        ClientCredentialsGrantBuilder::new(token_url, credentials)
+    }
+}
+
 impl ClientCredentialsGrantBuilder {
-    pub(super) fn new(token_url: &str, credentials: Credentials) -> Self {
+    fn new(token_url: &str, credentials: Credentials) -> Self {
         Self {
             token_url: token_url.to_owned(),
             credentials,

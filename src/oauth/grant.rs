@@ -12,7 +12,6 @@ use secrecy::ExposeSecret;
 use zeroize::Zeroizing;
 
 use super::{
-    builder::ClientCredentialsGrantBuilder,
     client_auth::ClientAuth,
     echo::EchoFilter,
     encode,
@@ -80,13 +79,6 @@ pub(super) struct GrantSettings {
 }
 
 impl ClientCredentialsGrant {
-    /// Returns a builder for the grant at this token endpoint.
-    ///
-    /// The URL is `https://`, or `http://` to this machine; its query, if it has one, is sent as it is.
-    pub fn builder(token_url: &str, credentials: Credentials) -> ClientCredentialsGrantBuilder {
-        ClientCredentialsGrantBuilder::new(token_url, credentials)
-    }
-
     pub(super) fn new_with(settings: GrantSettings) -> Self {
         Self { settings: Arc::new(settings) }
     }

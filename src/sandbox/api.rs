@@ -17,7 +17,12 @@ use secrecy::ExposeSecret;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use super::{FIID, RejectionStyle, download, exchange::message, state::ServerState, token::is_media_type};
+use super::{
+    download,
+    message::message,
+    state::{FIID, RejectionStyle, ServerState},
+    token::is_media_type,
+};
 use crate::paynet::{self, X_FIID, X_SIGNATURE, X_TIMESTAMP};
 
 pub(super) fn router() -> Router<Arc<ServerState>> {

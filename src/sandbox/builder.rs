@@ -7,9 +7,9 @@ use tokio::{net::TcpListener, task::JoinSet};
 
 use super::{
     Sandbox,
-    exchange::{Exchange, Listener},
+    exchange::Exchange,
     server,
-    state::ServerState,
+    state::{Listener, RejectionStyle, ServerState},
 };
 use crate::{Credentials, paynet::Environment};
 
@@ -42,24 +42,49 @@ pub struct SandboxBuilder {
     timestamp_window: Duration,
 }
 
-/// How the API rejects a token that is unknown, expired or revoked.
-///
-/// A wrong `X-Fiid`, timestamp or signature is rejected with `400` in either style.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum RejectionStyle {
-    /// `400` with the message that PayNet documents.
+impl Sandbox {
+    /// Returns a builder, to change the settings.
     ///
-    /// The body is `{"message":"Access to this resource is forbidden"}`, as for an unknown `X-Fiid`.
-    #[default]
-    Documented400,
-    /// `401` with `WWW-Authenticate: Bearer` and `invalid_token` (RFC 6750, section 3).
+    /// # Example
     ///
-    /// PayNet does not document this response, but gateways in front of an API often send it.
-    Unauthorized401,
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_outbound_auth::sandbox::{RejectionStyle, Sandbox};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), std::io::Error> {
+    /// let sandbox = Sandbox::builder()
+    ///     .credentials("my_client", "my&secret+100%")
+    ///     .token_lifetime(Duration::from_secs(30))
+    ///     .rejection(RejectionStyle::Unauthorized401)
+    ///     .start()
+    ///     .await?;
+    /// assert_eq!(sandbox.credentials().client_id(), "my_client");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn builder() -> SandboxBuilder {
+        SandboxBuilder::new()
+    }
+
+    /// Starts a sandbox with the default settings of [`SandboxBuilder`].
+    ///
+    /// The client is that of PayNet's sample request: `client_123456789` with `secret_abcdefghijklmnop`.
+    ///
+    /// # Errors
+    ///
+    /// An error of the operating system if a port cannot be bound.
+    ///
+    /// # Cancellation
+    ///
+    /// Dropping the future closes the ports.
+    pub async fn start() -> Result<Self, io::Error> {
+        Self::builder().start().await
+    }
 }
 
 impl SandboxBuilder {
-    pub(super) fn new() -> Self {
+    fn new() -> Self {
         Self {
             credentials: Credentials::new(SAMPLE_ID, SAMPLE_SECRET),
             token_lifetime: Duration::from_secs(3600),

@@ -16,9 +16,8 @@ use http::{StatusCode, header::CONTENT_TYPE};
 use serde::Deserialize;
 
 use super::{
-    FIID,
-    exchange::message,
-    state::{File, ServerState},
+    message::message,
+    state::{FIID, File, ServerState},
 };
 
 pub(super) fn router() -> Router<Arc<ServerState>> {

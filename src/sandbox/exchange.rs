@@ -10,7 +10,7 @@ use std::{
 };
 
 use axum::{
-    Json, Router,
+    Router,
     body::{Body, HttpBody, to_bytes},
     response::{Html, IntoResponse, Response},
 };
@@ -19,7 +19,6 @@ use http::{
     HeaderValue, Method, Request, StatusCode,
     header::{DATE, RETRY_AFTER},
 };
-use serde_json::json;
 use tower_service::Service;
 
 use super::{
@@ -29,7 +28,8 @@ use super::{
     download,
     fault::{FaultKind, Target},
     leak,
-    state::{self, ServerState},
+    message::message,
+    state::{self, Listener, ServerState},
     token,
 };
 use crate::{error::BoxError, time};
@@ -41,13 +41,6 @@ pub(super) struct Exchange {
     router: Router,
     shared: Arc<ServerState>,
     control: Arc<ConnectionControl>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Listener {
-    /// Token endpoint and API.
-    Api,
-    Downloads,
 }
 
 impl Exchange {
@@ -172,11 +165,6 @@ where
         let exchange = self.clone();
         Box::pin(async move { Ok(exchange.respond(request.map(Body::new)).await) })
     }
-}
-
-/// A JSON response with a message, as the API's rejections have.
-pub(super) fn message(status: StatusCode, text: &str) -> Response {
-    (status, Json(json!({ "message": text }))).into_response()
 }
 
 fn whole_seconds(duration: Duration) -> u64 {

@@ -7,7 +7,10 @@ use http::{
 };
 use secrecy::ExposeSecret;
 
-use super::{exchange::Listener, state::ServerState, token};
+use super::{
+    state::{Listener, ServerState},
+    token,
+};
 use crate::paynet::{X_FIID, X_SIGNATURE, X_TIMESTAMP};
 
 /// Whether a request has a credential where it must not be.

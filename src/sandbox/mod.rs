@@ -13,18 +13,20 @@ mod download;
 mod exchange;
 mod fault;
 mod leak;
+mod message;
 mod server;
 mod state;
 mod stats;
 mod token;
 
-use std::{fmt, io, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use tokio::task::JoinSet;
 
 pub use self::{
-    builder::{RejectionStyle, SandboxBuilder},
+    builder::SandboxBuilder,
     fault::{Fault, FaultKind},
+    state::{FIID, RejectionStyle},
     stats::Stats,
 };
 
@@ -97,45 +99,6 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// Returns a builder, to change the settings.
-    ///
-    /// # Example
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use tower_outbound_auth::sandbox::{RejectionStyle, Sandbox};
-    ///
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), std::io::Error> {
-    /// let sandbox = Sandbox::builder()
-    ///     .credentials("my_client", "my&secret+100%")
-    ///     .token_lifetime(Duration::from_secs(30))
-    ///     .rejection(RejectionStyle::Unauthorized401)
-    ///     .start()
-    ///     .await?;
-    /// assert_eq!(sandbox.credentials().client_id(), "my_client");
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn builder() -> SandboxBuilder {
-        SandboxBuilder::new()
-    }
-
-    /// Starts a sandbox with the default settings of [`SandboxBuilder`].
-    ///
-    /// The client is that of PayNet's sample request: `client_123456789` with `secret_abcdefghijklmnop`.
-    ///
-    /// # Errors
-    ///
-    /// An error of the operating system if a port cannot be bound.
-    ///
-    /// # Cancellation
-    ///
-    /// Dropping the future closes the ports.
-    pub async fn start() -> Result<Self, io::Error> {
-        Self::builder().start().await
-    }
-
     /// Returns token URL and API origin, for the client under test.
     ///
     /// Both have the same origin, as PayNet's have.
@@ -222,8 +185,3 @@ impl fmt::Debug for Sandbox {
             .finish_non_exhaustive()
     }
 }
-
-/// The only financial institution id that the sandbox accepts.
-///
-/// For the header `X-Fiid`, and for `fiid` in a report download.
-pub const FIID: &str = "FIID0001";

@@ -10,8 +10,32 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use super::{RejectionStyle, fault::Faults, stats::Counters};
+use super::{fault::Faults, stats::Counters};
 use crate::{Credentials, time};
+
+/// How the API rejects a token that is unknown, expired or revoked.
+///
+/// A wrong `X-Fiid`, timestamp or signature is rejected with `400` in either style.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RejectionStyle {
+    /// `400` with the message that PayNet documents.
+    ///
+    /// The body is `{"message":"Access to this resource is forbidden"}`, as for an unknown `X-Fiid`.
+    #[default]
+    Documented400,
+    /// `401` with `WWW-Authenticate: Bearer` and `invalid_token` (RFC 6750, section 3).
+    ///
+    /// PayNet does not document this response, but gateways in front of an API often send it.
+    Unauthorized401,
+}
+
+/// Which of the two ports a request came to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Listener {
+    /// Token endpoint and API.
+    Api,
+    Downloads,
+}
 
 pub(super) struct ServerState {
     pub(super) credentials: Credentials,
@@ -138,3 +162,8 @@ fn random_name(length: usize) -> String {
 
 /// Fri, 31 Dec 9999 23:59:59 GMT.
 const LAST_HTTP_DATE: u64 = 253_402_300_799;
+
+/// The only financial institution id that the sandbox accepts.
+///
+/// For the header `X-Fiid`, and for `fiid` in a report download.
+pub const FIID: &str = "FIID0001";
