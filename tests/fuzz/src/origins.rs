@@ -234,7 +234,7 @@ fn is_absolute(request: &Request<()>) -> bool {
     request.uri().authority().is_some()
 }
 
-/// Whether the method is none of those that pass unchanged.
+/// Whether the method is not one of those that pass unchanged.
 fn is_plain(request: &Request<()>) -> bool {
     ![Method::TRACE, Method::CONNECT].contains(request.method())
 }
