@@ -2,6 +2,7 @@
 #![expect(clippy::panic, reason = "a helper of a test may panic")]
 
 mod no_secret_is_shown;
+mod no_type_shows_a_secret;
 #[path = "../support/mod.rs"]
 mod support;
 #[cfg(feature = "client")]
