@@ -255,7 +255,8 @@ fn key(https: bool, host: &str, port: u16) -> OriginKey {
     hasher.write_u8(https.into());
     hasher.write_u16(port);
     host.bytes().for_each(|byte| hasher.write_u8(byte.to_ascii_lowercase()));
-    OriginKey(NonZero::new(hasher.finish()).unwrap_or(NonZero::<u64>::MAX))
+    let [.., a, b, c, d] = hasher.finish().to_be_bytes();
+    OriginKey(NonZero::new(u32::from_be_bytes([a, b, c, d])).unwrap_or(NonZero::<u32>::MAX))
 }
 
 #[inline]

@@ -15,7 +15,7 @@ use crate::time::{Instant, Moment};
 
 /// Names an origin among the learnt clocks; made by `origin.rs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct OriginKey(pub(crate) NonZero<u64>);
+pub(crate) struct OriginKey(pub(crate) NonZero<u32>);
 
 /// How far each server's clock is from the wall clock of this machine (guarantee R8).
 #[derive(Debug, Default)]
@@ -189,10 +189,10 @@ mod tests {
 
     const API: OriginKey = origin(1);
 
-    const fn origin(number: u64) -> OriginKey {
+    const fn origin(number: u32) -> OriginKey {
         match NonZero::new(number) {
             Some(number) => OriginKey(number),
-            None => OriginKey(NonZero::<u64>::MAX),
+            None => OriginKey(NonZero::<u32>::MAX),
         }
     }
 

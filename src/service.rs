@@ -94,8 +94,7 @@ impl<S: Clone, R: Clone> Auth<S, R> {
     {
         self.release();
         let service = self.inner.clone();
-        let max_wait = self.settings.max_wait;
-        let saved = SavedRequest { service, policy: self.policy.clone(), request, target, max_wait };
+        let saved = SavedRequest { service, policy: self.policy.clone(), request, target, waited: 0 };
         ResponseFuture::waiting(Arc::clone(&self.settings), saved)
     }
 

@@ -2,7 +2,7 @@
 
 use std::{
     future::Future,
-    sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
+    sync::atomic::{AtomicI64, Ordering::Relaxed},
     time::{Duration, SystemTime},
 };
 
@@ -44,7 +44,7 @@ impl Moment {
 pub(crate) struct RequestClock {
     start: Moment,
     /// When the wall clock was read, in nanoseconds from `start` by tokio's clock.
-    wall_read_at: AtomicU64,
+    wall_read_at: AtomicI64,
     /// How much more time had passed by the wall clock then, in nanoseconds.
     drift: AtomicI64,
 }
@@ -58,20 +58,20 @@ pub(crate) struct RequestTime {
 
 impl RequestClock {
     pub(crate) fn new() -> Self {
-        Self { start: Moment::now(), wall_read_at: AtomicU64::new(0), drift: AtomicI64::new(0) }
+        Self { start: Moment::now(), wall_read_at: AtomicI64::new(0), drift: AtomicI64::new(0) }
     }
 
     #[inline]
     pub(crate) fn now(&self) -> RequestTime {
-        let passed = nanos(instant().saturating_duration_since(self.start.instant));
-        if passed.wrapping_sub(self.wall_read_at.load(Relaxed)) >= WALL_INTERVAL {
+        let passed = self.passed();
+        if passed - self.wall_read_at.load(Relaxed) >= WALL_INTERVAL {
             self.read_wall(passed);
         }
-        RequestTime { passed: passed.cast_signed(), drift: self.drift.load(Relaxed) }
+        RequestTime { passed, drift: self.drift.load(Relaxed) }
     }
 
     #[cold]
-    fn read_wall(&self, passed: u64) {
+    fn read_wall(&self, passed: i64) {
         self.drift.store(self.at(Moment::now()).drift, Relaxed);
         self.wall_read_at.store(passed, Relaxed);
     }
@@ -88,9 +88,15 @@ impl RequestClock {
         RequestTime { passed, drift: wall_passed - passed }
     }
 
-    /// What tokio's clock says at this time.
-    pub(crate) fn instant(&self, time: RequestTime) -> Instant {
-        after(self.start.instant, Duration::from_nanos(u64::try_from(time.passed).unwrap_or(0)))
+    /// The nanoseconds since the start, by tokio's clock alone.
+    #[inline]
+    pub(crate) fn passed(&self) -> i64 {
+        nanos(instant().saturating_duration_since(self.start.instant)).cast_signed()
+    }
+
+    /// What tokio's clock says this many nanoseconds after the start.
+    pub(crate) fn instant(&self, passed: i64) -> Instant {
+        after(self.start.instant, Duration::from_nanos(u64::try_from(passed).unwrap_or(0)))
     }
 
     /// What the wall clock says at this time.
@@ -104,6 +110,12 @@ impl RequestClock {
 }
 
 impl RequestTime {
+    /// Nanoseconds since the start, by tokio's clock.
+    #[inline]
+    pub(crate) fn passed(self) -> i64 {
+        self.passed
+    }
+
     /// The nanoseconds since an earlier time, by whichever clock says that more have passed.
     #[inline]
     pub(crate) fn nanos_since(self, earlier: Self) -> u64 {
@@ -167,7 +179,7 @@ pub(crate) fn nanos(duration: Duration) -> u64 {
 }
 
 /// In nanoseconds.
-const WALL_INTERVAL: u64 = 1_000_000;
+const WALL_INTERVAL: i64 = 1_000_000;
 const A_DAY: Duration = Duration::from_secs(86_400);
 #[cfg(test)]
 mod tests {

@@ -30,7 +30,8 @@ pub(crate) enum Attempt<S, R, B> {
 /// Which credentials a request carries, and since when.
 pub(crate) struct SentToken {
     pub(super) settings: Arc<Settings>,
-    at: RequestTime,
+    /// By the clock of requests.
+    at: i64,
     /// The clock that its signature was made by, if the response may teach it.
     clock: Option<SignedBy>,
     pub(super) version: u32,
@@ -51,8 +52,8 @@ pub(crate) struct SavedRequest<S, R, B> {
     /// As the caller made it.
     pub(crate) request: Request<B>,
     pub(crate) target: Target,
-    /// How long it may still wait for a token.
-    pub(crate) max_wait: Option<Duration>,
+    /// How long it has waited for a token so far, in milliseconds.
+    pub(crate) waited: u32,
 }
 
 /// What comes of a response that is not accepted at first sight.
@@ -74,7 +75,7 @@ pub(super) struct Replay<S, R, B, RB> {
 impl SentToken {
     #[inline]
     pub(super) fn new(settings: &Arc<Settings>, token: &CachedToken, at: RequestTime, clock: Option<SignedBy>) -> Self {
-        Self { settings: Arc::clone(settings), at, clock, version: token.version, replay_of: None }
+        Self { settings: Arc::clone(settings), at: at.passed(), clock, version: token.version, replay_of: None }
     }
 
     fn sent_at(&self) -> Instant {
@@ -94,8 +95,8 @@ impl SentToken {
         }
     }
 
-    /// Learns the clock that the response tells; says whether the same request would be signed with another time now. Another
-    /// response may have taught that meanwhile.
+    /// Learns the clock that the response tells; says whether the same request would be signed with another time now: by this
+    /// response, by another one meanwhile, or because it was signed a while ago and a retry layer inside sent it again.
     fn learn_clock<RB>(&self, response: &Response<RB>, smallest_step: Duration) -> bool {
         let Some(SignedBy { origin, offset }) = self.clock else {
             return false;
@@ -104,7 +105,8 @@ impl SentToken {
         if let Some(date) = time::date(response.headers()) {
             clocks.learn(origin, date, self.sent_at(), Moment::now(), smallest_step);
         }
-        clocks.offset_of(Some(origin)).differs_by(offset, smallest_step)
+        let age = time::instant().saturating_duration_since(self.sent_at());
+        clocks.offset_of(Some(origin)).differs_by(offset, smallest_step) || age >= smallest_step
     }
 }
 
@@ -138,15 +140,15 @@ where
             None => Self::Final(sent),
             Some(request) => {
                 let (service, policy) = (service.clone(), policy.clone());
-                let saved = SavedRequest { service, policy, request, target, max_wait: settings.max_wait };
+                let saved = SavedRequest { service, policy, request, target, waited: 0 };
                 Self::Replayable(Box::new(Replayable { sent, saved }))
             }
         })
     }
 
-    pub(super) fn set_max_wait(&mut self, max_wait: Option<Duration>) {
+    pub(super) fn set_waited(&mut self, waited: u32) {
         if let Self::Replayable(replayable) = self {
-            replayable.saved.max_wait = max_wait;
+            replayable.saved.waited = waited;
         }
     }
 
@@ -228,6 +230,13 @@ where
             Self::Final(sent) => Some(sent),
             Self::Replayable(replayable) => Some(&replayable.sent),
         }
+    }
+}
+
+impl<S, R, B> SavedRequest<S, R, B> {
+    /// How long it may still wait for a token.
+    pub(super) fn max_wait(&self, settings: &Settings) -> Option<Duration> {
+        Some(settings.max_wait?.saturating_sub(Duration::from_millis(self.waited.into())))
     }
 }
 

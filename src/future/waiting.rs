@@ -6,6 +6,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use http::{Request, Response};
@@ -24,7 +25,7 @@ use crate::{
     settings::Settings,
     telemetry,
     time::{self, Moment},
-    token::{AcquireToken, CachedToken},
+    token::{CachedToken, TokenWait},
 };
 
 /// A request that is sent later, for the first time or again.
@@ -45,7 +46,7 @@ struct Rejected<RB> {
 }
 
 enum Stage<RB> {
-    Acquiring(AcquireToken),
+    Acquiring(TokenWait),
     Discarding(Pin<Box<Discard<RB>>>),
     Readying,
 }
@@ -63,20 +64,21 @@ pub(super) type Sent<S, R, B> = (<S as Service<Request<B>>>::Future, Attempt<S, 
 impl<S, R, B, RB> Waiting<S, R, B, RB> {
     /// For a request that found no token.
     pub(super) fn for_token(settings: Arc<Settings>, saved: SavedRequest<S, R, B>) -> Self {
-        let acquire = AcquireToken::any(&settings.fetcher, saved.max_wait);
-        Self { settings, saved, stage: Stage::Acquiring(acquire), replay_of: None }
+        let wait = TokenWait::for_any(&settings.fetcher, settings.max_wait);
+        Self { settings, saved, stage: Stage::Acquiring(wait), replay_of: None }
     }
 
     /// For a rejected request.
     pub(super) fn for_replay(replay: attempt::Replay<S, R, B, RB>) -> Self {
         let attempt::Replay { by, waiter, sent, saved, response } = replay;
         let not_again = waiter.is_some().then_some(sent.version);
-        let acquire = match waiter {
-            Some(waiter) => AcquireToken::successor(&sent.settings.fetcher, waiter, saved.max_wait),
-            None => AcquireToken::any(&sent.settings.fetcher, saved.max_wait),
+        let (fetcher, max_wait) = (&sent.settings.fetcher, saved.max_wait(&sent.settings));
+        let wait = match waiter {
+            Some(waiter) => TokenWait::for_successor(fetcher, sent.version, waiter, max_wait),
+            None => TokenWait::for_any(fetcher, max_wait),
         };
         let replay_of = Some(Box::new(Rejected { by, not_again, response: Some(response) }));
-        Self { settings: sent.settings, saved, stage: Stage::Acquiring(acquire), replay_of }
+        Self { settings: sent.settings, saved, stage: Stage::Acquiring(wait), replay_of }
     }
 }
 
@@ -90,9 +92,11 @@ where
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Waited<RB>, BoxError>> {
         loop {
             match &mut self.stage {
-                Stage::Acquiring(acquire) => {
-                    let acquired = ready!(Pin::new(&mut *acquire).poll(cx));
-                    self.saved.max_wait = acquire.time_left();
+                Stage::Acquiring(wait) => {
+                    let acquired = ready!(wait.poll(&self.settings.fetcher, cx));
+                    let max_wait = self.settings.max_wait.zip(wait.time_left(&self.settings.fetcher));
+                    let waited = max_wait.map_or(Duration::ZERO, |(limit, left)| limit.saturating_sub(left));
+                    self.saved.waited = u32::try_from(waited.as_millis()).unwrap_or(u32::MAX);
                     let rejected =
                         self.replay_of.as_mut().and_then(|replay| Some((replay.not_again, replay.response.take()?)));
                     self.stage = match (acquired, rejected) {
@@ -121,8 +125,8 @@ where
                     // It has ended meanwhile. What is ready may hold a permit, and must not wait with it.
                     let clone = self.saved.service.clone();
                     drop(mem::replace(&mut self.saved.service, clone));
-                    let acquire = AcquireToken::any(&self.settings.fetcher, self.saved.max_wait);
-                    self.stage = Stage::Acquiring(acquire);
+                    let max_wait = self.saved.max_wait(&self.settings);
+                    self.stage = Stage::Acquiring(TokenWait::for_any(&self.settings.fetcher, max_wait));
                 }
             }
         }
@@ -141,10 +145,10 @@ where
     /// Sends the request by the service that is ready.
     pub(super) fn send(self, token: &CachedToken) -> Result<Sent<S, R, B>, AuthError> {
         let now = self.settings.fetcher.cache.clock.now();
-        let SavedRequest { mut service, policy, mut request, target, max_wait } = self.saved;
+        let SavedRequest { mut service, policy, mut request, target, waited } = self.saved;
         let Some(rejected) = self.replay_of else {
             let mut attempt = Attempt::first(&self.settings, &service, &policy, &mut request, target, token, now)?;
-            attempt.set_max_wait(max_wait);
+            attempt.set_waited(waited);
             return Ok((service.call(request), attempt));
         };
         if !policy.is_complete(request.body()) {

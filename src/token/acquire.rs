@@ -12,7 +12,7 @@ use tokio::time::Sleep;
 
 use crate::{
     error::{AuthError, ErrorKind},
-    time::{self, Instant, Moment},
+    time::{self, Moment},
     token::{
         cached::CachedToken,
         fetcher::Fetcher,
@@ -25,85 +25,50 @@ use crate::{
 /// Nothing happens before the first poll. Dropping it gives up the place among those who wait, and nothing else.
 pub(crate) struct AcquireToken {
     fetcher: Arc<Fetcher>,
-    trigger: Trigger,
+    wait: TokenWait,
+}
+
+/// The same, for a caller who has the fetcher. Small, since there may be one for each of many thousand requests.
+pub(crate) struct TokenWait {
     waiter: Option<Waiter>,
-    /// When the caller gives up.
-    give_up_at: Option<Instant>,
-    /// For `give_up_at`, or for a fetch whose runtime may have stopped.
+    /// For the end of the caller's patience, or for a fetch whose runtime may have stopped.
     timer: Option<Pin<Box<Sleep>>>,
+    /// When the caller gives up, by the clock of requests.
+    give_up_at: i64,
+    wanted: Wanted,
+    /// The version of the rejected token, if `wanted` is its successor.
+    rejected: u32,
     /// Whether a fetch in another runtime was aborted under this caller.
     has_restarted: bool,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Any,
+    Successor,
+    /// One that is fetched from now on.
+    New,
+}
+
 impl AcquireToken {
-    /// For a request, or for [`TokenHandle::token`](crate::token::TokenHandle::token).
-    pub(crate) fn any(fetcher: &Arc<Fetcher>, max_wait: Option<Duration>) -> Self {
-        Self::new(fetcher, Trigger::Missing, None, max_wait)
+    /// For [`TokenHandle::token`](crate::token::TokenHandle::token).
+    pub(crate) fn any(fetcher: &Arc<Fetcher>) -> Self {
+        Self { fetcher: Arc::clone(fetcher), wait: TokenWait::for_any(fetcher, None) }
     }
 
-    /// For a request whose token was rejected, and that waits for its successor.
-    pub(crate) fn successor(fetcher: &Arc<Fetcher>, waiter: Waiter, max_wait: Option<Duration>) -> Self {
-        Self::new(fetcher, waiter.trigger(), Some(waiter), max_wait)
+    #[cfg(test)]
+    pub(crate) fn within(fetcher: &Arc<Fetcher>, max_wait: Option<Duration>) -> Self {
+        Self { fetcher: Arc::clone(fetcher), wait: TokenWait::for_any(fetcher, max_wait) }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn successor(fetcher: &Arc<Fetcher>, version: u32, waiter: Waiter) -> Self {
+        Self { fetcher: Arc::clone(fetcher), wait: TokenWait::for_successor(fetcher, version, waiter, None) }
     }
 
     /// For [`TokenHandle::refresh`](crate::token::TokenHandle::refresh).
     pub(crate) fn forced(fetcher: &Arc<Fetcher>) -> Self {
-        Self::new(fetcher, Trigger::Forced, None, None)
-    }
-
-    fn new(fetcher: &Arc<Fetcher>, trigger: Trigger, waiter: Option<Waiter>, max_wait: Option<Duration>) -> Self {
-        // A wait that the clock cannot count to is one without a limit.
-        let give_up_at = max_wait.and_then(|wait| time::instant().checked_add(wait));
-        Self { fetcher: Arc::clone(fetcher), trigger, waiter, give_up_at, timer: None, has_restarted: false }
-    }
-
-    /// What is left of the time that the caller is willing to wait.
-    pub(crate) fn time_left(&self) -> Option<Duration> {
-        self.give_up_at.map(|give_up_at| give_up_at.saturating_duration_since(time::instant()))
-    }
-
-    /// Ready when the caller gives up, with an error, or when it is to ask again since the fetch is overdue.
-    fn poll_timer(&mut self, waiter: &Waiter, cx: &mut Context<'_>) -> Poll<Result<(), AuthError>> {
-        if self.timer.is_none() {
-            let flight = waiter.flight();
-            let overdue = flight.runs_in_another_runtime().then_some(flight.overdue);
-            let Some(ends_at) = overdue.into_iter().chain(self.give_up_at).min() else {
-                return Poll::Pending;
-            };
-            self.timer = time::sleep(ends_at.saturating_duration_since(time::instant())).map(Box::pin);
-        }
-        let Some(timer) = &mut self.timer else {
-            return Poll::Pending;
-        };
-        timer.as_mut().poll(cx).map(|()| match self.give_up_at {
-            Some(give_up_at) if give_up_at <= time::instant() => Err(AuthError::new(
-                ErrorKind::Timeout,
-                "no token within max_wait(): the fetch goes on for later requests; allow a longer wait, or none",
-            )),
-            _ => Ok(()),
-        })
-    }
-
-    /// What a fetch that has ended means for this caller: `None` to ask again.
-    fn after_fetch(
-        &mut self,
-        waiter: &Waiter,
-        error: Option<AuthError>,
-    ) -> Option<Result<Arc<CachedToken>, AuthError>> {
-        let Some(error) = error else {
-            // A wake-up is a hint: the token may have been rejected since.
-            let token = self.fetcher.cache.usable(Moment::now());
-            // What was forced has been done.
-            self.trigger = Trigger::Missing;
-            return token.map(Ok);
-        };
-        if error.kind() == ErrorKind::Aborted && !self.has_restarted && waiter.flight().runs_in_another_runtime() {
-            self.has_restarted = true;
-            return None;
-        }
-        // A token that was retired may be back in use.
-        let token = self.fetcher.cache.usable(Moment::now()).filter(|_| self.trigger == Trigger::Missing);
-        Some(token.ok_or(error))
+        Self { fetcher: Arc::clone(fetcher), wait: TokenWait::new(fetcher, Wanted::New, None, None) }
     }
 }
 
@@ -111,37 +76,119 @@ impl Future for AcquireToken {
     type Output = Result<Arc<CachedToken>, AuthError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { fetcher, wait } = &mut *self;
+        wait.poll(fetcher, cx)
+    }
+}
+
+impl TokenWait {
+    /// For a request.
+    pub(crate) fn for_any(fetcher: &Fetcher, max_wait: Option<Duration>) -> Self {
+        Self::new(fetcher, Wanted::Any, None, max_wait)
+    }
+
+    /// For a request whose token, of this version, was rejected, and that waits for its successor.
+    pub(crate) fn for_successor(fetcher: &Fetcher, version: u32, waiter: Waiter, max_wait: Option<Duration>) -> Self {
+        Self { rejected: version, ..Self::new(fetcher, Wanted::Successor, Some(waiter), max_wait) }
+    }
+
+    fn new(fetcher: &Fetcher, wanted: Wanted, waiter: Option<Waiter>, max_wait: Option<Duration>) -> Self {
+        let now = fetcher.cache.clock.passed();
+        // A wait that the clock cannot count to has no end.
+        let nanos = max_wait.and_then(|wait| i64::try_from(wait.as_nanos()).ok());
+        let give_up_at = nanos.map_or(NEVER, |nanos| now.saturating_add(nanos));
+        Self { waiter, timer: None, give_up_at, wanted, rejected: 0, has_restarted: false }
+    }
+
+    /// What is left of the time that the caller is willing to wait.
+    pub(crate) fn time_left(&self, fetcher: &Fetcher) -> Option<Duration> {
+        let left = self.give_up_at.saturating_sub(fetcher.cache.clock.passed());
+        (self.give_up_at != NEVER).then(|| Duration::from_nanos(u64::try_from(left).unwrap_or(0)))
+    }
+
+    fn trigger(&self) -> Trigger {
+        match self.wanted {
+            Wanted::Any => Trigger::Missing,
+            Wanted::Successor => Trigger::Rejected { version: self.rejected },
+            Wanted::New => Trigger::Forced,
+        }
+    }
+
+    pub(crate) fn poll(
+        &mut self,
+        fetcher: &Arc<Fetcher>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Arc<CachedToken>, AuthError>> {
         loop {
             let mut waiter = match self.waiter.take() {
                 Some(waiter) => waiter,
-                None => match self.fetcher.ask(self.trigger)? {
+                None => match fetcher.ask(self.trigger())? {
                     Ok(token) => return Poll::Ready(Ok(token)),
                     Err(waiter) => waiter,
                 },
             };
-            let outcome = match waiter.poll(cx) {
-                Poll::Ready(outcome) => outcome,
-                Poll::Pending => match self.poll_timer(&waiter, cx) {
-                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                    Poll::Ready(Ok(())) => {
-                        self.fetcher.abandon_overdue();
-                        self.timer = None;
-                        self.waiter = Some(waiter);
-                        continue;
+            let Poll::Ready(outcome) = waiter.poll(cx) else {
+                let is_time = self.poll_timer(fetcher, &waiter, cx);
+                self.waiter = Some(waiter);
+                match is_time {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(()) if self.time_left(fetcher) == Some(Duration::ZERO) => {
+                        return Poll::Ready(Err(AuthError::new(ErrorKind::Timeout, OUT_OF_TIME)));
                     }
-                    Poll::Pending => {
-                        self.waiter = Some(waiter);
-                        return Poll::Pending;
-                    }
-                },
+                    Poll::Ready(()) => fetcher.abandon_overdue(),
+                }
+                self.timer = None;
+                continue;
             };
             self.timer = None;
-            if let Some(result) = self.after_fetch(&waiter, outcome.err()) {
+            if let Some(result) = self.after_fetch(fetcher, &waiter, outcome.err()) {
                 return Poll::Ready(result);
             }
         }
     }
+
+    /// Ready when the caller gives up, or when the fetch is overdue.
+    fn poll_timer(&mut self, fetcher: &Fetcher, waiter: &Waiter, cx: &mut Context<'_>) -> Poll<()> {
+        if self.timer.is_none() {
+            let flight = waiter.flight();
+            let until_overdue = || flight.overdue.saturating_duration_since(time::instant());
+            let overdue = flight.runs_in_another_runtime().then(until_overdue);
+            let Some(wait) = overdue.into_iter().chain(self.time_left(fetcher)).min() else {
+                return Poll::Pending;
+            };
+            self.timer = time::sleep(wait).map(Box::pin);
+        }
+        self.timer.as_mut().map_or(Poll::Pending, |timer| timer.as_mut().poll(cx))
+    }
+
+    /// What a fetch that has ended means for this caller: `None` to ask again.
+    fn after_fetch(
+        &mut self,
+        fetcher: &Fetcher,
+        waiter: &Waiter,
+        error: Option<AuthError>,
+    ) -> Option<Result<Arc<CachedToken>, AuthError>> {
+        let Some(error) = error else {
+            // A wake-up is a hint: the token may have been rejected since.
+            let token = fetcher.cache.usable(Moment::now());
+            // What was forced has been done.
+            self.wanted = Wanted::Any;
+            return token.map(Ok);
+        };
+        if error.kind() == ErrorKind::Aborted && !self.has_restarted && waiter.flight().runs_in_another_runtime() {
+            self.has_restarted = true;
+            return None;
+        }
+        // A token that was retired may be back in use.
+        let token = fetcher.cache.usable(Moment::now()).filter(|_| self.wanted == Wanted::Any);
+        Some(token.ok_or(error))
+    }
 }
+
+/// The caller's patience has no end.
+const NEVER: i64 = i64::MAX;
+const OUT_OF_TIME: &str =
+    "no token within max_wait(): the fetch goes on for later requests; allow a longer wait, or none";
 
 #[cfg(test)]
 mod tests {
@@ -228,7 +275,7 @@ mod tests {
 
     fn rejected(fetcher: &Arc<Fetcher>, version: u32) -> AcquireToken {
         match fetcher.rejected(sent_with(version), true) {
-            Renewal::Wait(waiter) => AcquireToken::successor(fetcher, waiter, None),
+            Renewal::Wait(waiter) => AcquireToken::successor(fetcher, version, waiter),
             _ => panic!("nothing to wait for"),
         }
     }
@@ -237,10 +284,10 @@ mod tests {
     async fn s7_a_caller_gives_up_after_its_wait_and_the_fetch_goes_on() {
         let (source, fetcher) = fetcher([(5 * SECOND, false)]);
         let begin = time::instant();
-        let acquire = AcquireToken::any(&fetcher, Some(2 * SECOND));
+        let acquire = AcquireToken::within(&fetcher, Some(2 * SECOND));
         assert_eq!(text(acquire.await), Err(ErrorKind::Timeout));
         assert_eq!(begin.elapsed(), 2 * SECOND);
-        assert_eq!(text(AcquireToken::any(&fetcher, None).await), Ok("1".to_owned()));
+        assert_eq!(text(AcquireToken::any(&fetcher).await), Ok("1".to_owned()));
         assert_eq!((begin.elapsed(), source.requests.load(Relaxed)), (5 * SECOND, 1));
     }
 
@@ -248,16 +295,16 @@ mod tests {
     async fn s7_what_is_left_of_the_wait_is_known_after_the_fetch() {
         let (_, fetcher) = fetcher([(5 * SECOND, false)]);
         for (max_wait, left) in [(Some(7 * SECOND), Some(2 * SECOND)), (None, None), (Some(Duration::MAX), None)] {
-            let mut acquire = AcquireToken::any(&fetcher, max_wait);
+            let mut acquire = AcquireToken::within(&fetcher, max_wait);
             assert_eq!(text(poll_fn(|cx| Pin::new(&mut acquire).poll(cx)).await), Ok("1".to_owned()));
-            assert_eq!(acquire.time_left(), left);
+            assert_eq!(acquire.wait.time_left(&fetcher), left);
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn s8_a_caller_who_never_looks_begins_nothing() {
         let (source, fetcher) = fetcher([]);
-        drop(AcquireToken::any(&fetcher, None));
+        drop(AcquireToken::any(&fetcher));
         yield_now().await;
         assert_eq!(source.requests.load(Relaxed), 0);
     }
@@ -266,10 +313,10 @@ mod tests {
     fn t2_a_caller_elsewhere_starts_over_when_the_fetch_is_overdue() {
         let (source, fetcher) = fetcher([(SECOND, false)]);
         let (here, there) = (runtime(), runtime());
-        assert!(nudge(&there, &mut AcquireToken::any(&fetcher, None)).is_pending());
+        assert!(nudge(&there, &mut AcquireToken::any(&fetcher)).is_pending());
         here.block_on(async {
             let begin = time::instant();
-            assert_eq!(text(AcquireToken::any(&fetcher, None).await), Ok("2".to_owned()), "nobody drives the first");
+            assert_eq!(text(AcquireToken::any(&fetcher).await), Ok("2".to_owned()), "nobody drives the first");
             let waited = begin.elapsed();
             assert!((31 * SECOND..32 * SECOND).contains(&waited), "{waited:?}");
         });
@@ -282,8 +329,8 @@ mod tests {
     fn s7_a_caller_elsewhere_gives_up_before_the_fetch_is_overdue() {
         let (_, fetcher) = fetcher([(SECOND, false)]);
         let (here, there) = (runtime(), runtime());
-        assert!(nudge(&there, &mut AcquireToken::any(&fetcher, None)).is_pending());
-        let acquired = here.block_on(async { AcquireToken::any(&fetcher, Some(3 * SECOND)).await });
+        assert!(nudge(&there, &mut AcquireToken::any(&fetcher)).is_pending());
+        let acquired = here.block_on(async { AcquireToken::within(&fetcher, Some(3 * SECOND)).await });
         assert_eq!(text(acquired), Err(ErrorKind::Timeout));
     }
 
@@ -291,11 +338,11 @@ mod tests {
     fn t2_a_caller_elsewhere_starts_over_when_the_runtime_ends_but_only_once() {
         let (source, fetcher) = fetcher([(SECOND, false); 2]);
         let (here, there, third) = (runtime(), runtime(), runtime());
-        assert!(nudge(&there, &mut AcquireToken::any(&fetcher, None)).is_pending());
-        let [mut waiting, mut other] = [(); 2].map(|()| AcquireToken::any(&fetcher, None));
+        assert!(nudge(&there, &mut AcquireToken::any(&fetcher)).is_pending());
+        let [mut waiting, mut other] = [(); 2].map(|()| AcquireToken::any(&fetcher));
         assert!(nudge(&here, &mut waiting).is_pending() && nudge(&here, &mut other).is_pending());
         drop(there);
-        assert!(nudge(&third, &mut AcquireToken::any(&fetcher, None)).is_pending());
+        assert!(nudge(&third, &mut AcquireToken::any(&fetcher)).is_pending());
         assert!(nudge(&here, &mut waiting).is_pending(), "it joins the next");
         assert_eq!(source.requests.load(Relaxed), 2);
         drop(third);
@@ -307,7 +354,7 @@ mod tests {
     fn t2_a_caller_without_a_runtime_hears_that_the_fetch_was_aborted() {
         let (_, fetcher) = fetcher([(SECOND, false)]);
         let there = runtime();
-        let mut waiting = AcquireToken::any(&fetcher, None);
+        let mut waiting = AcquireToken::any(&fetcher);
         assert!(nudge(&there, &mut waiting).is_pending());
         drop(there);
         let polled = Pin::new(&mut waiting).poll(&mut Context::from_waker(std::task::Waker::noop()));
@@ -319,7 +366,7 @@ mod tests {
     fn t2_a_rejected_request_elsewhere_starts_over_and_does_not_take_the_rejected_token() {
         let (_, fetcher) = fetcher([(Duration::ZERO, false), (SECOND, false)]);
         let (here, there) = (runtime(), runtime());
-        here.block_on(AcquireToken::any(&fetcher, None)).unwrap();
+        here.block_on(AcquireToken::any(&fetcher)).unwrap();
         assert!(nudge(&there, &mut rejected_in(&there, &fetcher, 1)).is_pending());
         fetcher.cache.accepted(sent_with(1));
         let mut waiting = rejected_in(&here, &fetcher, 1);
@@ -331,10 +378,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn r5_who_waits_for_the_successor_of_a_retired_token_goes_on_with_it_if_the_fetch_fails() {
         let (_, fetcher) = fetcher([(Duration::ZERO, false), (SECOND, true)]);
-        AcquireToken::any(&fetcher, None).await.unwrap();
+        AcquireToken::any(&fetcher).await.unwrap();
         let [first, second] = [(); 2].map(|()| rejected(&fetcher, 1));
         assert!(fetcher.cache.current().is_none(), "retired");
-        let mut new = AcquireToken::any(&fetcher, None);
+        let mut new = AcquireToken::any(&fetcher);
         let new = poll_fn(|cx| Pin::new(&mut new).poll(cx));
         assert_eq!(text(new.await), Ok("1".to_owned()));
         for rejected in [first, second] {
@@ -345,16 +392,16 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn t4_a_forced_refresh_that_fails_says_so_though_the_token_stays_in_use() {
         let (_, fetcher) = fetcher([(Duration::ZERO, false), (SECOND, true)]);
-        AcquireToken::any(&fetcher, None).await.unwrap();
+        AcquireToken::any(&fetcher).await.unwrap();
         assert_eq!(text(AcquireToken::forced(&fetcher).await), Err(ErrorKind::Unavailable));
-        assert_eq!(text(AcquireToken::any(&fetcher, None).await), Ok("1".to_owned()));
+        assert_eq!(text(AcquireToken::any(&fetcher).await), Ok("1".to_owned()));
         assert_eq!(text(AcquireToken::forced(&fetcher).await), Ok("3".to_owned()), "t8: whatever the backoff");
     }
 
     #[tokio::test(start_paused = true)]
     async fn r12_a_token_that_was_invalidated_before_its_waiter_looked_is_not_handed_out() {
         let (source, fetcher) = fetcher([]);
-        let mut waiting = AcquireToken::any(&fetcher, None);
+        let mut waiting = AcquireToken::any(&fetcher);
         let polled = poll_fn(|cx| Poll::Ready(Pin::new(&mut waiting).poll(cx))).await;
         assert!(polled.is_pending());
         while fetcher.cache.current().is_none() {
@@ -371,9 +418,9 @@ mod tests {
         let (source, fetcher) = fetcher([(SECOND, false), (Duration::ZERO, true)]);
         let mut forced = AcquireToken::forced(&fetcher);
         assert!(poll_fn(|cx| Poll::Ready(Pin::new(&mut forced).poll(cx))).await.is_pending());
-        let brought = AcquireToken::any(&fetcher, None).await.unwrap();
+        let brought = AcquireToken::any(&fetcher).await.unwrap();
         fetcher.invalidate(&brought.token);
-        assert_eq!(text(AcquireToken::any(&fetcher, None).await), Err(ErrorKind::Unavailable));
+        assert_eq!(text(AcquireToken::any(&fetcher).await), Err(ErrorKind::Unavailable));
         assert_eq!(text(forced.await), Err(ErrorKind::Unavailable));
         assert_eq!(source.requests.load(Relaxed), 2);
     }

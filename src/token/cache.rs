@@ -109,7 +109,7 @@ impl TokenCache {
             return Answer::Usable(token);
         }
         if let Some(flight) = &state.flight {
-            return Answer::Joined(Waiter::new(Arc::clone(flight), trigger));
+            return Answer::Joined(Waiter::new(Arc::clone(flight)));
         }
         if trigger != Trigger::Forced
             && let Some(backoff) = state.backoff(asker)
@@ -120,7 +120,7 @@ impl TokenCache {
             return Answer::NoRuntime;
         }
         let flight = state.begin(trigger, asker, self.fetch_limit);
-        Answer::Begun(Waiter::new(Arc::clone(&flight), trigger), flight)
+        Answer::Begun(Waiter::new(Arc::clone(&flight)), flight)
     }
 
     /// A fetch for the caller to run, if the successor of the current token is due and nobody fetches it yet.
@@ -153,7 +153,7 @@ impl TokenCache {
             if !is_first {
                 self.retire(&mut state);
             }
-            return AfterRejection::Wait(Waiter::new(flight, trigger));
+            return AfterRejection::Wait(Waiter::new(flight));
         }
         let not_now = |reason| {
             let replay = usable.is_some() && is_first;
@@ -172,7 +172,7 @@ impl TokenCache {
             self.retire(&mut state);
         }
         let flight = state.begin(trigger, asker, self.fetch_limit);
-        AfterRejection::Begun(Waiter::new(Arc::clone(&flight), trigger), flight)
+        AfterRejection::Begun(Waiter::new(Arc::clone(&flight)), flight)
     }
 
     /// Whether anything depends on whether requests are accepted: almost never.

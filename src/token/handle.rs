@@ -58,7 +58,7 @@ impl TokenHandle {
     ///
     /// In a tokio runtime without timers (`enable_time`), if a fetch in another runtime is to be waited for.
     pub async fn token(&self) -> Result<AccessToken, AuthError> {
-        Ok(AcquireToken::any(&self.fetcher, None).await?.token.clone())
+        Ok(AcquireToken::any(&self.fetcher).await?.token.clone())
     }
 
     /// Fetches a new token even if the current one is good; joins a fetch under way.

@@ -28,7 +28,7 @@ pub use self::{
     status::{TokenState, TokenStatus},
 };
 pub(crate) use self::{
-    acquire::AcquireToken,
+    acquire::{AcquireToken, TokenWait},
     budget::SentWith,
     cached::CachedToken,
     fetcher::{Fetcher, Renewal},

@@ -123,18 +123,12 @@ impl fmt::Debug for Flight {
 #[derive(Debug)]
 pub(crate) struct Waiter {
     flight: Arc<Flight>,
-    /// What it waits for, which may not be what the fetch was started by.
-    trigger: Trigger,
-    place: Option<usize>,
+    place: Option<u32>,
 }
 
 impl Waiter {
-    pub(super) fn new(flight: Arc<Flight>, trigger: Trigger) -> Self {
-        Self { flight, trigger, place: None }
-    }
-
-    pub(super) fn trigger(&self) -> Trigger {
-        self.trigger
+    pub(super) fn new(flight: Arc<Flight>) -> Self {
+        Self { flight, place: None }
     }
 
     pub(super) fn flight(&self) -> &Arc<Flight> {
@@ -149,9 +143,9 @@ impl Waiter {
         self.flight.change(|state| match state {
             State::Done(outcome) => Poll::Ready(outcome.clone()),
             State::Pending(waiting) => {
-                match place.and_then(|place| waiting.get_mut(place)) {
+                match place.and_then(|place| waiting.get_mut(place as usize)) {
                     Some(registered) => waker = waker.take().map(|waker| mem::replace(registered, waker)),
-                    None => *place = waker.take().map(|waker| waiting.insert(waker)),
+                    None => *place = waker.take().and_then(|waker| u32::try_from(waiting.insert(waker)).ok()),
                 }
                 Poll::Pending
             }
@@ -165,7 +159,7 @@ impl Drop for Waiter {
             return;
         };
         let _dropped_after_the_lock = self.flight.change(|state| match state {
-            State::Pending(waiting) => waiting.try_remove(place),
+            State::Pending(waiting) => waiting.try_remove(place as usize),
             State::Done(_) => None,
         });
     }
@@ -186,7 +180,7 @@ mod tests {
     }
 
     fn waiter(flight: &Arc<Flight>) -> Waiter {
-        Waiter::new(Arc::clone(flight), Trigger::Missing)
+        Waiter::new(Arc::clone(flight))
     }
 
     fn fail(flight: &Flight, kind: ErrorKind) {
@@ -315,7 +309,7 @@ mod tests {
         drop(waiter);
         assert_eq!(counts(&by_its_place), [0, 1], "with its place");
 
-        let mut waiter = Waiter::new(Arc::clone(&flight), Trigger::Missing);
+        let mut waiter = Waiter::new(Arc::clone(&flight));
         let (woken, at_the_end) = Probe::new(&flight);
         poll(&mut waiter, &woken);
         drop(woken);

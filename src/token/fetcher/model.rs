@@ -91,7 +91,7 @@ fn fetcher(script: &[Option<Fetch>]) -> (Arc<Source>, Arc<Fetcher>) {
 /// A fetcher whose current token is "1"; what is scripted comes then.
 fn with_a_token(script: &[Option<Fetch>]) -> (Arc<Source>, Arc<Fetcher>, Arc<CachedToken>) {
     let (source, fetcher) = fetcher(&[&[None], script].concat());
-    let token = wait_for(AcquireToken::any(&fetcher, None)).unwrap();
+    let token = wait_for(AcquireToken::any(&fetcher)).unwrap();
     join_tasks();
     (source, fetcher, token)
 }
@@ -108,8 +108,8 @@ fn text(acquired: &Result<Arc<CachedToken>, AuthError>) -> Option<&str> {
 fn successor(fetcher: &Arc<Fetcher>) -> Result<Arc<CachedToken>, NotReplayed> {
     let sent = SentWith { version: 1, at: time::instant(), is_replay: false };
     let acquired = match fetcher.rejected(sent, true) {
-        Renewal::ReplayNow => wait_for(AcquireToken::any(fetcher, None)),
-        Renewal::Wait(waiter) => wait_for(AcquireToken::successor(fetcher, waiter, None)),
+        Renewal::ReplayNow => wait_for(AcquireToken::any(fetcher)),
+        Renewal::Wait(waiter) => wait_for(AcquireToken::successor(fetcher, 1, waiter)),
         Renewal::Return(reason) => return Err(reason),
     };
     acquired.map_err(|_| NotReplayed::FetchFailed)
@@ -135,8 +135,8 @@ fn end(source: &Source, fetcher: Arc<Fetcher>, issued: u64, failures: u64) {
 fn t1_two_cold_callers_cause_one_token_request() {
     check(|| {
         let (source, fetcher) = fetcher(&[]);
-        let other = beside(&fetcher, |fetcher| _ = wait_for(AcquireToken::any(fetcher, None)).unwrap());
-        wait_for(AcquireToken::any(&fetcher, None)).unwrap();
+        let other = beside(&fetcher, |fetcher| _ = wait_for(AcquireToken::any(fetcher)).unwrap());
+        wait_for(AcquireToken::any(&fetcher)).unwrap();
         other.join().unwrap();
         end(&source, fetcher, 1, 0);
     });
@@ -146,8 +146,8 @@ fn t1_two_cold_callers_cause_one_token_request() {
 fn t3_two_cold_callers_share_an_error() {
     check(|| {
         let (source, fetcher) = fetcher(&[Some(Fetch::Fails)]);
-        let other = beside(&fetcher, |fetcher| assert!(wait_for(AcquireToken::any(fetcher, None)).is_err()));
-        assert!(wait_for(AcquireToken::any(&fetcher, None)).is_err());
+        let other = beside(&fetcher, |fetcher| assert!(wait_for(AcquireToken::any(fetcher)).is_err()));
+        assert!(wait_for(AcquireToken::any(&fetcher)).is_err());
         other.join().unwrap();
         end(&source, fetcher, 0, 1);
     });
@@ -158,11 +158,11 @@ fn s8_a_caller_who_gives_up_takes_nothing_from_the_others() {
     check(|| {
         let (source, fetcher) = fetcher(&[]);
         let other = beside(&fetcher, |fetcher| {
-            drop(AcquireToken::any(fetcher, None));
-            let mut given_up = pin!(AcquireToken::any(fetcher, None));
+            drop(AcquireToken::any(fetcher));
+            let mut given_up = pin!(AcquireToken::any(fetcher));
             let _ = given_up.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         });
-        wait_for(AcquireToken::any(&fetcher, None)).unwrap();
+        wait_for(AcquireToken::any(&fetcher)).unwrap();
         other.join().unwrap();
         end(&source, fetcher, 1, 0);
     });
@@ -172,14 +172,14 @@ fn s8_a_caller_who_gives_up_takes_nothing_from_the_others() {
 fn t2_who_waited_for_a_fetch_that_died_hears_of_it_and_the_next_starts_anew() {
     check(|| {
         let (source, fetcher) = fetcher(&[Some(Fetch::Dies)]);
-        let hears = |fetcher: &Arc<Fetcher>| match wait_for(AcquireToken::any(fetcher, None)) {
+        let hears = |fetcher: &Arc<Fetcher>| match wait_for(AcquireToken::any(fetcher)) {
             Ok(token) => assert_eq!(token.token.expose_secret(), "2"),
             Err(error) => assert_eq!(error.kind(), ErrorKind::Aborted),
         };
         let other = beside(&fetcher, hears);
         hears(&fetcher);
         other.join().unwrap();
-        wait_for(AcquireToken::any(&fetcher, None)).unwrap();
+        wait_for(AcquireToken::any(&fetcher)).unwrap();
         end(&source, fetcher, 1, 1);
     });
 }
@@ -205,7 +205,7 @@ fn t12_the_last_handle_dropped_leaves_the_fetch_to_end_and_nothing_else() {
     check(|| {
         let (source, fetcher) = fetcher(&[]);
         let left = Arc::downgrade(&fetcher);
-        let mut given_up = Box::pin(AcquireToken::any(&fetcher, None));
+        let mut given_up = Box::pin(AcquireToken::any(&fetcher));
         let _ = given_up.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         drop(fetcher);
         drop(given_up);
@@ -224,7 +224,7 @@ fn t14_a_rotation_during_a_fetch_is_not_forgotten() {
         fetcher.refresh_if_due(&token, nanos(token.age(Moment::now())));
         other.join().unwrap();
         join_tasks();
-        let current = wait_for(AcquireToken::any(&fetcher, None)).unwrap();
+        let current = wait_for(AcquireToken::any(&fetcher)).unwrap();
         join_tasks();
         let is_due = current.needs_refresh(nanos(current.age(Moment::now())), 1);
         assert!(!is_due || fetcher.cache.record().issued > current.version.into(), "the rotation was forgotten");
@@ -253,7 +253,7 @@ fn r5_two_rejected_requests_leave_the_token_in_use_if_the_fetch_fails() {
         let other = beside(&fetcher, failed);
         failed(&fetcher);
         other.join().unwrap();
-        assert_eq!(text(&wait_for(AcquireToken::any(&fetcher, None))), Some("1"));
+        assert_eq!(text(&wait_for(AcquireToken::any(&fetcher))), Some("1"));
         end(&source, fetcher, 1, 1);
     });
 }
@@ -263,7 +263,7 @@ fn r5_a_new_request_beside_a_rejected_one_is_served_even_if_the_fetch_fails() {
     check(|| {
         let (source, fetcher, _) = with_a_token(&[Some(Fetch::Fails)]);
         let other = beside(&fetcher, |fetcher| {
-            assert_eq!(text(&wait_for(AcquireToken::any(fetcher, None))), Some("1"));
+            assert_eq!(text(&wait_for(AcquireToken::any(fetcher))), Some("1"));
         });
         assert_eq!(successor(&fetcher).err(), Some(NotReplayed::FetchFailed));
         other.join().unwrap();

@@ -32,9 +32,9 @@ impl Mechanism for BeginsInASecondLock {
         let under_way = cache.state().flight.clone();
         let Some(flight) = under_way else {
             let flight = cache.state().begin(trigger, asker, LIMIT);
-            return Answer::Begun(Waiter::new(Arc::clone(&flight), trigger), flight);
+            return Answer::Begun(Waiter::new(Arc::clone(&flight)), flight);
         };
-        Answer::Joined(Waiter::new(flight, trigger))
+        Answer::Joined(Waiter::new(flight))
     }
 }
 
@@ -44,7 +44,7 @@ pub(super) struct LooksBeforeItRegisters(Mutex<Vec<Waker>>);
 
 impl Mechanism for LooksBeforeItRegisters {
     fn wait(&self, waiter: &mut Waiter, cx: &mut Context<'_>) -> Poll<Outcome> {
-        let mut look = Waiter::new(Arc::clone(waiter.flight()), Trigger::Missing);
+        let mut look = Waiter::new(Arc::clone(waiter.flight()));
         let outcome = look.poll(&mut Context::from_waker(Waker::noop()));
         if outcome.is_pending() {
             drop(look);
@@ -115,7 +115,7 @@ impl Mechanism for BeginsAfterItTook {
         drop(state);
         let trigger = Trigger::Rejected { version: sent.version };
         let flight = cache.state().begin(trigger, asker, LIMIT);
-        AfterRejection::Begun(Waiter::new(Arc::clone(&flight), trigger), flight)
+        AfterRejection::Begun(Waiter::new(Arc::clone(&flight)), flight)
     }
 }
 
@@ -216,9 +216,7 @@ impl Mechanism for FinishesAnyFlight {
 
 fn joined(state: &State, sent: SentWith) -> AfterRejection {
     let flight = state.flight.clone();
-    flight.map_or(AfterRejection::ReplayNow, |flight| {
-        AfterRejection::Wait(Waiter::new(flight, Trigger::Rejected { version: sent.version }))
-    })
+    flight.map_or(AfterRejection::ReplayNow, |flight| AfterRejection::Wait(Waiter::new(flight)))
 }
 
 /// Ends a fetch as the cache does, but for what becomes of its token if it failed.
