@@ -37,7 +37,7 @@ clippy() { cargo clippy --locked --all-targets "$@" -- -D warnings; }
 tests() { cargo test --locked --lib --bins --tests --examples "$@"; }
 
 # As docs.rs builds them, whose `doc_cfg` stable Rust lets through with the bootstrap switch. Some build scripts look at
-# that switch, so these builds have a folder of their own.
+# that switch, so these builds have another folder.
 docs() {
   RUSTC_BOOTSTRAP=1 RUSTDOCFLAGS="-D warnings --cfg docsrs" \
     cargo doc --locked --no-deps --all-features --target-dir "${CARGO_TARGET_DIR:-target}/docsrs"
@@ -50,7 +50,7 @@ example() {
 }
 
 # The unit tests of the token's state machine, with a model checker's locks, atomics and tasks. A compiler flag for all
-# crates brings the checkers in, so this has a folder of its own; which of them it is, this crate alone is told.
+# crates brings the checkers in, so this has another folder; only this crate is told which checker it is.
 model() {
   RUSTFLAGS="--cfg auth_model -D warnings" RUSTC_WORKSPACE_WRAPPER="$PWD/tests/models/$1" \
     CARGO_PROFILE_TEST_OPT_LEVEL=1 cargo test --locked --no-default-features --features tracing --lib \

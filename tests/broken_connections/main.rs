@@ -3,7 +3,6 @@
 //! is sent once more than was promised.
 //!
 //! `CUT_STEP=1` takes every byte, as `tests/all.sh` does; without it they take every fifth.
-#![cfg(feature = "client")]
 #![expect(clippy::unwrap_used, reason = "a counterpart in a test may panic")]
 #![expect(clippy::disallowed_methods, reason = "real sockets need real time, and a limit for a test that hangs")]
 

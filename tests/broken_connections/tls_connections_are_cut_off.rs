@@ -30,7 +30,7 @@ use crate::{
     user::is_of_transport,
 };
 
-/// A server, and whoever trusts it and reaches it through the proxy.
+/// A server, and a client that trusts it and reaches it through the proxy.
 struct World {
     server: Server,
     proxy: Proxy,
@@ -44,7 +44,7 @@ impl World {
         let (authority, server) = (Authority::new()?, Server::new());
         let transport =
             HttpsClient::builder().root_certificates(authority.pem()).pool_idle_timeout(idle_timeout).build()?;
-        let tls = authority.acceptor(protocols, Authority::nobody())?;
+        let tls = authority.acceptor(protocols, Authority::no_client_auth())?;
         let proxy = Proxy::before(tls.serve(server.clone(), None).await?, &[fault]).await?;
         let origin = proxy.origin().replace("http://127.0.0.1", &format!("https://{NAME}"));
         Ok(Self { server, proxy, origin, transport })

@@ -36,7 +36,7 @@ impl Excuses {
     }
 }
 
-/// The fetches of one layer so far. A fetch is a task of its own, and its attempts are that task's.
+/// The fetches of one layer so far. Each fetch is a task, and its attempts are that task's.
 #[derive(Debug)]
 pub(crate) struct Fetches {
     /// The layer's own excuses, and those of all layers of its world.

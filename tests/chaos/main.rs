@@ -8,7 +8,6 @@
 //!
 //! What is checked is listed by `tally::Check`. Each request is judged where it leaves its layer (`watch`), and each token
 //! request by what explains it (`fetches`); neither depends on how busy the machine is.
-#![cfg(all(feature = "sandbox", feature = "client"))]
 #![expect(clippy::disallowed_methods, reason = "real sockets need real time")]
 #![expect(clippy::unwrap_used, reason = "a counterpart in a test may panic")]
 #![expect(clippy::indexing_slicing, reason = "a number below the length is drawn")]

@@ -1,4 +1,4 @@
-//! Callers on runtimes of their own, which are shut down in the middle of whatever they do.
+//! Callers on short-lived runtimes, which are shut down in the middle of whatever they do.
 
 use std::{
     io,

@@ -174,7 +174,7 @@ impl Gate {
     }
 }
 
-/// The transport of a layer's token requests, each on a connection of its own, as with an `HttpsClient`.
+/// The transport of a layer's token requests, each on another connection, as with an `HttpsClient`.
 #[derive(Clone)]
 pub(crate) struct TokenTransport {
     http: Http,

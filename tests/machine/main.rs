@@ -4,7 +4,7 @@
 //!
 //! `STOPPED_SECONDS=20` is the long form of what stands still; 4 without it. Other processes here are this program, with
 //! its test `the_other_process`.
-#![cfg(all(feature = "client", unix))]
+#![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "a counterpart in a test may panic")]
 #![expect(clippy::disallowed_methods, reason = "other processes live in real time")]
 

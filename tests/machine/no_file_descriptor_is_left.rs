@@ -55,7 +55,7 @@ pub(crate) fn run_out_of_files() -> TestResult {
         let error = AuthError::find(error.as_ref()).ok_or("another error")?;
         assert!(error.kind() == ErrorKind::Unavailable && error.is_transient(), "{error:?}");
         drop(files);
-        // T8: whoever asks on purpose need not wait.
+        // T8: `refresh()` need not wait.
         layer.handle().refresh().await?;
         assert_eq!(call().await?.status(), 200);
 

@@ -49,7 +49,7 @@ impl Process {
         }
     }
 
-    /// Stops it for some time. A process of its own sees to it that it goes on, even if this one ends meanwhile.
+    /// Stops it for some time. Another process sees to it that it goes on, even if this one ends meanwhile.
     pub(crate) fn stop_for(&self, time: Duration) -> io::Result<Child> {
         // One thread takes the signal and stops the others, which go on until it does.
         let script = "kill -STOP \"$0\"

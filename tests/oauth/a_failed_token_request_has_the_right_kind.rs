@@ -176,7 +176,7 @@ async fn t9_an_auth_error_of_the_transport_keeps_its_kind() {
     }
 }
 
-/// An error of somebody's middleware.
+/// An error of another middleware.
 #[derive(Debug)]
 struct Wrapped(AuthError);
 

@@ -109,13 +109,13 @@ async fn o3_an_error_is_an_error_though_the_status_is_200() {
 async fn o5_a_refusal_keeps_the_code_and_drops_the_rest() {
     let longest = "x".repeat(32);
     for code in ["invalid_client", "unauthorized_client", "odd_", longest.as_str()] {
-        let body = json!({ "error": code, "error_uri": "https://NOBODY", "x": "NOBODY" });
+        let body = json!({ "error": code, "error_uri": "https://UNWANTED", "x": "UNWANTED" });
         for status in [400, 401, 429, 500, 200] {
             let error =
-                read(status, &[(HeaderName::from_static("x-a"), "NOBODY")], body.to_string()).await.unwrap_err();
+                read(status, &[(HeaderName::from_static("x-a"), "UNWANTED")], body.to_string()).await.unwrap_err();
             assert_eq!(error.oauth_error(), Some(code), "{status}");
             assert_eq!(error.to_string().matches(code).count(), 1, "{error}");
-            assert!(!format!("{error}{error:?}{:?}", error.source()).contains("NOBODY"));
+            assert!(!format!("{error}{error:?}{:?}", error.source()).contains("UNWANTED"));
         }
     }
     for code in [&format!("{longest}x"), "A", "a b", "a1", "a\"b", "a\\b", "a\nb", "\u{e9}", "\u{7f}", "a\tb"] {

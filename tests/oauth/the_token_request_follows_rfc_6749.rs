@@ -158,7 +158,7 @@ async fn o2_the_built_in_transport_sends_nothing_to_where_a_redirect_points() {
     assert!(is_malformed(&fetch(&source).await));
     assert!(server.await.unwrap().starts_with("POST /token HTTP/1.1\r\n"));
     let visit = std::future::poll_fn(|cx| std::task::Poll::Ready(other.poll_accept(cx).is_ready())).await;
-    assert!(!visit, "somebody came to the other place");
+    assert!(!visit, "the redirect was followed");
 }
 
 #[tokio::test(start_paused = true)]

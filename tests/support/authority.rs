@@ -47,7 +47,7 @@ impl Authority {
         Ok(roots)
     }
 
-    /// Vouches for somebody: servers at their names, or a client.
+    /// Vouches for servers at their names, or a client.
     pub(crate) fn identity(&self, names: &[&str]) -> Result<Identity, rcgen::Error> {
         let key = KeyPair::generate()?;
         let names: Vec<_> = names.iter().map(ToString::to_string).collect();
@@ -66,7 +66,7 @@ impl Authority {
     }
 
     /// Asks for no certificate.
-    pub(crate) fn nobody() -> Arc<dyn ClientCertVerifier> {
+    pub(crate) fn no_client_auth() -> Arc<dyn ClientCertVerifier> {
         WebPkiClientVerifier::no_client_auth()
     }
 
@@ -84,7 +84,7 @@ impl Authority {
         protocols: &[&[u8]],
         agreed: Option<Vec<u8>>,
     ) -> Result<String, BoxError> {
-        let tls = self.acceptor(protocols, Self::nobody())?;
+        let tls = self.acceptor(protocols, Self::no_client_auth())?;
         let port = tls.serve(server, agreed).await?.port();
         Ok(format!("https://{NAME}:{port}"))
     }

@@ -67,7 +67,7 @@ impl Ears {
         }
     }
 
-    /// One more secret that nobody may tell.
+    /// One more secret that must not be shown.
     pub(crate) fn learn(&self, secret: &str) {
         self.heard_so_far().secrets.push(secret.to_owned());
     }

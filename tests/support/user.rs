@@ -1,4 +1,4 @@
-//! Somebody who calls a sandbox through the whole stack, over sockets.
+//! Client that calls a sandbox through the whole stack, over sockets.
 #![allow(dead_code, reason = "each test file uses some of it")]
 #![expect(clippy::disallowed_methods, reason = "real sockets need real time")]
 
@@ -28,7 +28,7 @@ use tower_outbound_auth::{
 pub(crate) type TestResult = Result<(), BoxError>;
 pub(crate) type Http = BoxCloneSyncService<Request<Full<Bytes>>, Response<Incoming>, legacy::Error>;
 
-/// Somebody who calls a sandbox through the whole stack.
+/// Client that calls a sandbox through the whole stack.
 #[derive(Clone)]
 pub(crate) struct User {
     pub(crate) sandbox: Arc<Sandbox>,

@@ -110,9 +110,9 @@ fn a_key_that_is_none_is_refused() {
     for text in ["", "/etc/bank/client.key", certificate.as_str()] {
         refused(HttpsClient::builder().identity(&certificate, text), "no private key in the text", &[&key]);
     }
-    let unknown = pem("PRIVATE KEY", b"a key that nobody knows");
+    let unknown = pem("PRIVATE KEY", b"a key of an unknown kind");
     refused(HttpsClient::builder().identity(&certificate, &unknown), "of an unsupported kind; use RSA", &[&unknown]);
-    let encrypted = pem("ENCRYPTED PRIVATE KEY", b"a key that nobody can read");
+    let encrypted = pem("ENCRYPTED PRIVATE KEY", b"a key that cannot be read");
     let older = key.replacen('\n', "\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\n", 1);
     for text in [encrypted, older] {
         refused(HttpsClient::builder().identity(&certificate, &text), "is encrypted; decrypt it first", &[&text]);

@@ -27,7 +27,7 @@ use tonic::{
 
 use crate::support::Issuer;
 
-/// Echoes for whoever has a token, in the four ways of gRPC.
+/// Echoes for callers with a token, in the four ways of gRPC.
 #[derive(Clone)]
 pub(crate) struct Echo {
     pub(crate) issuer: Issuer,

@@ -1,4 +1,4 @@
-//! reqwest under the layer: its client is a Tower service of its own types, so three lines translate.
+//! reqwest under the layer: its client is a Tower service of reqwest's types, so three lines translate.
 
 use bytes::Bytes;
 use http::{Request, Response, Version};

@@ -1,4 +1,4 @@
-//! Unix sockets: through a pool with a connector of one's own, and as one connection.
+//! Unix sockets: through a pool with a connector of the user's, and as one connection.
 
 use std::{env, fs, io, path::PathBuf, process};
 

@@ -132,7 +132,7 @@ async fn a_proxy_that_makes_no_tunnel_is_named_with_the_reason() -> TestResult {
 #[tokio::test]
 async fn hosts_in_no_proxy_are_reached_without_the_proxy() -> TestResult {
     let (server, authority) = (Server::new(), Authority::new()?);
-    let address = authority.acceptor(H2_AND_H1, Authority::nobody())?.serve(server.clone(), None).await?;
+    let address = authority.acceptor(H2_AND_H1, Authority::no_client_auth())?.serve(server.clone(), None).await?;
     for (list, is_proxied) in
         [("", true), ("bank.example:8443, 10.0.0.0/8", true), (".bank.example", false), ("*", false)]
     {

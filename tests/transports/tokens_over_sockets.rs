@@ -77,7 +77,7 @@ async fn t9_t3_a_token_endpoint_that_keeps_failing_gives_every_caller_the_error_
             assert_eq!(error.kind(), kind, "{trouble:?}");
             assert!(error.retry_after() > Some(Duration::from_secs(60)), "{trouble:?}: {:?}", error.retry_after());
         }
-        // T8: whoever comes later is told at once. Nothing went out without a token.
+        // T8: a later caller gets the error at once. Nothing went out without a token.
         user.failures(1).await?;
         let stats = user.sandbox.stats();
         assert_eq!((stats.token_requests, stats.api_requests), (tries.into(), 0), "{trouble:?}");

@@ -1,4 +1,4 @@
-//! A server of others, with a folder and a configuration of its own; it ends with this process, however that ends.
+//! A server that others wrote, in a temporary folder with its configuration; it ends with this process, however that ends.
 
 use std::{
     env, fs, io,

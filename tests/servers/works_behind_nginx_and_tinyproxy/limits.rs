@@ -16,7 +16,7 @@ use super::{
 async fn t9_a_token_request_over_the_limit_is_sent_again_and_no_more_often_than_a_fetch_tries() -> TestResult {
     let backend = Backend::default();
     let address = backend.start(None).await?;
-    // Each of these has a layer of its own, and the limit is one for all.
+    // Each of these has its layer, and the limit is one for all.
     let nginx = limited("/token", "ten_a_second", address)?;
     let origin = format!("https://localhost:{}", nginx.http1);
     let [one, other] = [User::new(trusting(&nginx.root), &origin)?, User::new(trusting(&nginx.root), &origin)?];
@@ -35,7 +35,7 @@ async fn t9_a_token_request_over_the_limit_is_sent_again_and_no_more_often_than_
         assert!(error.to_string().ends_with("(429)") && error.retry_after().is_some(), "{error}");
     }
     assert_eq!(nginx.answered("/token"), ["200", "429", "429", "429"]);
-    assert_eq!(one.call().await?.status, 200, "whoever has a token does not notice");
+    assert_eq!(one.call().await?.status, 200, "a client with a token does not notice");
     Ok(())
 }
 

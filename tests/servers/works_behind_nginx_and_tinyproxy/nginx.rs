@@ -19,7 +19,7 @@ pub(crate) struct Nginx {
 }
 
 impl Nginx {
-    /// In front of this server, with more settings for each of its own.
+    /// In front of this server, with more settings for each of its servers.
     pub(crate) fn before(backend: SocketAddr, settings: &str) -> Result<Self, BoxError> {
         let root = CertifiedIssuer::self_signed(authority(), KeyPair::generate()?)?;
         let key = KeyPair::generate()?;
@@ -37,7 +37,7 @@ impl Nginx {
         Ok(Self { daemon, root: pem("CERTIFICATE", root.der()), http1, http2 })
     }
 
-    /// The status of each answer of its own or of the backend, for one path.
+    /// The status of each answer, its own or the backend's, for one path.
     pub(crate) fn answered(&self, path: &str) -> Vec<String> {
         // It writes a line after the answer has gone.
         thread::sleep(Duration::from_millis(100));

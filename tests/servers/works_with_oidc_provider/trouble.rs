@@ -12,7 +12,7 @@ use super::{
 #[ignore = "takes Node.js: tests/all.sh runs it"]
 async fn a_wrong_secret_and_an_unknown_client_are_refused() -> TestResult {
     for method in [ClientAuth::Body, ClientAuth::Basic] {
-        for (id, secret) in [("plain", "secret of plain?"), ("plain", "x"), ("nobody", "secret of plain")] {
+        for (id, secret) in [("plain", "secret of plain?"), ("plain", "x"), ("unknown", "secret of plain")] {
             refused(SERVER.source(id, secret)?.client_auth(method), "invalid_client").await;
         }
         token(SERVER.source("plain", "secret of plain")?.client_auth(method)).await?;

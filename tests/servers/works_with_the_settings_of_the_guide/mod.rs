@@ -187,7 +187,7 @@ fn greeted((status, body): &(u16, String)) -> String {
 
 /// What a client that the server does not know is told.
 async fn refusal(client: (&str, &str), method: ClientAuth, refusal: Said) -> AuthError {
-    let server = Server::start(Habits { client: ("nobody", "nothing"), refusal, ..USUAL }).await;
+    let server = Server::start(Habits { client: ("another", "nothing"), refusal, ..USUAL }).await;
     let error = User::new(&server, client, Setting::ClientAuth(method)).call().await.unwrap_err();
     refused(&error).clone()
 }
