@@ -8,7 +8,7 @@ use std::{
 };
 
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Uri,
+    HeaderValue, Method, Request, Uri,
     header::HOST,
     uri::{Authority, Scheme},
 };
@@ -176,12 +176,7 @@ impl Scope {
             return Coverage::Unknown;
         };
         match self.target_at(request.uri(), authority) {
-            // The answer to TRACE repeats the request's headers (RFC 9110, section 9.3.8).
-            Some(target)
-                if *request.method() != Method::TRACE && host_is(request.headers(), request.uri(), authority) =>
-            {
-                Coverage::Covered(target)
-            }
+            Some(target) if goes_there_alone(request, authority) => Coverage::Covered(target),
             _ => Coverage::NotCovered,
         }
     }
@@ -189,11 +184,16 @@ impl Scope {
     #[inline]
     fn target_at(&self, uri: &Uri, authority: &Authority) -> Option<Target> {
         let https = is_https(uri)?;
-        if !self.any_origin {
-            let origin = self.origins.iter().find(|origin| origin.is_of(https, authority))?;
-            let clock = origin.trusted.then_some(origin.key);
-            return Some(Target { clock }).filter(|_| origin.trusted || self.insecure_http);
+        if self.any_origin {
+            return self.any_target(https, authority);
         }
+        let origin = self.origins.iter().find(|origin| origin.is_of(https, authority))?;
+        let clock = origin.trusted.then_some(origin.key);
+        (origin.trusted || self.insecure_http).then_some(Target { clock })
+    }
+
+    #[inline(never)]
+    fn any_target(&self, https: bool, authority: &Authority) -> Option<Target> {
         if authority.as_str().contains('@') {
             return None;
         }
@@ -227,12 +227,17 @@ impl Scope {
     }
 }
 
-/// Whether `Host`, where there is one, names what the URI does: servers prefer it, or route by it (RFC 9112, section 3.2).
-#[inline]
-fn host_is(headers: &HeaderMap, uri: &Uri, authority: &Authority) -> bool {
-    // To walk through some ten names takes less than to look for one.
+/// Whether the credentials reach this server and stay there.
+///
+/// The response to `TRACE` repeats them (RFC 9110, section 9.3.8). `Host`, where there is one, must name what the URI does:
+/// servers prefer it, or route by it (RFC 9112, section 3.2). Out of line, for the requests that never come here.
+#[inline(never)]
+fn goes_there_alone<B>(request: &Request<B>, authority: &Authority) -> bool {
+    let headers = request.headers();
+    // Walking through some ten names takes less than looking for one.
     let has_host = headers.keys().any(|name| name == HOST);
-    !has_host || headers.get_all(HOST).iter().all(|host| is_same_host(host, uri, authority))
+    let is_same = |host| is_same_host(host, request.uri(), authority);
+    *request.method() != Method::TRACE && (!has_host || headers.get_all(HOST).iter().all(is_same))
 }
 
 fn is_same_host(host: &HeaderValue, uri: &Uri, authority: &Authority) -> bool {
@@ -261,11 +266,8 @@ fn key(https: bool, host: &str, port: u16) -> OriginKey {
 
 #[inline]
 fn is_https(uri: &Uri) -> Option<bool> {
-    match uri.scheme().map(Scheme::as_str) {
-        Some("https") => Some(true),
-        Some("http") => Some(false),
-        _ => None,
-    }
+    let scheme = uri.scheme()?;
+    if *scheme == Scheme::HTTPS { Some(true) } else { (*scheme == Scheme::HTTP).then_some(false) }
 }
 
 /// The port that a client would connect to; `None` where the text after the host is no port at all.
