@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn s8_a_caller_who_never_looks_begins_nothing() {
+    async fn s8_a_caller_that_is_never_polled_begins_nothing() {
         let (source, fetcher) = fetcher([]);
         drop(AcquireToken::any(&fetcher));
         yield_now().await;
@@ -316,7 +316,7 @@ mod tests {
         assert!(nudge(&there, &mut AcquireToken::any(&fetcher)).is_pending());
         here.block_on(async {
             let begin = time::instant();
-            assert_eq!(text(AcquireToken::any(&fetcher).await), Ok("2".to_owned()), "nobody drives the first");
+            assert_eq!(text(AcquireToken::any(&fetcher).await), Ok("2".to_owned()), "the first is not driven");
             let waited = begin.elapsed();
             assert!((31 * SECOND..32 * SECOND).contains(&waited), "{waited:?}");
         });
@@ -347,7 +347,7 @@ mod tests {
         assert_eq!(source.requests.load(Relaxed), 2);
         drop(third);
         assert_eq!(text(here.block_on(waiting)), Err(ErrorKind::Aborted));
-        assert_eq!(text(here.block_on(other)), Ok("3".to_owned()), "it had not yet looked");
+        assert_eq!(text(here.block_on(other)), Ok("3".to_owned()), "it was not polled meanwhile");
     }
 
     #[test]
@@ -376,7 +376,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn r5_who_waits_for_the_successor_of_a_retired_token_goes_on_with_it_if_the_fetch_fails() {
+    async fn r5_a_request_that_waits_for_the_successor_of_a_retired_token_goes_on_with_it_if_the_fetch_fails() {
         let (_, fetcher) = fetcher([(Duration::ZERO, false), (SECOND, true)]);
         AcquireToken::any(&fetcher).await.unwrap();
         let [first, second] = [(); 2].map(|()| rejected(&fetcher, 1));
@@ -399,7 +399,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn r12_a_token_that_was_invalidated_before_its_waiter_looked_is_not_handed_out() {
+    async fn r12_a_token_that_was_invalidated_before_its_waiter_was_polled_is_not_handed_out() {
         let (source, fetcher) = fetcher([]);
         let mut waiting = AcquireToken::any(&fetcher);
         let polled = poll_fn(|cx| Poll::Ready(Pin::new(&mut waiting).poll(cx))).await;

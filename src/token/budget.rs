@@ -333,11 +333,14 @@ mod tests {
 
     #[test]
     fn r5_a_renewal_that_helped_is_judged_though_its_token_is_renewed_too() {
-        let mut scene = Scene::new();
-        scene.renew(1, 0.0);
-        scene.accept(2, true, 0.1, 0.2);
-        scene.renew(2, 0.5);
-        assert!((scene.left(1.3) - 3.0).abs() < 1e-9, "and the second is out");
+        for (seconds, left) in [(1.3, 3.0), (3.0, 4.0)] {
+            let mut scene = Scene::new();
+            scene.renew(1, 0.0);
+            scene.accept(2, true, 0.1, 0.2);
+            scene.renew(2, 0.5);
+            scene.accept(3, true, 0.6, 0.7);
+            assert!((scene.left(seconds) - left).abs() < 1e-9, "{seconds}");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What holds whatever order threads come to the cache in, tried by a model checker, and by copies that break it.
+//! What holds in every order of threads, checked with loom and shuttle; broken copies prove that the checkers would notice.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a model may panic: that is how it tells")]
 
@@ -43,7 +43,7 @@ fn s8_a_caller_who_gives_up_takes_nothing_from_the_others() {
 }
 
 #[test]
-fn t2_who_waited_for_a_fetch_that_died_hears_of_it_and_the_next_starts_anew() {
+fn t2_a_caller_hears_that_its_fetch_was_aborted_and_the_next_one_starts_anew() {
     check(when::a_fetch_dies::<Sound>);
 }
 
@@ -70,6 +70,7 @@ fn r2_a_late_rejection_leaves_the_successor_alone() {
 
 #[test]
 fn r5_two_rejections_of_one_token_share_one_fetch_and_cost_one_unit() {
+    check(when::two_rejections_meet::<Sound>);
     check(when::two_requests_are_rejected::<Sound>);
 }
 
@@ -90,7 +91,7 @@ fn r5_a_unit_comes_back_once() {
 }
 
 #[test]
-fn r12_a_token_that_was_invalidated_is_not_handed_out_to_who_waited_for_it() {
+fn r12_an_invalidated_token_is_not_handed_out_to_a_caller_who_waited_for_it() {
     check(when::a_token_is_invalidated_on_arrival::<Sound>);
 }
 
@@ -102,78 +103,78 @@ fn r12_an_invalidated_token_does_not_come_back_and_takes_no_other_with_it() {
 
 #[test]
 #[should_panic(expected = "two fetches at once")]
-fn to_look_and_to_begin_under_one_lock_is_needed() {
+fn t1_a_fetch_that_begins_in_a_second_lock_is_found_out() {
     check(when::two_callers_ask::<BeginsInASecondLock>);
 }
 
 #[test]
 #[should_panic(expected = "two fetches at once")]
-fn to_take_a_unit_and_to_begin_under_one_lock_is_needed() {
-    check(when::two_requests_are_rejected::<BeginsAfterItTook>);
+fn r5_a_unit_taken_in_another_lock_than_its_fetch_is_found_out() {
+    check(when::two_rejections_meet::<BeginsAfterItTook>);
 }
 
 #[test]
 #[should_panic(expected = "a caller was forgotten")]
-fn to_look_and_to_register_under_one_lock_is_needed() {
+fn t3_a_waker_registered_in_a_second_lock_is_found_out() {
     check(when::a_caller_meets_a_publication::<LooksBeforeItRegisters>);
 }
 
 #[test]
 #[should_panic(expected = "a newer token was displaced")]
-fn to_compare_before_a_token_is_retired_is_needed() {
+fn r2_a_token_retired_without_comparison_is_found_out() {
     check(when::a_rejection_meets_a_publication::<RetiresTheCurrent>);
 }
 
 #[test]
 #[should_panic(expected = "a newer token was displaced")]
-fn to_compare_and_to_retire_under_one_lock_is_needed() {
+fn r2_a_token_retired_in_a_second_lock_is_found_out() {
     check(when::a_rejection_meets_a_publication::<RetiresInASecondLock>);
 }
 
 #[test]
 #[should_panic(expected = "a newer token was displaced")]
-fn to_compare_and_to_invalidate_under_one_lock_is_needed() {
+fn r12_a_token_invalidated_in_a_second_lock_is_found_out() {
     check(when::an_invalidation_meets_a_publication::<InvalidatesInASecondLock>);
 }
 
 #[test]
 #[should_panic(expected = "a newer token was displaced")]
-fn to_ask_whose_fetch_ends_is_needed() {
+fn t2_a_late_fetch_that_publishes_its_token_is_found_out() {
     check(when::a_fetch_comes_back_after_its_successor::<FinishesAnyFlight>);
 }
 
 #[test]
 #[should_panic(expected = "a unit was given back twice")]
-fn to_ask_whose_unit_comes_back_is_needed() {
+fn r5_a_late_fetch_that_gives_back_a_unit_is_found_out() {
     check(when::a_renewal_fails_too_late::<GivesBackForAnyFetch>);
 }
 
 #[test]
 #[should_panic(expected = "a unit was given back twice")]
-fn to_judge_a_renewal_under_one_lock_is_needed() {
+fn r5_a_renewal_judged_on_a_copy_is_found_out() {
     check(when::a_judgement_meets_a_rejection::<JudgesACopy>);
 }
 
 #[test]
 #[should_panic(expected = "an acceptance was forgotten")]
-fn to_note_under_the_lock_that_acceptances_are_awaited_is_needed() {
+fn r5_an_acceptance_flag_stored_outside_of_the_lock_is_found_out() {
     check(when::an_acceptance_meets_a_rejection::<NotesOutsideOfTheLock>);
 }
 
 #[test]
 #[should_panic(expected = "an invalidated token came back")]
-fn to_remember_that_a_token_was_invalidated_is_needed() {
+fn r12_an_invalidated_token_that_comes_back_is_found_out() {
     check(when::an_invalidation_meets_a_failure::<BringsBackTheNewest>);
 }
 
 #[test]
 #[should_panic(expected = "a caller was refused though the token lives")]
-fn to_bring_a_token_back_before_anyone_is_woken_is_needed() {
+fn r5_a_token_brought_back_after_its_waiters_were_woken_is_found_out() {
     check(when::a_retired_token_comes_back::<BringsBackAfterItWoke>);
 }
 
 #[test]
 #[should_panic(expected = "an invalidated token was handed out")]
-fn to_look_again_after_a_wake_up_is_needed() {
+fn r12_a_token_handed_out_without_a_second_look_is_found_out() {
     check(when::a_token_is_invalidated_on_arrival::<HandsOutWhatWasBrought>);
 }

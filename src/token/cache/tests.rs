@@ -1,4 +1,4 @@
-//! The state machine by itself, on made-up moments. The names of the tests are its specification.
+//! The state machine alone, on fabricated moments. The names of the tests are its specification.
 
 mod failures;
 mod foreign_code;
@@ -42,7 +42,7 @@ impl Scene {
         Moment { instant: self.start.instant + passed, wall: self.start.wall + passed }
     }
 
-    /// Who asks then, after this many rotations of the secret.
+    /// The asker at this time, after so many rotations of the secret.
     fn asker_of(&self, generation: u64, seconds: f64) -> Asker {
         static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Builder::new_current_thread().build().unwrap());
         Asker { now: self.at(seconds), generation, runtime: Some(RUNTIME.handle().id()) }
@@ -233,7 +233,7 @@ fn t4_a_stale_token_is_refreshed_once_and_again_after_the_backoff() {
     assert!(scene.refresh_if_due(0, 76.0).is_none(), "one is under way");
     scene.fail(&flight, 76.0);
     assert!(scene.refresh_if_due(0, 85.9).is_none(), "backoff");
-    assert_eq!(name(&scene.ask(Trigger::Missing, 85.9)), "usable", "and nobody notices");
+    assert_eq!(name(&scene.ask(Trigger::Missing, 85.9)), "usable", "callers do not notice");
     let flight = scene.refresh_if_due(0, 86.0).unwrap();
     scene.bring(&flight, "2", 87.0);
     assert_eq!(scene.in_use(91.0).as_deref(), Some("2"));

@@ -1,6 +1,6 @@
-//! The way from a caller through a fetch's task and back, tried by a model checker.
+//! Callers and the tasks of their fetches in every order, checked with loom and shuttle.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a model may panic: that is how it tells")]
+#![expect(clippy::unwrap_used, reason = "a model may panic: that is how it tells")]
 
 use std::{
     collections::VecDeque,
@@ -26,7 +26,7 @@ enum Fetch {
     Dies,
 }
 
-/// Brings the tokens "1", "2", "3" ..; what is scripted comes first. What it notes lies outside of the model.
+/// Issues the tokens "1", "2", "3" and so on, after what is scripted. What it counts is not part of the model.
 #[derive(Debug, Default)]
 struct Source {
     under_way: AtomicU64,
@@ -120,7 +120,7 @@ fn beside(fetcher: &Arc<Fetcher>, act: impl FnOnce(&Arc<Fetcher>) + Send + 'stat
     thread::spawn(move || act(&fetcher))
 }
 
-/// Compares what the cache counted with what the source saw, and sees that nobody holds the fetcher any more.
+/// Compares the counts of the cache with those of the source, and checks that nothing holds the fetcher any more.
 fn end(source: &Source, fetcher: Arc<Fetcher>, issued: u64, failures: u64) {
     join_tasks();
     let record = fetcher.cache.record();
@@ -169,7 +169,7 @@ fn s8_a_caller_who_gives_up_takes_nothing_from_the_others() {
 }
 
 #[test]
-fn t2_who_waited_for_a_fetch_that_died_hears_of_it_and_the_next_starts_anew() {
+fn t2_a_caller_hears_that_its_fetch_was_aborted_and_the_next_one_starts_anew() {
     check(|| {
         let (source, fetcher) = fetcher(&[Some(Fetch::Dies)]);
         let hears = |fetcher: &Arc<Fetcher>| match wait_for(AcquireToken::any(fetcher)) {
@@ -185,7 +185,7 @@ fn t2_who_waited_for_a_fetch_that_died_hears_of_it_and_the_next_starts_anew() {
 }
 
 #[test]
-fn t2_a_fetch_that_is_taken_for_dead_while_it_ends_counts_once() {
+fn t2_a_fetch_that_is_given_up_while_it_ends_counts_once() {
     check(|| {
         let (source, fetcher) = fetcher(&[]);
         let Ok(Err(mut waiter)) = fetcher.ask(Trigger::Missing) else { panic!("no fetch was begun") };

@@ -1,4 +1,4 @@
-//! Copies of the cache with one step broken each, as one might well have written it. The checker has to find them out.
+//! Copies of the cache with one step broken each, as it might easily be written. The checker has to find the fault.
 
 use std::{
     mem,
@@ -87,7 +87,7 @@ impl Mechanism for RetiresInASecondLock {
     }
 }
 
-/// The same for the user's own word.
+/// The tokens are compared under one lock, and the current one is invalidated under another.
 #[derive(Default)]
 pub(super) struct InvalidatesInASecondLock;
 
@@ -119,7 +119,7 @@ impl Mechanism for BeginsAfterItTook {
     }
 }
 
-/// What an acceptance does to the budget is worked out on a copy, which is then put in its place.
+/// An acceptance is noted in a copy of the budget, which then replaces it.
 #[derive(Default)]
 pub(super) struct JudgesACopy;
 
@@ -131,7 +131,7 @@ impl Mechanism for JudgesACopy {
     }
 }
 
-/// Whichever fetch fails, the unit of the one under way comes back.
+/// Any fetch that fails gives back the unit of the one under way, even one that was given up.
 #[derive(Default)]
 pub(super) struct GivesBackForAnyFetch;
 
@@ -144,7 +144,7 @@ impl Mechanism for GivesBackForAnyFetch {
     }
 }
 
-/// Whether acceptances are awaited is worked out under the lock, and noted after it.
+/// Whether acceptances are awaited is computed under the lock, and stored after it.
 #[derive(Default)]
 pub(super) struct NotesOutsideOfTheLock;
 
@@ -174,7 +174,7 @@ impl Mechanism for BringsBackTheNewest {
     }
 }
 
-/// A retired token is brought back when everyone who waited has been told that there is none.
+/// A retired token is brought back only after everyone who waited was told that the fetch failed.
 #[derive(Default)]
 pub(super) struct BringsBackAfterItWoke;
 
@@ -185,7 +185,7 @@ impl Mechanism for BringsBackAfterItWoke {
     }
 }
 
-/// Who waited gets the token that was brought, whatever has become of it.
+/// Everyone who waited gets the new token, even if it was invalidated meanwhile.
 #[derive(Default)]
 pub(super) struct HandsOutWhatWasBrought;
 
@@ -195,7 +195,7 @@ impl Mechanism for HandsOutWhatWasBrought {
     }
 }
 
-/// Whichever fetch ends, its token is published.
+/// The token of any fetch that ends is published, even of one that was given up.
 #[derive(Default)]
 pub(super) struct FinishesAnyFlight;
 

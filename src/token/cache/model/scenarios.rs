@@ -1,4 +1,4 @@
-//! Who meets whom at the cache. Each scenario is one run of its threads; the checker tries the orders of their steps.
+//! The scenarios. Each is one run of some threads; the checker tries the orders of their steps.
 
 use std::{
     sync::{
@@ -35,7 +35,7 @@ pub(super) fn two_callers_are_cold<M: Mechanism>() {
 pub(super) fn a_caller_meets_a_publication<M: Mechanism>() {
     let world = World::<M>::new(4);
     let (mut waiter, flight) = world.begin(Trigger::Missing);
-    world.thread(move |world| world.land(&flight, token(1)));
+    world.thread(move |world| world.complete(&flight, token(1)));
     let woken = Arc::new(Woken::default());
     let first = world.mechanism.wait(&mut waiter, &mut Context::from_waker(&Waker::from(Arc::clone(&woken))));
     world.join();
@@ -43,7 +43,7 @@ pub(super) fn a_caller_meets_a_publication<M: Mechanism>() {
     assert_eq!(world.end(), Counts { issued: 1, failures: 0, current: Some(1) });
 }
 
-/// One gives up before it looked, one after it looked, and a third waits.
+/// One caller gives up before its first poll, one after it, and a third waits.
 pub(super) fn a_caller_gives_up<M: Mechanism>() {
     let world = World::<M>::new(4);
     let (never_polled, flight) = world.begin(Trigger::Missing);
@@ -52,17 +52,17 @@ pub(super) fn a_caller_gives_up<M: Mechanism>() {
         let _ = polled_once.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         drop(never_polled);
     });
-    world.thread(move |world| world.land(&flight, token(1)));
+    world.thread(move |world| world.complete(&flight, token(1)));
     world.wait_for_token(Trigger::Missing);
     assert_eq!(world.end(), Counts { issued: 1, failures: 0, current: Some(1) });
 }
 
-/// A token is on its way to a caller who waited, while another hears that it is refused.
+/// A caller is about to receive a token, while another invalidates it.
 pub(super) fn a_token_is_invalidated_on_arrival<M: Mechanism>() {
     let world = World::<M>::new(4);
     let (mut waiter, flight) = world.begin(Trigger::Missing);
     world.thread(move |world| {
-        world.land(&flight, token(1));
+        world.complete(&flight, token(1));
         let current = world.cache.current().clone();
         current.as_deref().into_iter().for_each(|token| world.invalidate(token));
     });
@@ -74,7 +74,7 @@ pub(super) fn an_invalidation_meets_a_publication<M: Mechanism>() {
     let world = World::<M>::with_a_token(4);
     let first = world.cache.current().clone();
     let (_waiter, flight) = world.begin(Trigger::Forced);
-    world.thread(move |world| world.land(&flight, token(2)));
+    world.thread(move |world| world.complete(&flight, token(2)));
     first.as_deref().into_iter().for_each(|token| world.invalidate(token));
     assert_eq!(number(&world.wait_for_token(Trigger::Missing)), 2, "a newer token was displaced");
     assert_eq!(world.end(), Counts { issued: 2, failures: 0, current: Some(2) });
@@ -86,7 +86,7 @@ pub(super) fn an_invalidation_meets_a_failure<M: Mechanism>() {
     let first = world.cache.current().clone();
     let flight = world.renew(1, 0);
     drop(world.reject(1, 0));
-    world.thread(move |world| world.land(&flight, failure()));
+    world.thread(move |world| world.complete(&flight, failure()));
     first.as_deref().into_iter().for_each(|token| world.invalidate(token));
     let end = world.end();
     assert_eq!(end, Counts { issued: 1, failures: 1, current: None }, "an invalidated token came back");
@@ -98,11 +98,11 @@ pub(super) fn a_rotation_meets_a_publication<M: Mechanism>() {
     let (_waiter, flight) = world.begin(Trigger::Forced);
     let renew = |world: &World<M>| {
         if let Some(flight) = world.cache.refresh_if_due(Trigger::Stale, asker(1, 0)) {
-            let number = world.took_off();
-            world.land(&flight, token(number));
+            let number = world.note_begun();
+            world.complete(&flight, token(number));
         }
     };
-    world.thread(move |world| world.land(&flight, token(2)));
+    world.thread(move |world| world.complete(&flight, token(2)));
     world.thread(move |world| renew(world));
     world.join();
     renew(&world);
@@ -120,7 +120,7 @@ pub(super) fn a_refresh_is_forced_during_a_fetch<M: Mechanism>() {
 pub(super) fn a_fetch_dies<M: Mechanism>() {
     let world = World::<M>::new(4);
     let (_waiter, flight) = world.begin(Trigger::Missing);
-    world.thread(move |world| world.land(&flight, death()));
+    world.thread(move |world| world.complete(&flight, death()));
     match block_on(world.token(Trigger::Missing)) {
         Ok(token) => assert_eq!(number(&token), 2),
         Err(error) => assert_eq!(error.kind(), ErrorKind::Aborted),
@@ -129,11 +129,11 @@ pub(super) fn a_fetch_dies<M: Mechanism>() {
     assert_eq!(world.end(), Counts { issued: 1, failures: 1, current: Some(2) });
 }
 
-/// Somebody takes a fetch for dead; it turns out to be alive while another is under way.
+/// A fetch is given up as overdue, and ends after all while another is under way.
 pub(super) fn a_fetch_comes_back_too_late<M: Mechanism>() {
     let world = World::<M>::new(4);
     let (_waiter, late) = world.begin(Trigger::Missing);
-    world.land(&late, death());
+    world.complete(&late, death());
     world.thread(move |world| world.mechanism.finish(&world.cache, &late, token(1)));
     world.wait_for_token(Trigger::Missing);
     world.join();
@@ -141,11 +141,11 @@ pub(super) fn a_fetch_comes_back_too_late<M: Mechanism>() {
     assert_eq!(world.end(), Counts { issued: 1, failures: 1, current: Some(2) });
 }
 
-/// The same, when the other has already ended.
+/// The same after the other has ended.
 pub(super) fn a_fetch_comes_back_after_its_successor<M: Mechanism>() {
     let world = World::<M>::new(4);
     let (_waiter, late) = world.begin(Trigger::Missing);
-    world.land(&late, death());
+    world.complete(&late, death());
     world.wait_for_token(Trigger::Missing);
     world.join();
     world.thread(move |world| world.mechanism.finish(&world.cache, &late, token(1)));
@@ -158,11 +158,11 @@ pub(super) fn a_fetch_comes_back_after_its_successor<M: Mechanism>() {
 pub(super) fn a_backoff_ends<M: Mechanism>() {
     let world = World::<M>::new(4);
     let (_waiter, flight) = world.begin(Trigger::Missing);
-    world.land(&flight, failure());
+    world.complete(&flight, failure());
     let come = |world: &World<M>, seconds| match world.ask(Trigger::Missing, seconds) {
         Answer::Begun(_, flight) => {
             assert_eq!(seconds, 10, "begun within the backoff");
-            world.land(&flight, token(2));
+            world.complete(&flight, token(2));
         }
         Answer::BackingOff(_) => assert_eq!(seconds, 9, "the backoff lasted too long"),
         Answer::Usable(_) | Answer::Joined(_) => {}
@@ -174,6 +174,14 @@ pub(super) fn a_backoff_ends<M: Mechanism>() {
     assert_eq!(world.end(), Counts { issued: 1, failures: 1, current: Some(2) });
 }
 
+pub(super) fn two_rejections_meet<M: Mechanism>() {
+    let world = World::<M>::with_a_token(4);
+    world.thread(|world| drop(world.reject(1, 0)));
+    drop(world.reject(1, 0));
+    world.join();
+    assert_eq!(world.units_left(0), 3, "one fetch costs one unit");
+}
+
 pub(super) fn two_requests_are_rejected<M: Mechanism>() {
     let world = World::<M>::with_a_token(4);
     let replay = |world: &Arc<World<M>>| {
@@ -183,13 +191,12 @@ pub(super) fn two_requests_are_rejected<M: Mechanism>() {
     world.thread(move |world| replay(world));
     replay(&world);
     assert_eq!(world.end(), Counts { issued: 2, failures: 0, current: Some(2) });
-    assert_eq!(world.units_left(0), 3, "one renewal costs one unit");
 }
 
 pub(super) fn a_rejection_meets_a_publication<M: Mechanism>() {
     let world = World::<M>::with_a_token(4);
     let (_waiter, flight) = world.begin(Trigger::Forced);
-    world.thread(move |world| world.land(&flight, token(2)));
+    world.thread(move |world| world.complete(&flight, token(2)));
     drop((world.reject(1, 0), world.reject(1, 0)));
     assert_eq!(number(&world.wait_for_token(Trigger::Missing)), 2, "a newer token was displaced");
     assert_eq!(world.end(), Counts { issued: 2, failures: 0, current: Some(2) });
@@ -200,13 +207,14 @@ pub(super) fn a_retired_token_comes_back<M: Mechanism>() {
     let world = World::<M>::with_a_token(4);
     let flight = world.renew(1, 0);
     drop(world.reject(1, 0));
-    world.thread(move |world| world.land(&flight, failure()));
+    world.thread(move |world| world.complete(&flight, failure()));
     let token = block_on(world.token(Trigger::Missing));
     assert_eq!(token.as_deref().map(number).ok(), Some(1), "a caller was refused though the token lives");
     assert_eq!(world.end(), Counts { issued: 1, failures: 1, current: Some(1) });
 }
 
-/// The token was rejected once. One request is accepted while another is rejected; what comes after that begins anew.
+/// The token was rejected once. One request is accepted while another is rejected. After one more acceptance the count
+/// begins at nought.
 pub(super) fn an_acceptance_meets_a_rejection<M: Mechanism>() {
     let world = World::<M>::with_a_token(0);
     drop(world.reject(1, 0));
@@ -222,24 +230,24 @@ pub(super) fn an_acceptance_meets_a_rejection<M: Mechanism>() {
 pub(super) fn a_judgement_meets_a_rejection<M: Mechanism>() {
     let world = World::<M>::with_a_token(2);
     let flight = world.renew(1, 0);
-    world.land(&flight, token(2));
+    world.complete(&flight, token(2));
     world.accept(2, 0);
     world.thread(|world| world.accept(2, 2));
     let flight = world.renew(2, 2);
-    world.land(&flight, token(3));
+    world.complete(&flight, token(3));
     world.join();
     assert_eq!(world.units_left(2), 1, "a unit was given back twice");
 }
 
-/// A renewal was taken for dead, and fails while the next is under way.
+/// A renewal is given up as overdue, and fails while the next is under way.
 pub(super) fn a_renewal_fails_too_late<M: Mechanism>() {
     let world = World::<M>::with_a_token(2);
     let late = world.renew(1, 0);
-    world.land(&late, death());
+    world.complete(&late, death());
     let flight = world.renew(1, 0);
     world.thread(move |world| world.mechanism.finish(&world.cache, &late, failure()));
-    world.land(&flight, token(3));
-    assert_eq!(world.end(), Counts { issued: 1 + 1, failures: 1, current: Some(3) });
+    world.complete(&flight, token(3));
+    assert_eq!(world.end(), Counts { issued: 2, failures: 1, current: Some(3) });
     assert_eq!(world.units_left(0), 0, "a unit was given back twice");
 }
 

@@ -1,4 +1,4 @@
-//! One cache, the threads around it, and an eye on what they see.
+//! One cache, the threads that use it, and a record of what they see.
 
 use std::{
     collections::HashSet,
@@ -29,7 +29,7 @@ use crate::{
     },
 };
 
-/// The steps of the cache, each whole for those who look from outside. A broken copy replaces one of them.
+/// The steps of the cache, each atomic for other threads. A broken copy replaces one of them.
 pub(super) trait Mechanism: Default + Send + Sync + 'static {
     fn ask(&self, cache: &TokenCache, trigger: Trigger, asker: Asker) -> Answer {
         cache.ask(trigger, asker)
@@ -66,7 +66,7 @@ pub(super) struct Sound;
 
 impl Mechanism for Sound {}
 
-/// A cache and what was seen of it. To keep this is no step of any thread: it lies outside of the model.
+/// A cache and a record of its use. The record is not part of the model: no thread can be interrupted in it.
 pub(super) struct World<M> {
     pub(super) cache: TokenCache,
     pub(super) mechanism: M,
@@ -76,10 +76,10 @@ pub(super) struct World<M> {
     known: Mutex<Known>,
 }
 
-/// What a caller who comes from now on may rely on. Tokens have the numbers of their fetches.
+/// What every later caller may rely on. Tokens have the numbers of their fetches.
 #[derive(Clone, Default)]
 struct Known {
-    landed: u64,
+    newest: u64,
     invalidated: HashSet<u64>,
 }
 
@@ -96,11 +96,11 @@ impl<M: Mechanism> World<M> {
         })
     }
 
-    /// Whose current token is that of fetch 1.
+    /// With a current token, that of fetch 1.
     pub(super) fn with_a_token(burst: u32) -> Arc<Self> {
         let world = Self::new(burst);
         let (_waiter, flight) = world.begin(Trigger::Missing);
-        world.land(&flight, token(1));
+        world.complete(&flight, token(1));
         world
     }
 
@@ -112,7 +112,7 @@ impl<M: Mechanism> World<M> {
     pub(super) fn ask(&self, trigger: Trigger, seconds: u64) -> Answer {
         let answer = self.mechanism.ask(&self.cache, trigger, asker(0, seconds));
         if let Answer::Begun(..) = answer {
-            self.took_off();
+            self.note_begun();
         }
         answer
     }
@@ -121,7 +121,7 @@ impl<M: Mechanism> World<M> {
     pub(super) fn reject(&self, version: u32, seconds: u64) -> AfterRejection {
         let after = self.mechanism.rejected(&self.cache, sent(version, seconds), asker(0, seconds));
         if let AfterRejection::Begun(..) = after {
-            self.took_off();
+            self.note_begun();
         }
         after
     }
@@ -134,7 +134,7 @@ impl<M: Mechanism> World<M> {
     }
 
     /// Notes that a fetch has begun, and gives its number.
-    pub(super) fn took_off(&self) -> u64 {
+    pub(super) fn note_begun(&self) -> u64 {
         assert_eq!(self.under_way.fetch_add(1, SeqCst), 0, "two fetches at once");
         self.begun.fetch_add(1, SeqCst) + 1
     }
@@ -155,15 +155,15 @@ impl<M: Mechanism> World<M> {
         }
     }
 
-    pub(super) fn land(&self, flight: &Arc<Flight>, end: End) {
-        let landed = if let End::Token { .. } = end { self.begun.load(SeqCst) } else { 0 };
+    pub(super) fn complete(&self, flight: &Arc<Flight>, end: End) {
+        let number = if let End::Token { .. } = end { self.begun.load(SeqCst) } else { 0 };
         self.under_way.store(0, SeqCst);
         self.mechanism.finish(&self.cache, flight, end);
         let mut known = self.known.lock().unwrap();
-        known.landed = known.landed.max(landed);
+        known.newest = known.newest.max(number);
     }
 
-    /// A caller's whole way to a token. A fetch that it begins is run by a thread of its own.
+    /// Acquires a token as a caller does. A fetch that it begins is run by another thread.
     pub(super) async fn token(self: &Arc<Self>, mut trigger: Trigger) -> Result<Arc<CachedToken>, AuthError> {
         loop {
             let known = self.known();
@@ -181,7 +181,7 @@ impl<M: Mechanism> World<M> {
         }
     }
 
-    /// A rejected request's whole way to the token of its replay; `None` if there is to be none.
+    /// Acquires the token of a replay as a rejected request does; `None` if there is no replay.
     pub(super) fn wait_for_successor(self: &Arc<Self>, version: u32) -> Option<Arc<CachedToken>> {
         let mut waiter = match self.reject(version, 0) {
             AfterRejection::ReplayNow => return Some(self.wait_for_token(Trigger::Missing)),
@@ -194,11 +194,11 @@ impl<M: Mechanism> World<M> {
 
     fn run(self: &Arc<Self>, waiter: Waiter, flight: Arc<Flight>) -> Waiter {
         let number = self.begun.load(SeqCst);
-        self.thread(move |world| world.land(&flight, token(number)));
+        self.thread(move |world| world.complete(&flight, token(number)));
         waiter
     }
 
-    /// The end of the wait: what may be had then, which may be a token that came back.
+    /// Waits for the end of the fetch; the token that is usable then, which may be one that came back.
     pub(super) async fn wait(&self, waiter: &mut Waiter) -> Result<Option<Arc<CachedToken>>, AuthError> {
         let brought = poll_fn(|cx| self.mechanism.wait(waiter, cx)).await;
         let known = self.known();
@@ -209,7 +209,7 @@ impl<M: Mechanism> World<M> {
         Ok(token.map(|token| known.handed_out(token)))
     }
 
-    /// For a thread that has nothing else to do.
+    /// Blocks until there is a token.
     pub(super) fn wait_for_token(self: &Arc<Self>, trigger: Trigger) -> Arc<CachedToken> {
         block_on(self.token(trigger)).unwrap()
     }
@@ -238,7 +238,7 @@ impl<M: Mechanism> World<M> {
     /// Takes what is left of the budget.
     pub(super) fn units_left(&self, seconds: u64) -> usize {
         let mut state = self.cache.state();
-        (0..).take_while(|_| state.budget.take(u32::MAX, true, at(seconds).instant)).count()
+        (0..100).take_while(|_| state.budget.take(u32::MAX, true, at(seconds).instant)).count()
     }
 
     fn known(&self) -> Known {
@@ -249,7 +249,7 @@ impl<M: Mechanism> World<M> {
 impl Known {
     fn handed_out(&self, token: Arc<CachedToken>) -> Arc<CachedToken> {
         assert!(!self.invalidated.contains(&number(&token)), "an invalidated token was handed out");
-        assert!(number(&token) >= self.landed, "a newer token was displaced");
+        assert!(number(&token) >= self.newest, "a newer token was displaced");
         token
     }
 }

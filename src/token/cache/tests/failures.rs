@@ -22,7 +22,7 @@ fn t2_an_aborted_early_refresh_is_not_begun_again_within_a_second() {
 }
 
 #[test]
-fn t2_nor_is_one_after_a_rotation() {
+fn t2_an_aborted_refresh_after_a_rotation_is_not_begun_again_within_a_second() {
     let scene = Scene::with_a_token();
     let flight = scene.refresh_if_due(1, 10.0).unwrap();
     scene.abort(&flight, 10.0);
@@ -50,7 +50,7 @@ fn t2_a_fetch_is_overdue_after_its_limit_and_displaces_nothing_if_it_ends_after_
 fn t2_a_fetch_is_known_to_run_in_another_runtime_from_its_beginning() {
     let scene = Scene::new();
     let (_, flight) = scene.begin(Trigger::Missing, 0.0);
-    assert!(!flight.runs_in_another_runtime(), "outside of a runtime nobody can watch it");
+    assert!(!flight.runs_in_another_runtime(), "outside of a runtime there are no timers to watch it with");
     let here = Builder::new_current_thread().build().unwrap();
     let _entered = here.enter();
     assert!(flight.runs_in_another_runtime());
@@ -126,7 +126,10 @@ fn t14_a_rotation_is_renewed_for_at_once_and_after_a_failure_again() {
     assert_eq!(flight.trigger, Trigger::Rotated);
     scene.fail(&flight, 2.0);
     assert_eq!(scene.in_use(2.0).as_deref(), Some("1"));
-    assert!(scene.refresh_if_due(1, 11.9).is_none() && scene.refresh_if_due(1, 12.0).is_some());
+    assert!(scene.refresh_if_due(1, 11.9).is_none());
+    let flight = scene.refresh_if_due(1, 12.0).unwrap();
+    scene.bring(&flight, "2", 13.0);
+    assert!(scene.refresh_if_due(1, 14.0).is_none(), "the new secret has its token");
 }
 
 #[test]

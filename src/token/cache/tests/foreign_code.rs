@@ -1,10 +1,10 @@
-//! Wakers and errors are the code of others, which may ask the cache: none of it runs, and none is dropped, under its lock.
+//! Wakers and errors are foreign code, which may call the cache: none of it runs or is dropped under its lock.
 
 use std::{error::Error, fmt, sync::Mutex};
 
 use super::*;
 
-/// Notes of each time that it is woken or dropped whether the cache can be asked then.
+/// Records, each time it is woken or dropped, whether the cache can be asked.
 struct Probe {
     scene: Arc<Scene>,
     notes: Arc<Mutex<Vec<bool>>>,
@@ -45,7 +45,7 @@ impl fmt::Debug for Probe {
 
 impl fmt::Display for Probe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a server of others is down")
+        f.write_str("foreign")
     }
 }
 
@@ -60,7 +60,7 @@ fn taken(notes: &Mutex<Vec<bool>>) -> Vec<bool> {
 }
 
 #[test]
-fn t3_nobody_is_woken_under_the_lock() {
+fn t3_no_waker_is_woken_under_the_lock() {
     let scene = Arc::new(Scene::new());
     let (mut waiter, flight) = scene.begin(Trigger::Missing, 0.0);
     let (probe, notes) = Probe::new(&scene);

@@ -23,7 +23,7 @@ fn r3_a_newer_token_is_taken_at_once_even_while_its_own_successor_is_being_fetch
 }
 
 #[test]
-fn r3_who_starts_over_after_a_rejection_takes_a_newer_token_but_not_the_rejected_one() {
+fn r3_a_rejected_request_that_starts_over_takes_a_newer_token_but_not_the_rejected_one() {
     let scene = Scene::with_a_token();
     let (_, flight) = scene.begin(Trigger::Forced, 1.0);
     scene.bring(&flight, "2", 1.0);
@@ -32,7 +32,7 @@ fn r3_who_starts_over_after_a_rejection_takes_a_newer_token_but_not_the_rejected
 }
 
 #[test]
-fn r3_and_waited_for_when_it_was_retired_meanwhile() {
+fn r3_a_newer_token_that_was_retired_meanwhile_is_waited_for() {
     let scene = Scene::with_a_token();
     let (_, flight) = scene.begin(Trigger::Forced, 1.0);
     scene.bring(&flight, "2", 1.0);
@@ -47,7 +47,10 @@ fn r11_the_same_text_again_is_the_same_token() {
     let flight = flight_of(scene.reject(1, 1.0));
     scene.bring(&flight, "1", 1.1);
     let Answer::Usable(again) = scene.ask(Trigger::Missing, 1.1) else { panic!("not published") };
-    assert!(again.version == 2 && again.has_value_of_version(1), "so whoever waited knows that it is of no use");
+    assert!(
+        again.version == 2 && again.has_value_of_version(1),
+        "a waiting request can tell that it would be rejected"
+    );
     scene.reject(1, 1.2);
     scene.reject(2, 1.2);
     assert_eq!(scene.in_use(1.2), None, "twice in a row");
@@ -84,7 +87,7 @@ fn r12_a_retired_token_that_is_invalidated_does_not_come_back() {
 }
 
 #[test]
-fn r12_nor_does_an_invalidated_one_that_is_rejected_afterwards() {
+fn r12_an_invalidated_token_that_is_rejected_afterwards_does_not_come_back() {
     let scene = Scene::with_a_token();
     scene.cache.invalidate(&AccessToken::new("1", None).unwrap());
     let flight = flight_of(scene.reject(1, 1.0));

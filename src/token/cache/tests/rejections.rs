@@ -84,7 +84,7 @@ fn r5_without_budget_the_first_is_replayed_at_once_and_the_second_is_throttled()
 }
 
 #[test]
-fn r5_during_a_backoff_the_first_is_replayed_at_once_and_the_second_has_no_token_to_hope_for() {
+fn r5_during_a_backoff_the_first_is_replayed_at_once_and_the_second_gets_its_response() {
     let scene = Scene::in_backoff();
     assert_eq!([0; 3].map(|_| told(&scene.reject(1, 2.0))), ["replay now", "fetch failed", "fetch failed"]);
     assert_eq!(scene.in_use(2.0).as_deref(), Some("1"));
@@ -120,7 +120,7 @@ fn r5_a_retired_token_comes_back_if_the_fetch_of_its_successor_fails() {
         let mut waiter = joined(scene.ask(Trigger::Missing, 1.0));
         scene.fail(&flight, 2.0);
         assert!(matches!(poll(&mut waiter, Arc::<Count>::default()), Poll::Ready(Err(_))));
-        assert_eq!(scene.in_use(2.0).as_deref(), Some("1"), "so whoever waited may go on with it");
+        assert_eq!(scene.in_use(2.0).as_deref(), Some("1"), "every waiting request may go on with it");
         if accepted {
             scene.accept(1, 3.0);
         }
