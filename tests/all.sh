@@ -34,7 +34,7 @@ step() {
 clippy() { cargo clippy --locked --all-targets "$@" -- -D warnings; }
 
 # Without benchmarks, which `--all-targets` would run.
-tests() { cargo test --locked --lib --bins --tests --examples "$@"; }
+tests() { cargo test --locked --no-fail-fast --lib --bins --tests --examples "$@"; }
 
 # As docs.rs builds them, whose `doc_cfg` stable Rust lets through with the bootstrap switch. Some build scripts look at
 # that switch, so these builds have another folder.
