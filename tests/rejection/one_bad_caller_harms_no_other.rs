@@ -52,7 +52,7 @@ async fn five_minutes_of<R: Replay<Body>>(issuer: Issuer, policy: R, good_every:
 
 #[tokio::test(start_paused = true)]
 async fn r5_one_bad_caller_costs_one_token_request_in_ten_seconds_and_no_one_else_anything() {
-    for (good, bad) in [(50, 200), (20, 5), (500, 20)] {
+    for (good, bad) in [(50, 200), (20, 50), (500, 20)] {
         five_minutes(CloneBody, millis(good), millis(bad)).await;
     }
 }
@@ -60,7 +60,7 @@ async fn r5_one_bad_caller_costs_one_token_request_in_ten_seconds_and_no_one_els
 #[tokio::test(start_paused = true)]
 async fn r5_one_bad_caller_among_rare_healthy_ones_costs_no_more() {
     for good in [3, 7, 15, 33] {
-        five_minutes(CloneBody, seconds(good), millis(20)).await;
+        five_minutes(CloneBody, seconds(good), millis(100)).await;
     }
 }
 

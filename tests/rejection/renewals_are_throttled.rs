@@ -40,11 +40,11 @@ async fn renewals<R: Replay<Body>>(policy: R, lasting: Duration) -> Vec<u128> {
 
 #[tokio::test(start_paused = true)]
 async fn r5_an_api_that_rejects_everything_causes_four_renewals_and_one_more_in_each_ten_seconds() {
-    for moments in [renewals(CloneBody, seconds(300)).await, renewals(NoReplay, seconds(300)).await] {
+    for moments in [renewals(CloneBody, seconds(100)).await, renewals(NoReplay, seconds(100)).await] {
         assert!(moments[3] < 300, "{moments:?}");
         let gaps: Vec<_> = moments[3..].windows(2).map(|pair| pair[1] - pair[0]).collect();
         assert!(gaps.iter().all(|gap| (9_700..10_200).contains(gap)), "{moments:?}");
-        assert!((32..=34).contains(&moments.len()), "{moments:?}");
+        assert!((12..=14).contains(&moments.len()), "{moments:?}");
     }
 }
 

@@ -121,19 +121,19 @@ fn t2_who_waits_on_another_runtime_leaves_each_fetch_a_deadline_of_its_own() {
     let issuer = Issuer::new();
     let handle = issuer.layer().handle();
     let (here, there) = (runtime(), runtime());
-    let land = || there.block_on(async { sleep(Duration::from_millis(60)).await });
+    let end_fetch = || there.block_on(async { sleep(Duration::from_millis(60)).await });
     let mut waiter = pin!(handle.token());
     assert!(nudge(&there, &mut Box::pin(handle.token())), "the first fetch runs there");
     assert!(here.block_on(async { timeout(Duration::from_secs(20), &mut waiter).await }).is_err());
 
-    land();
+    end_fetch();
     there.block_on(advance(Duration::from_secs(20)));
     handle.invalidate(&there.block_on(handle.token()).unwrap());
     assert!(nudge(&there, &mut Box::pin(handle.token())), "the second runs there too");
     let early = here.block_on(async { timeout(Duration::from_secs(20), &mut waiter).await });
     assert!(early.is_err(), "40 s after the first began, but 20 s after the second: {early:?}");
 
-    land();
+    end_fetch();
     assert_eq!(here.block_on(waiter).unwrap().expose_secret(), "token-2");
     assert_eq!(issuer.requests(), 2);
 }

@@ -177,7 +177,7 @@ async fn status_counts_tokens_and_failed_fetches() {
     for failures in 1..=4 {
         handle.refresh().await.unwrap_err();
         handle.token().await.unwrap_err();
-        assert_eq!(counts(), (0, failures), "three tries are one fetch, and a backoff is none");
+        assert_eq!(counts(), (0, failures), "three attempts are one fetch, and a backoff is no fetch");
     }
     assert_eq!(handle.status().last_error.unwrap().to_string(), "down");
     issuer.set(|settings| settings.failure = None);

@@ -157,6 +157,23 @@ async fn s9_calls_that_are_dropped_while_they_wait_leave_all_permits_free() {
     }
 }
 
+/// The client is kept, as by a caller that sends one request after the other, and with it what it had made ready.
+#[tokio::test(start_paused = true)]
+async fn s9_a_client_that_is_kept_while_its_call_waits_holds_no_permit() {
+    let servers = Servers::new(60);
+    let limited = ConcurrencyLimit::new(servers.service(), 1);
+    let mut client = layer(limited.clone()).layer(limited);
+    for case in ["cold", "warm", "after a revocation"] {
+        let call = client.ready().await.unwrap().call(get("/a"));
+        let response = timeout(Duration::from_secs(25), call).await;
+        assert!(response.is_ok(), "it hangs, {case}");
+        assert_eq!(response.unwrap().unwrap().status(), 200, "{case}");
+        if case == "warm" {
+            servers.revoke();
+        }
+    }
+}
+
 /// The token expires while a rejected request waits for its second turn: it must not wait for the next with the permit.
 #[tokio::test(start_paused = true)]
 async fn s9_a_second_turn_that_comes_too_late_for_its_token_gives_the_permit_to_the_token_request() {

@@ -178,7 +178,7 @@ async fn t2_a_fetch_that_everybody_has_left_brings_its_token() {
     assert_eq!(issuer.requests(), 1);
 }
 
-/// The tries that 100 callers cost together, and what each of them was told.
+/// The attempts that 100 callers cost together, and what each of them was told.
 async fn outage(failure: &AuthError) -> (u64, Vec<AuthError>) {
     let issuer = Issuer::new();
     issuer.set(|settings| settings.failure = Some(failure.clone()));
@@ -194,10 +194,10 @@ async fn outage(failure: &AuthError) -> (u64, Vec<AuthError>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn t3_an_outage_costs_the_tries_of_one_fetch_and_all_waiters_share_its_error() {
+async fn t3_an_outage_costs_the_attempts_of_one_fetch_and_all_waiters_share_its_error() {
     let down = AuthError::new(ErrorKind::Unavailable, "the endpoint is down").with_source("connection refused");
-    let (tries, errors) = outage(&down).await;
-    assert_eq!(tries, 3);
+    let (attempts, errors) = outage(&down).await;
+    assert_eq!(attempts, 3);
     assert_eq!(errors.len(), 100);
     for error in &errors {
         assert_eq!(error.kind(), ErrorKind::Unavailable);
@@ -210,9 +210,9 @@ async fn t3_an_outage_costs_the_tries_of_one_fetch_and_all_waiters_share_its_err
 }
 
 #[tokio::test(start_paused = true)]
-async fn t3_a_refusal_costs_one_try_and_all_waiters_share_it() {
-    let (tries, errors) = outage(&AuthError::new(ErrorKind::Denied, "the client is locked")).await;
-    assert_eq!(tries, 1);
+async fn t3_a_refusal_costs_one_attempt_and_all_waiters_share_it() {
+    let (attempts, errors) = outage(&AuthError::new(ErrorKind::Denied, "the client is locked")).await;
+    assert_eq!(attempts, 1);
     assert!(errors.iter().all(|error| error.kind() == ErrorKind::Denied && !error.is_transient()));
     assert!(errors.iter().all(|error| error.to_string() == "the client is locked"));
 }
