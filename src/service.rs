@@ -134,10 +134,10 @@ where
         let settings = &self.settings;
         let target = match settings.authorizer.covers(&request) {
             Coverage::Covered(target) => target,
-            Coverage::NotCovered => return ResponseFuture::sending(self.inner.call(request), Attempt::Passthrough),
+            Coverage::NotCovered => return ResponseFuture::passthrough(self.inner.call(request)),
             Coverage::Unknown => match settings.authorizer.scope.relative_target(&request) {
                 Ok(Some(target)) => target,
-                Ok(None) => return ResponseFuture::sending(self.inner.call(request), Attempt::Passthrough),
+                Ok(None) => return ResponseFuture::passthrough(self.inner.call(request)),
                 Err(error) => return self.fail(error),
             },
         };
@@ -146,7 +146,7 @@ where
         let Some((token, age)) = current.as_deref().and_then(|token| Some((token, token.usable_age(now)?))) else {
             drop(current);
             if settings.authorizer.keeps_own(&request) {
-                return ResponseFuture::sending(self.inner.call(request), Attempt::Passthrough);
+                return ResponseFuture::passthrough(self.inner.call(request));
             }
             return self.wait(request, target);
         };

@@ -52,6 +52,8 @@ pin_project! {
     where
         S: Service<Request<B>>,
     {
+        /// Without credentials of ours.
+        Passthrough { #[pin] response: S::Future },
         Sending { #[pin] response: S::Future, attempt: Attempt<S, R, B> },
         Waiting { waiting: Option<Box<Waiting<S, R, B, RB>>> },
         Failed { error: Option<AuthError> },
@@ -62,6 +64,11 @@ impl<S, R, B, RB> ResponseFuture<S, R, B, RB>
 where
     S: Service<Request<B>>,
 {
+    #[inline]
+    pub(crate) fn passthrough(response: S::Future) -> Self {
+        Self { state: State::Passthrough { response } }
+    }
+
     #[inline]
     pub(crate) fn sending(response: S::Future, attempt: Attempt<S, R, B>) -> Self {
         Self { state: State::Sending { response, attempt } }
@@ -90,11 +97,13 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.project().state;
         loop {
-            let StateProj::Sending { response, attempt } = state.as_mut().project() else {
-                match ready!(state.as_mut().poll_cold(cx))? {
+            let (response, attempt) = match state.as_mut().project() {
+                StateProj::Passthrough { response } => return response.poll(cx).map_err(Into::into),
+                StateProj::Sending { response, attempt } => (response, attempt),
+                StateProj::Waiting { .. } | StateProj::Failed { .. } => match ready!(state.as_mut().poll_cold(cx))? {
                     Some(response) => return Poll::Ready(Ok(response)),
                     None => continue,
-                }
+                },
             };
             let response = match ready!(response.poll(cx)) {
                 Ok(response) if attempt.is_accepted(&response) => return Poll::Ready(Ok(response)),
@@ -123,7 +132,7 @@ where
     #[cold]
     fn poll_cold(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Option<Response<RB>>, BoxError>> {
         let next = match self.as_mut().project() {
-            StateProj::Sending { .. } => return Poll::Ready(Ok(None)),
+            StateProj::Passthrough { .. } | StateProj::Sending { .. } => return Poll::Ready(Ok(None)),
             StateProj::Failed { error } => return Poll::Ready(Err(error.take().unwrap_or_else(polled_again).into())),
             StateProj::Waiting { waiting } => {
                 let waited = match waiting {
@@ -152,6 +161,7 @@ where
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &self.state {
+            State::Passthrough { .. } => "Passthrough",
             State::Sending { .. } => "Sending",
             State::Waiting { .. } => "Waiting",
             State::Failed { .. } => "Failed",
