@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{authorize::Authorizer, rejection::Classifier, token::Fetcher};
 
+/// Aligned so that the count of its references, which each request changes, has no cache line in common with what all
+/// threads read.
 #[derive(Debug)]
+#[repr(align(128))]
 pub(crate) struct Settings {
     pub(crate) authorizer: Authorizer,
     pub(crate) classifier: Classifier,

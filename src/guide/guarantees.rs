@@ -166,7 +166,7 @@
 //!   units out never exceed 4 together. A unit is given back when the fetch fails, and one second after the new token was first
 //!   accepted, unless the first replay with it was rejected, a request sent after the rejection was accepted with the old token,
 //!   or the rejected request could not be replayed. A new token that is renewed before any request was accepted with it has lost
-//!   its unit.
+//!   its unit, and so has a fetch whose runtime ended.
 //! - *Retired tokens.* If the fetch of its successor fails, a retired token is used again while it lives. Requests that waited
 //!   for the successor may continue with it.
 //!

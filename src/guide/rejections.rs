@@ -72,7 +72,7 @@
 //!   could not be replayed;
 //! - otherwise by time: one lost unit every 10 seconds. Units in the budget and units out never exceed four together.
 //!
-//! A new token that is renewed before any request was accepted with it has lost its unit. Real revocations are therefore free
+//! A new token that is renewed before any request was accepted with it has lost its unit, and so has a fetch whose runtime ended. Real revocations are therefore free
 //! in the end, and renewals that do not help are limited to four at once and one every 10 seconds.
 //! [`RefreshPolicy::renewal_budget`] changes both figures. [`TokenHandle::refresh`] and [`TokenHandle::invalidate`] ignore the
 //! budget.
