@@ -65,10 +65,10 @@ impl Mechanism for LooksBeforeItRegisters {
 pub(super) struct RetiresTheCurrent;
 
 impl Mechanism for RetiresTheCurrent {
-    fn rejected(&self, cache: &TokenCache, sent: SentWith, _asker: Asker) -> AfterRejection {
+    fn rejected(&self, cache: &TokenCache, _sent: SentWith, _asker: Asker) -> AfterRejection {
         let mut state = cache.state();
         cache.retire(&mut state);
-        joined(&state, sent)
+        joined(&state)
     }
 }
 
@@ -83,7 +83,7 @@ impl Mechanism for RetiresInASecondLock {
         if is_newest {
             cache.retire(&mut state);
         }
-        joined(&state, sent)
+        joined(&state)
     }
 }
 
@@ -110,7 +110,7 @@ impl Mechanism for BeginsAfterItTook {
         let mut state = cache.state();
         let may = state.is_newest(sent.version) && state.flight.is_none();
         if !may || !state.budget.take(sent.version, true, asker.now.instant) {
-            return joined(&state, sent);
+            return joined(&state);
         }
         drop(state);
         let trigger = Trigger::Rejected { version: sent.version };
@@ -214,7 +214,7 @@ impl Mechanism for FinishesAnyFlight {
     }
 }
 
-fn joined(state: &State, sent: SentWith) -> AfterRejection {
+fn joined(state: &State) -> AfterRejection {
     let flight = state.flight.clone();
     flight.map_or(AfterRejection::ReplayNow, |flight| AfterRejection::Wait(Waiter::new(flight)))
 }
