@@ -203,7 +203,7 @@ fn a_response_future_is_hardly_larger_than_the_inner_one() {
         size_of::<FutureOf<Auth<Hyper, NoReplay>>>() - size_of::<FutureOf<Hyper>>(),
     ];
     // The settings; which token the request carries, and since when; and the clock that it was signed by.
-    assert!(grown.iter().all(|bytes| *bytes <= 48), "{grown:?} bytes");
+    assert!(grown.iter().all(|bytes| *bytes <= 32), "{grown:?} bytes");
 }
 
 /// Bytes that each of many callers holds while all wait for the same token.
