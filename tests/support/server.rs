@@ -25,6 +25,7 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpListener,
+    time::sleep,
 };
 use tower_outbound_auth::{
     AuthError, AuthLayer, AuthLayerBuilder, BoxError,
@@ -40,8 +41,10 @@ pub(crate) struct Server {
     connections: Arc<AtomicUsize>,
     /// The length of a 401's body.
     refusal: usize,
-    /// Tokens are given out once so many API requests have arrived.
-    tokens_after: Arc<AtomicUsize>,
+    /// How many requests were, or are about to be, answered with a 401.
+    refusals: Arc<AtomicUsize>,
+    /// So many of them are answered at once, and tokens are given out after that.
+    refused_together: Arc<AtomicUsize>,
 }
 
 /// An API request as it arrived.
@@ -57,17 +60,23 @@ impl Server {
     pub(crate) fn new() -> Self {
         let issuer = Issuer::new();
         issuer.set(|settings| settings.latency = Duration::ZERO);
-        let (seen, connections, tokens_after) = Default::default();
-        Self { issuer, seen, connections, refusal: 50_000, tokens_after }
+        let (seen, connections, refusals, refused_together) = Default::default();
+        Self { issuer, seen, connections, refusal: 50_000, refusals, refused_together }
     }
 
     pub(crate) fn with_refusals_of(self, bytes: usize) -> Self {
         Self { refusal: bytes, ..self }
     }
 
-    /// Holds token requests until so many API requests have arrived.
-    pub(crate) fn give_tokens_after(&self, requests: usize) {
-        self.tokens_after.store(requests, Ordering::Relaxed);
+    /// Holds 401 answers and token requests until so many requests are to be answered with a 401.
+    pub(crate) fn refuse_together(&self, requests: usize) {
+        self.refused_together.store(requests, Ordering::Relaxed);
+    }
+
+    async fn enough_refusals(&self) {
+        while self.refusals.load(Ordering::Relaxed) < self.refused_together.load(Ordering::Relaxed) {
+            sleep(Duration::from_millis(1)).await;
+        }
     }
 
     /// Serves on a free port of this machine until the test's runtime ends.
@@ -96,9 +105,7 @@ impl Server {
 
     async fn answer(self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, BoxError> {
         if request.uri().path() == "/token" {
-            while self.seen.lock().unwrap().len() < self.tokens_after.load(Ordering::Relaxed) {
-                tokio::task::yield_now().await;
-            }
+            self.enough_refusals().await;
             let token = self.issuer.fetch(FetchRequest::new()).await?;
             let token = serde_json::json!({ "access_token": token.expose_secret(), "token_type": "Bearer" });
             return Ok(Response::new(Full::from(token.to_string())));
@@ -111,9 +118,12 @@ impl Server {
         let version = request.version();
         let body = request.into_body().collect().await?.to_bytes();
         self.seen.lock().unwrap().push(Seen { version, host, authorizations, accepted, body: body.clone() });
-        let refusal =
-            || Response::builder().status(StatusCode::UNAUTHORIZED).body(Full::from("?".repeat(self.refusal)));
-        if accepted { Ok(Response::new(Full::from(body))) } else { Ok(refusal()?) }
+        if accepted {
+            return Ok(Response::new(Full::from(body)));
+        }
+        self.refusals.fetch_add(1, Ordering::Relaxed);
+        self.enough_refusals().await;
+        Ok(Response::builder().status(StatusCode::UNAUTHORIZED).body(Full::from("?".repeat(self.refusal)))?)
     }
 
     /// Asserts which requests arrived, with how much of a body, and that each carried a token of ours and nothing else.
