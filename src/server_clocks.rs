@@ -57,7 +57,13 @@ impl Offset {
     }
 
     /// The server's time when the wall clock here says this.
+    #[inline]
     pub(crate) fn apply(self, wall: SystemTime) -> SystemTime {
+        if self.0 == 0 { wall } else { self.shift(wall) }
+    }
+
+    #[cold]
+    fn shift(self, wall: SystemTime) -> SystemTime {
         let shift = Duration::from_millis(self.0.unsigned_abs().into());
         let shifted = if self.0 < 0 { wall.checked_sub(shift) } else { wall.checked_add(shift) };
         shifted.unwrap_or(wall)

@@ -30,6 +30,7 @@ use crate::{
 };
 
 pin_project! {
+    #[project = ResponseFutureProj]
     /// Response future of an [`Auth`](crate::Auth) service.
     ///
     /// `Send` exactly when the inner service, its future and its bodies are.
@@ -43,6 +44,7 @@ pin_project! {
     {
         #[pin]
         state: State<S, R, B, RB>,
+        attempt: Attempt<S, R, B>,
     }
 }
 
@@ -52,9 +54,7 @@ pin_project! {
     where
         S: Service<Request<B>>,
     {
-        /// Without credentials of ours.
-        Passthrough { #[pin] response: S::Future },
-        Sending { #[pin] response: S::Future, attempt: Attempt<S, R, B> },
+        Sending { #[pin] response: S::Future },
         Waiting { waiting: Option<Box<Waiting<S, R, B, RB>>> },
         Failed { error: Option<AuthError> },
     }
@@ -66,21 +66,23 @@ where
 {
     #[inline]
     pub(crate) fn passthrough(response: S::Future) -> Self {
-        Self { state: State::Passthrough { response } }
+        Self { state: State::Sending { response }, attempt: Attempt::Passthrough }
     }
 
+    /// The attempt is set last, so that the compiler can have the response written where it is to stay.
     #[inline]
     pub(crate) fn sending(response: S::Future, attempt: Attempt<S, R, B>) -> Self {
-        Self { state: State::Sending { response, attempt } }
+        Self { state: State::Sending { response }, attempt }
     }
 
     pub(crate) fn waiting(settings: Arc<Settings>, saved: SavedRequest<S, R, B>) -> Self {
-        Self { state: State::Waiting { waiting: Some(Box::new(Waiting::for_token(settings, saved))) } }
+        let waiting = Some(Box::new(Waiting::for_token(settings, saved)));
+        Self { state: State::Waiting { waiting }, attempt: Attempt::Passthrough }
     }
 
     #[cold]
     pub(crate) fn failed(error: AuthError) -> Self {
-        Self { state: State::Failed { error: Some(error) } }
+        Self { state: State::Failed { error: Some(error) }, attempt: Attempt::Passthrough }
     }
 }
 
@@ -95,15 +97,16 @@ where
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut state = self.project().state;
+        let ResponseFutureProj { mut state, attempt } = self.project();
         loop {
-            let (response, attempt) = match state.as_mut().project() {
-                StateProj::Passthrough { response } => return response.poll(cx).map_err(Into::into),
-                StateProj::Sending { response, attempt } => (response, attempt),
-                StateProj::Waiting { .. } | StateProj::Failed { .. } => match ready!(state.as_mut().poll_cold(cx))? {
-                    Some(response) => return Poll::Ready(Ok(response)),
-                    None => continue,
-                },
+            let response = match state.as_mut().project() {
+                StateProj::Sending { response } => response,
+                StateProj::Waiting { .. } | StateProj::Failed { .. } => {
+                    match ready!(state.as_mut().poll_cold(cx, attempt))? {
+                        Some(response) => return Poll::Ready(Ok(response)),
+                        None => continue,
+                    }
+                }
             };
             let response = match ready!(response.poll(cx)) {
                 Ok(response) if attempt.is_accepted(&response) => return Poll::Ready(Ok(response)),
@@ -130,9 +133,13 @@ where
 {
     /// Polls whatever is not a request on its way; the response, or `None` once a request is.
     #[cold]
-    fn poll_cold(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Option<Response<RB>>, BoxError>> {
+    fn poll_cold(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        attempt: &mut Attempt<S, R, B>,
+    ) -> Poll<Result<Option<Response<RB>>, BoxError>> {
         let next = match self.as_mut().project() {
-            StateProj::Passthrough { .. } | StateProj::Sending { .. } => return Poll::Ready(Ok(None)),
+            StateProj::Sending { .. } => return Poll::Ready(Ok(None)),
             StateProj::Failed { error } => return Poll::Ready(Err(error.take().unwrap_or_else(polled_again).into())),
             StateProj::Waiting { waiting } => {
                 let waited = match waiting {
@@ -141,7 +148,10 @@ where
                 };
                 match (waited, waiting.take()) {
                     (Ok(Waited::Ready(token)), Some(waiting)) => match waiting.send(&token) {
-                        Ok((response, attempt)) => State::Sending { response, attempt },
+                        Ok((response, sent)) => {
+                            *attempt = sent;
+                            State::Sending { response }
+                        }
                         Err(error) => State::Failed { error: Some(error) },
                     },
                     (Ok(Waited::Return(response)), _) => return Poll::Ready(Ok(Some(response))),
@@ -161,7 +171,6 @@ where
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &self.state {
-            State::Passthrough { .. } => "Passthrough",
             State::Sending { .. } => "Sending",
             State::Waiting { .. } => "Waiting",
             State::Failed { .. } => "Failed",
