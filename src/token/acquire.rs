@@ -12,7 +12,7 @@ use tokio::time::Sleep;
 
 use crate::{
     error::{AuthError, ErrorKind},
-    time::{self, Moment},
+    time,
     token::{
         cached::CachedToken,
         fetcher::Fetcher,
@@ -93,17 +93,18 @@ impl TokenWait {
     }
 
     fn new(fetcher: &Fetcher, wanted: Wanted, waiter: Option<Waiter>, max_wait: Option<Duration>) -> Self {
-        let now = fetcher.cache.clock.passed();
         // A wait that the clock cannot count to has no end.
         let nanos = max_wait.and_then(|wait| i64::try_from(wait.as_nanos()).ok());
-        let give_up_at = nanos.map_or(NEVER, |nanos| now.saturating_add(nanos));
+        let give_up_at = nanos.map_or(NEVER, |nanos| fetcher.cache.clock.passed().saturating_add(nanos));
         Self { waiter, timer: None, give_up_at, wanted, rejected: 0, has_restarted: false }
     }
 
     /// What is left of the time that the caller is willing to wait.
     pub(crate) fn time_left(&self, fetcher: &Fetcher) -> Option<Duration> {
-        let left = self.give_up_at.saturating_sub(fetcher.cache.clock.passed());
-        (self.give_up_at != NEVER).then(|| Duration::from_nanos(u64::try_from(left).unwrap_or(0)))
+        (self.give_up_at != NEVER).then(|| {
+            let left = self.give_up_at.saturating_sub(fetcher.cache.clock.passed());
+            Duration::from_nanos(u64::try_from(left).unwrap_or(0))
+        })
     }
 
     fn trigger(&self) -> Trigger {
@@ -170,7 +171,7 @@ impl TokenWait {
     ) -> Option<Result<Arc<CachedToken>, AuthError>> {
         let Some(error) = error else {
             // A wake-up is a hint: the token may have been rejected since.
-            let token = fetcher.cache.usable(Moment::now());
+            let token = fetcher.cache.usable_at(fetcher.cache.clock.now());
             // What was forced has been done.
             self.wanted = Wanted::Any;
             return token.map(Ok);
@@ -180,7 +181,7 @@ impl TokenWait {
             return None;
         }
         // A token that was retired may be back in use.
-        let token = fetcher.cache.usable(Moment::now()).filter(|_| self.wanted == Wanted::Any);
+        let token = fetcher.cache.usable_at(fetcher.cache.clock.now()).filter(|_| self.wanted == Wanted::Any);
         Some(token.ok_or(error))
     }
 }

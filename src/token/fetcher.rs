@@ -71,12 +71,15 @@ impl Fetcher {
 
     /// The usable token, or a place among those who wait for it; a fetch is begun if there is none to join.
     pub(super) fn ask(self: &Arc<Self>, trigger: Trigger) -> Result<Result<Arc<CachedToken>, Waiter>, AuthError> {
-        self.abandon_overdue();
         let asker = self.asker();
         match self.cache.ask(trigger, asker) {
             Answer::Usable(token) => {
                 self.refresh_if_due(&token, nanos(token.age(asker.now)));
                 Ok(Ok(token))
+            }
+            Answer::Joined(waiter) if waiter.flight().overdue <= asker.now.instant => {
+                self.abandon_overdue();
+                self.ask(trigger)
             }
             Answer::Joined(waiter) => Ok(Err(waiter)),
             Answer::Begun(waiter, flight) => {
