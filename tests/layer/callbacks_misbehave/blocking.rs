@@ -16,7 +16,9 @@ use tokio::{
 };
 
 use super::{
-    Place::{self, AcceptWhen, CloneBody, Fetching, Generation, IsComplete, RejectWhen, Reserve, Rules, Signer, Source},
+    Place::{
+        self, AcceptWhen, CloneBody, Fetching, Generation, IsComplete, RejectWhen, Reserve, Rules, Signer, Source,
+    },
     Scene::{self, Cold, Rejected, Rotated, Warm},
     World,
     world::{Hooks, Listener},

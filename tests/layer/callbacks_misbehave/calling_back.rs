@@ -68,7 +68,10 @@ fn ends(place: Place, scene: Scene) {
         run(place, scene);
         end.send(()).unwrap();
     });
-    assert!(ended.recv_timeout(Duration::from_secs(20)).is_ok(), "{place:?}, {scene:?}: a deadlock, or a failure above");
+    assert!(
+        ended.recv_timeout(Duration::from_secs(20)).is_ok(),
+        "{place:?}, {scene:?}: a deadlock, or a failure above"
+    );
 }
 
 #[test]

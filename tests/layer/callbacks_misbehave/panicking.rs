@@ -6,7 +6,9 @@ use tokio::time::{sleep, timeout};
 use tower_outbound_auth::{AuthError, ErrorKind, token::TokenState};
 
 use super::{
-    Place::{self, AcceptWhen, CloneBody, Fetching, Generation, IsComplete, RejectWhen, Reserve, Rules, Signer, Source},
+    Place::{
+        self, AcceptWhen, CloneBody, Fetching, Generation, IsComplete, RejectWhen, Reserve, Rules, Signer, Source,
+    },
     Scene::{self, Cold, Rejected, Rotated, Warm},
     World,
     world::Listener,
