@@ -155,6 +155,10 @@ async fn s9_calls_that_a_full_buffer_sheds_at_a_cold_start_fail_as_such_and_harm
         let inner = servers.service();
         let client = LoadShed::new(Buffer::new(layer(inner.clone()).layer(inner), bound));
         let calls: Vec<_> = (0..50).map(|_| tokio::spawn(client.clone().oneshot(get("/a")))).collect();
+        // Those that wait for the token have left the buffer to others.
+        sleep(Duration::from_millis(10)).await;
+        assert_eq!(servers.issued.load(SeqCst), 0);
+        all_served(&client, 1, "while others wait").await;
         let (mut served, mut shed) = (0, 0);
         for call in calls {
             match timeout(Duration::from_secs(25), call).await.expect("a call hangs").unwrap() {
