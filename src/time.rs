@@ -3,7 +3,7 @@
 use std::{
     future::Future,
     sync::atomic::{AtomicI64, Ordering::Relaxed},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime},
 };
 
 use http::{
@@ -117,8 +117,8 @@ impl RequestTime {
     #[inline]
     pub(crate) fn nanos_since(self, earlier: Self) -> u64 {
         let by_tokio = self.passed - earlier.passed;
-        // Each sum is what had passed by the wall clock, so none of this overflows.
-        let by_wall = (self.passed + self.drift) - (earlier.passed + earlier.drift);
+        // The sum fits, as it is what has passed by the wall clock, but the difference of the drifts need not.
+        let by_wall = by_tokio.wrapping_add(self.drift.wrapping_sub(earlier.drift));
         u64::try_from(by_tokio.max(by_wall)).unwrap_or(0)
     }
 }
@@ -178,7 +178,7 @@ pub(crate) fn nanos(duration: Duration) -> u64 {
 
 /// From 1970 to 2261, so that the difference of any two fits, and another year.
 fn unix_nanos(wall: SystemTime) -> i64 {
-    let since = wall.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).map_or(LAST_WALL, |nanos| nanos.min(LAST_WALL))
 }
 
@@ -188,6 +188,8 @@ const WALL_INTERVAL: i64 = 1_000_000;
 const A_DAY: Duration = Duration::from_secs(86_400);
 #[cfg(test)]
 mod tests {
+    use std::time::UNIX_EPOCH;
+
     use http::{HeaderName, HeaderValue};
 
     use super::*;

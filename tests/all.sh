@@ -71,7 +71,7 @@ oidc() {
 }
 
 proxies() {
-  have nginx nginx-light && have tinyproxy tinyproxy-bin && have openssl openssl &&
+  have nginx nginx-light && have tinyproxy tinyproxy-bin && have apache2 apache2-bin && have openssl openssl &&
     timeout 300 cargo test --locked --all-features --test servers -- --ignored nginx
 }
 
@@ -131,7 +131,7 @@ step "example sandbox" example sandbox -- --check
 
 step "oidc-provider agrees" oidc
 ipv6
-step "nginx and tinyproxy let it through" proxies
+step "nginx, tinyproxy and Apache" proxies
 step "the system's clock jumps" clock_jumps
 step "the vendor's flow, by Python and curl" vendor
 step "side by side: this crate's goal" python3 benches/side_by_side/run.py tower-outbound-auth

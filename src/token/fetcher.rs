@@ -268,7 +268,7 @@ impl Drop for FetchGuard {
             return;
         }
         let end = if thread::panicking() {
-            let why = "the token source, or a tracing subscriber, panicked; the panic message tells where";
+            let why = "the token source panicked; the panic message tells where";
             self.fetcher.end_with_failure(AuthError::new(ErrorKind::Aborted, why))
         } else {
             End::Aborted(AuthError::new(ErrorKind::Aborted, "the runtime that fetched the token has ended; try again"))

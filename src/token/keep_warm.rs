@@ -43,7 +43,7 @@ impl Drop for KeepWarm {
 async fn keep_warm(fetcher: Arc<Fetcher>) {
     loop {
         let changed = fetcher.changed.notified();
-        // The source's `generation` may panic, or a tracing subscriber. The next look may go well.
+        // The source's `generation` may panic. The next look may go well.
         let _ = catch_unwind(AssertUnwindSafe(|| fetcher.keep_warm()));
         let due = fetcher.cache.fetch_due_in(Moment::now()).unwrap_or(ROTATION_POLL_INTERVAL);
         // At least a moment, so that nothing can make it spin.

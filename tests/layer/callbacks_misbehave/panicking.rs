@@ -3,6 +3,10 @@
 use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
+use tower::{
+    ServiceExt,
+    buffer::{Buffer, error::Closed},
+};
 use tower_outbound_auth::{AuthError, ErrorKind, token::TokenState};
 
 use super::{
@@ -11,8 +15,8 @@ use super::{
     },
     Scene::{self, Cold, Rejected, Rotated, Warm},
     World,
-    world::Listener,
 };
+use crate::support::get;
 
 /// What comes of three requests at once: 200, a 401 that was not replayed, an `Aborted` error, a panic.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -34,7 +38,6 @@ async fn comes_of(expected: Outcome, place: Place, scene: Scene, after: usize) {
     let what = format!("{place:?}, {scene:?}, after {after}");
     let world = World::new();
     world.set(scene).await;
-    let _guard = tracing::subscriber::set_default(Listener(world.hooks.clone()));
     world.hooks.plan(place, after, || panic!("a callback that panics"));
     let calls = [(); 3].map(|()| tokio::spawn(world.call()));
     let mut outcome = Outcome::default();
@@ -108,25 +111,17 @@ async fn t10_a_panic_of_the_generation_does_not_end_keep_warm() {
     assert_eq!(world.issuer.requests(), 2, "it is refreshed without any traffic");
 }
 
-#[cfg(feature = "tracing")]
+/// As with any service: the worker of a buffer is the caller.
 #[tokio::test(start_paused = true)]
-async fn t2_a_subscriber_that_panics_fails_at_most_the_fetch_or_the_call_that_it_is_told_of() {
-    // Told of a span as a caller begins the fetch.
-    comes_of(Outcome { served: 0, refused: 0, aborted: 2, panicked: 1 }, Place::NewSpan, Cold, 0).await;
-    comes_of(OF_ONE_CALLER, Place::NewSpan, Rotated, 0).await;
-    comes_of(Outcome { served: 0, refused: 2, aborted: 0, panicked: 1 }, Place::NewSpan, Rejected, 0).await;
-    // Within the fetch.
-    for place in [Place::Record, Place::Enter] {
-        comes_of(FAILED_FETCH, place, Cold, 0).await;
-        comes_of(UNNOTICED, place, Rotated, 0).await;
-        comes_of(FAILED_RENEWAL, place, Rejected, 0).await;
+async fn s8_a_callback_that_panics_in_a_buffers_worker_ends_that_buffer_alone() {
+    let world = World::new();
+    world.set(Warm).await;
+    let buffer = Buffer::new(world.client(), 4);
+    world.hooks.plan(Signer, 0, || panic!("a callback that panics"));
+    for _ in 0..3 {
+        let call = timeout(Duration::from_secs(20), buffer.clone().oneshot(get("/a"))).await;
+        assert!(call.expect("it hangs").is_err_and(|error| error.is::<Closed>()));
     }
-    // Once there is a token.
-    for place in [Place::Record, Place::Event] {
-        let after = usize::from(place == Place::Record);
-        comes_of(UNNOTICED, place, Cold, after).await;
-        comes_of(UNNOTICED, place, Rotated, after).await;
-    }
-    // "response rejected".
-    comes_of(OF_ONE_CALLER, Place::Event, Rejected, 0).await;
+    assert_eq!(Buffer::new(world.client(), 4).oneshot(get("/a")).await.unwrap().status(), 200);
+    assert_eq!(world.issuer.requests(), 1);
 }

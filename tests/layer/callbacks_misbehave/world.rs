@@ -93,8 +93,10 @@ pub(super) struct World {
     pub(super) hooks: Hooks,
     pub(super) issuer: Issuer,
     pub(super) handle: TokenHandle,
-    client: BoxCloneSyncService<Request<Body>, Response<Body>, BoxError>,
+    client: Client,
 }
+
+pub(super) type Client = BoxCloneSyncService<Request<Body>, Response<Body>, BoxError>;
 
 impl World {
     pub(super) fn new() -> Self {
@@ -143,6 +145,10 @@ impl World {
             Scene::Rotated => self.issuer.rotate(),
             Scene::Rejected => self.issuer.revoke(),
         }
+    }
+
+    pub(super) fn client(&self) -> Client {
+        self.client.clone()
     }
 
     /// The status of one call's response.
