@@ -107,14 +107,14 @@ async fn r9_long_rejections_on_the_only_stream_do_not_hold_up_the_token_request_
     let client = authenticated(&origin, &https)?.layer(https);
     // Until it has read the limit, a client sends more, which the server refuses.
     let mut calls: JoinSet<_> = (0..20).map(|_| call(client.clone(), format!("{origin}/reports"))).collect();
-    let mut served = 0;
+    let mut accepted = 0;
     while let Some(end) = timeout(A_MINUTE, calls.join_next()).await? {
         match end? {
-            Ok(ended) => served += usize::from(ended == (StatusCode::OK, None)),
+            Ok(ended) => accepted += usize::from(ended == (StatusCode::OK, None)),
             Err(error) => assert_eq!(reason(error.as_ref()), Some(h2::Reason::REFUSED_STREAM), "{error:?}"),
         }
     }
-    assert!(served > 0 && server.hosts().len() == served, "{served} of {} were served", server.hosts().len());
+    assert!(accepted > 0 && server.hosts().len() == accepted, "{accepted} of {} were served", server.hosts().len());
     for tokens in 1..=3 {
         let mut calls: JoinSet<_> = (0..20).map(|_| call(client.clone(), format!("{origin}/reports"))).collect();
         while let Some(end) = timeout(A_MINUTE, calls.join_next()).await? {

@@ -34,16 +34,16 @@ fn others_go_on(place: Place, scene: Scene) {
     world.issuer.set(|settings| settings.latency = Duration::ZERO);
     let runtime = runtime(&world.hooks);
     runtime.block_on(world.set(scene));
-    let ((begin, has_begun), (release, is_released)) = (channel(), channel());
+    let ((enter, has_entered), (release, is_released)) = (channel(), channel());
     let is_released: Mutex<Receiver<()>> = Mutex::new(is_released);
     world.hooks.plan(place, 0, move || {
-        begin.send(()).unwrap();
+        enter.send(()).unwrap();
         let _ = is_released.lock().unwrap().recv_timeout(A_HANG);
     });
     runtime.block_on(async {
         let blocked = tokio::spawn(world.call());
-        let begun = spawn_blocking(move || has_begun.recv_timeout(A_HANG)).await.unwrap();
-        assert!(begun.is_ok(), "{what}: never reached");
+        let entered = spawn_blocking(move || has_entered.recv_timeout(A_HANG)).await.unwrap();
+        assert!(entered.is_ok(), "{what}: never reached");
         let others = world.clone();
         let others = tokio::spawn(async move {
             for _ in 0..10 {

@@ -35,7 +35,8 @@ impl Nginx {
 
     /// Virtual hosts of these names, on the same address. Each responds with its name and the values of these headers.
     pub(crate) fn with_tenants(names: &[&str], headers: &[&str]) -> Result<Self, BoxError> {
-        let values: String = headers.iter().map(|name| format!(" $http_{}", name.replace('-', "_"))).collect();
+        let values: Vec<_> = headers.iter().map(|name| format!(" $http_{}", name.replace('-', "_"))).collect();
+        let values = values.concat();
         Self::start(names, |port, protocol| {
             let host = |name: &&str| {
                 let settings = format!("server_name {name}; location / {{ return 200 \"{name}{values}\"; }}");

