@@ -78,14 +78,11 @@ impl RequestClock {
 
     /// A moment, perhaps before the start, as the time of a request.
     pub(crate) fn at(&self, moment: Moment) -> RequestTime {
-        let signed = |later: Duration, earlier: Duration| nanos(later).cast_signed() - nanos(earlier).cast_signed();
         let (start, instant) = (self.start.instant, moment.instant);
-        let passed = signed(instant.saturating_duration_since(start), start.saturating_duration_since(instant));
-        let wall_passed = match moment.wall.duration_since(self.start.wall) {
-            Ok(passed) => signed(passed, Duration::ZERO),
-            Err(before) => signed(Duration::ZERO, before.duration()),
-        };
-        RequestTime { passed, drift: wall_passed - passed }
+        let ahead = nanos(instant.saturating_duration_since(start)).cast_signed();
+        let passed = ahead - nanos(start.saturating_duration_since(instant)).cast_signed();
+        let wall_passed = unix_nanos(moment.wall) - unix_nanos(self.start.wall);
+        RequestTime { passed, drift: wall_passed.saturating_sub(passed) }
     }
 
     /// The nanoseconds since the start, by tokio's clock alone.
@@ -120,7 +117,8 @@ impl RequestTime {
     #[inline]
     pub(crate) fn nanos_since(self, earlier: Self) -> u64 {
         let by_tokio = self.passed - earlier.passed;
-        let by_wall = by_tokio + (self.drift - earlier.drift);
+        // The sum fits, as it is what has passed by the wall clock, but the difference of the drifts need not.
+        let by_wall = by_tokio.wrapping_add(self.drift.wrapping_sub(earlier.drift));
         u64::try_from(by_tokio.max(by_wall)).unwrap_or(0)
     }
 }
@@ -178,6 +176,13 @@ pub(crate) fn nanos(duration: Duration) -> u64 {
     nanos.min(u64::MAX / 4)
 }
 
+/// From 1970 to 2261, so that the difference of any two fits, and another year.
+fn unix_nanos(wall: SystemTime) -> i64 {
+    let since = wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).map_or(LAST_WALL, |nanos| nanos.min(LAST_WALL))
+}
+
+const LAST_WALL: i64 = i64::MAX - 365 * 86_400_000_000_000;
 /// In nanoseconds.
 const WALL_INTERVAL: i64 = 1_000_000;
 const A_DAY: Duration = Duration::from_secs(86_400);
@@ -200,6 +205,24 @@ mod tests {
         assert_eq!(later(Duration::ZERO, HOUR).since(start), HOUR, "a suspended machine");
         let set_back = Moment { instant: start.instant + MINUTE, wall: start.wall - HOUR };
         assert_eq!(set_back.since(start), MINUTE);
+    }
+
+    /// 1970 is what the clock of a machine without a battery begins with.
+    #[test]
+    fn t13_a_wall_clock_may_jump_to_any_year_from_1970_to_2200_and_back() {
+        const YEAR: Duration = Duration::from_secs(31_556_952);
+        let tokio = instant();
+        let at = |year: u32| Moment { instant: tokio, wall: UNIX_EPOCH + (year - 1970) * YEAR };
+        let years = [1970, 1971, 2026, 2027, 2100, 2200];
+        for start in years {
+            let clock = RequestClock { start: at(start), wall_read_at: AtomicI64::new(0), drift: AtomicI64::new(0) };
+            for (from, to) in years.into_iter().flat_map(|from| years.map(|to| (from, to))) {
+                let (earlier, later) = (clock.at(at(from)), clock.at(at(to)));
+                assert_eq!(clock.wall(later), at(to).wall, "{to}, by a clock that was started in {start}");
+                let passed = at(to).since(at(from));
+                assert_eq!(u128::from(later.nanos_since(earlier)), passed.as_nanos(), "from {from} to {to}");
+            }
+        }
     }
 
     #[test]

@@ -71,8 +71,16 @@ oidc() {
 }
 
 proxies() {
-  have nginx nginx-light && have tinyproxy tinyproxy-bin && have openssl openssl &&
+  have nginx nginx-light && have tinyproxy tinyproxy-bin && have apache2 apache2-bin && have openssl openssl &&
     timeout 300 cargo test --locked --all-features --test servers -- --ignored nginx
+}
+
+# A library that gives a process another time.
+clock_jumps() {
+  if ! compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null; then
+    apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends libfaketime || return
+  fi
+  timeout 300 cargo test --locked --all-features --test machine -- --ignored the_clock_jumps
 }
 
 vendor() { have curl curl && have openssl openssl && have gzip gzip && timeout 600 python3 tests/vendor/run.py; }
@@ -123,7 +131,8 @@ step "example sandbox" example sandbox -- --check
 
 step "oidc-provider agrees" oidc
 ipv6
-step "nginx and tinyproxy let it through" proxies
+step "nginx, tinyproxy and Apache" proxies
+step "the system's clock jumps" clock_jumps
 step "the vendor's flow, by Python and curl" vendor
 step "side by side: this crate's goal" python3 benches/side_by_side/run.py tower-outbound-auth
 

@@ -83,6 +83,10 @@
 //!   repeated whatever its method: the error's source chain has an `h2::Error` with `is_go_away()` and reason `NO_ERROR`.
 //! - If the server is yours, raise its limit.
 //!
+//! A server that allows few concurrent streams refuses what a client sends beyond them before it has read that limit
+//! (`REFUSED_STREAM`; RFC 9113, section 8.7). These requests have not been processed either. From then on requests wait for their
+//! turn, and token requests of an `HttpsClient` have a connection of their own.
+//!
 //! # reqwest
 //!
 //! `reqwest::Client` is a Tower service of `reqwest::Request`. reqwest converts from and to the types of `http`:

@@ -1,6 +1,10 @@
 //! A task that keeps a fresh token where no traffic does.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{runtime::Handle, task::AbortHandle};
 
@@ -39,7 +43,8 @@ impl Drop for KeepWarm {
 async fn keep_warm(fetcher: Arc<Fetcher>) {
     loop {
         let changed = fetcher.changed.notified();
-        fetcher.keep_warm();
+        // The source's `generation` may panic. The next look may go well.
+        let _ = catch_unwind(AssertUnwindSafe(|| fetcher.keep_warm()));
         let due = fetcher.cache.fetch_due_in(Moment::now()).unwrap_or(ROTATION_POLL_INTERVAL);
         // At least a moment, so that nothing can make it spin.
         time::within(due.clamp(MIN_PAUSE, ROTATION_POLL_INTERVAL), changed).await;

@@ -1,6 +1,8 @@
 //! The source keeps to its layers: imports go down and never round, files stay small, clocks and traces have one home.
 #![expect(clippy::unwrap_used, reason = "a helper of a test may panic")]
 
+mod security_names_tests_that_exist;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::{fs, path::Path};
 

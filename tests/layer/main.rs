@@ -11,6 +11,7 @@ mod a_uri_without_a_host_needs_permission;
 mod accept_when_leaves_a_401_to_its_caller;
 mod an_inner_service_need_not_be_send;
 mod bad_settings_are_refused_at_build;
+mod callbacks_misbehave;
 mod credentials_come_from_the_environment;
 mod credentials_go_to_configured_origins_only;
 mod debug_shows_the_settings;

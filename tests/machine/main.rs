@@ -18,6 +18,7 @@ mod server;
 #[path = "../support/mod.rs"]
 mod support;
 mod the_client_is_suspended;
+mod the_clock_jumps;
 mod the_token_server_stands_still;
 
 use std::time::Duration;

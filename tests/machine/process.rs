@@ -8,7 +8,9 @@ use std::{
     time::Duration,
 };
 
-use crate::{TestResult, no_file_descriptor_is_left, the_client_is_suspended, the_token_server_stands_still};
+use crate::{
+    TestResult, no_file_descriptor_is_left, the_client_is_suspended, the_clock_jumps, the_token_server_stands_still,
+};
 
 pub(crate) struct Process {
     child: Child,
@@ -86,6 +88,7 @@ fn the_other_process() -> TestResult {
     match part.as_str() {
         "token server" => the_token_server_stands_still::serve(),
         "client" => the_client_is_suspended::call_when_told(),
+        "client of a jumping clock" => the_clock_jumps::call_by_a_jumping_clock(),
         "few files" => no_file_descriptor_is_left::run_out_of_files(),
         _ => Err(part.into()),
     }

@@ -10,6 +10,8 @@ mod connect_proxy;
 #[cfg(feature = "client")]
 mod connections_of_the_https_client;
 mod grpc_service;
+mod look_alikes_get_no_credentials;
+mod one_stream_at_a_time;
 mod over_a_hyper_connection;
 mod over_hyper_utils_pool;
 mod over_reqwest;
