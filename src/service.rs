@@ -16,6 +16,7 @@ use crate::{
     origin::{Coverage, Target},
     replay::{CloneBody, Replay},
     settings::Settings,
+    telemetry,
 };
 
 /// HTTP client service that authenticates its requests; made by an [`AuthLayer`](crate::AuthLayer).
@@ -98,6 +99,19 @@ impl<S: Clone, R: Clone> Auth<S, R> {
         ResponseFuture::waiting(Arc::clone(&self.settings), saved)
     }
 
+    /// Sends the request without credentials.
+    fn pass<B, RB>(&mut self, request: Request<B>) -> ResponseFuture<S, R, B, RB>
+    where
+        S: Service<Request<B>>,
+    {
+        let Some(origins) = self.settings.authorizer.other_origin(&request) else {
+            return ResponseFuture::passthrough(self.inner.call(request));
+        };
+        let response = self.inner.call(request);
+        telemetry::other_origin(origins.requested(), origins.configured());
+        ResponseFuture::sending(response, Attempt::OtherOrigin(Box::new(origins)))
+    }
+
     /// Fails the request, which is not sent.
     #[cold]
     fn fail<B, RB>(&mut self, error: AuthError) -> ResponseFuture<S, R, B, RB>
@@ -134,7 +148,7 @@ where
         let settings = &self.settings;
         let target = match settings.authorizer.covers(&request) {
             Coverage::Covered(target) => target,
-            Coverage::NotCovered => return ResponseFuture::passthrough(self.inner.call(request)),
+            Coverage::NotCovered => return self.pass(request),
             Coverage::Unknown => match settings.authorizer.scope.relative_target(&request) {
                 Ok(Some(target)) => target,
                 Ok(None) => return ResponseFuture::passthrough(self.inner.call(request)),

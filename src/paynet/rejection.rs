@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{HeaderMap, Request, Response, StatusCode, header::CONTENT_LENGTH, response::Parts};
+use http::{HeaderValue, Request, Response, StatusCode, header::CONTENT_LENGTH, response::Parts};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use serde_json::Value;
@@ -166,11 +166,13 @@ impl<B: Body> Reading<B> {
 fn may_be_rejection<B: Body>(response: &Response<B>) -> bool {
     matches!(response.status(), StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
         && response.body().size_hint().lower() <= MAX_BODY_BYTES
-        && content_length(response.headers()).is_none_or(|length| length <= MAX_BODY_BYTES)
+        && response.headers().get_all(CONTENT_LENGTH).iter().all(is_small)
 }
 
-fn content_length(headers: &HeaderMap) -> Option<u64> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+/// One that cannot be read, such as a number of 20 digits or a list, promises no small body.
+fn is_small(content_length: &HeaderValue) -> bool {
+    let length = content_length.to_str().ok().and_then(|length| length.trim().parse::<u64>().ok());
+    length.is_some_and(|length| length <= MAX_BODY_BYTES)
 }
 
 /// The rejection that a body reports.
