@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, HeaderValue, Uri, header::USER_AGENT};
+use http::Uri;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector, proxy::Tunnel};
@@ -19,7 +19,7 @@ use rustls::ClientConfig;
 use tower_service::Service;
 
 use super::proxy::{Proxies, Proxy};
-use crate::{error::BoxError, origin::Origin, product::PRODUCT};
+use crate::{error::BoxError, origin::Origin};
 
 /// Connects to a server, through the proxy that is set for it.
 #[derive(Clone)]
@@ -52,8 +52,7 @@ impl Connector {
                     poll_fn(|cx| connector.poll_ready(cx)).await?;
                     return connector.call(Uri::try_from(proxy.origin.to_string())?).await;
                 }
-                let product = HeaderMap::from_iter([(USER_AGENT, HeaderValue::from_static(PRODUCT))]);
-                let mut tunnel = Tunnel::new(Uri::try_from(proxy.origin.to_string())?, connector).with_headers(product);
+                let mut tunnel = Tunnel::new(Uri::try_from(proxy.origin.to_string())?, connector);
                 if let Some(authorization) = proxy.authorization {
                     tunnel = tunnel.with_auth(authorization);
                 }

@@ -135,17 +135,16 @@ impl Expected<'_> {
         let location = headers.get(LOCATION).map(|location| String::from_utf8_lossy(location.as_bytes()));
         let location = location.as_deref().unwrap_or_default();
         // RFC 3986, section 4.2: a reference may lack the scheme, or the server too.
-        let has_server = location.starts_with("//") || location.contains("://");
         let url = if location.starts_with("//") { format!("https:{location}") } else { location.to_owned() };
+        let is_path = !location.is_empty() && url.split(['/', '?', '#']).next().is_none_or(|start| !start.contains(':'));
         let origin = url.parse().ok().and_then(|url: Uri| Origin::of(&url)).map(|origin| origin.to_string());
         let target = match origin.filter(|origin| self.echo.is_clean(origin)) {
-            Some(origin) => format!(" to {origin}"),
-            None if has_server || location.is_empty() => String::new(),
-            None => " to another path of the same server".to_owned(),
+            Some(origin) => format!(" to {origin} ({number})"),
+            None if is_path => format!(" ({number}) to another path of the same server"),
+            None => format!(" ({number})"),
         };
         format!(
-            "the token endpoint redirects{target} ({number}), and redirects are not followed; use the URL behind it as the \
-             token URL"
+            "the token endpoint redirects{target}, and redirects are not followed; use the URL behind it as the token URL"
         )
     }
 
