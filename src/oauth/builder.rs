@@ -158,7 +158,7 @@ impl ClientCredentialsGrantBuilder {
     /// Repeatable, once for each name. Default: none. The value is wiped when the grant is dropped, and no error or
     /// trace event shows it, since it may be a credential. For scope, audience and resource use the methods of that
     /// name. The grant sends `grant_type`, `client_id` and `client_secret` itself; only beside [`ClientAuth::Basic`] and
-    /// [`ClientAuth::BasicUnencoded`], which leave the body without it, may `client_id` be added.
+    /// [`ClientAuth::BasicUnencoded`], which leave the body without it, may `client_id` be added, with the credentials' id.
     ///
     /// # Example
     ///
@@ -404,7 +404,8 @@ impl ClientCredentialsGrantBuilder {
         }
         params.extend(self.audience.iter().map(|audience| ("audience".to_owned(), audience.clone().into())));
         for (name, value) in &self.params {
-            let is_beside_basic = name == "client_id" && self.client_auth.is_basic();
+            let id = self.credentials.client_id();
+            let is_beside_basic = self.client_auth.is_basic() && (name.as_str(), value.as_str()) == ("client_id", id);
             if let Some((_, setting)) = OWN_PARAMS.iter().find(|(own, _)| own == name && !is_beside_basic) {
                 return Err(AuthError::config(format!("`param`: {name} is set already; use {setting} to change it")));
             }

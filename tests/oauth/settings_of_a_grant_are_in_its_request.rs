@@ -120,6 +120,7 @@ async fn o1_the_client_id_may_be_in_the_body_beside_basic_and_the_secret_never()
         assert_eq!(both.headers()[AUTHORIZATION], "Basic aWQ6a2V5");
         let in_json = request(builder().client_auth(method).param("client_id", "id").json_body()).await;
         assert_eq!(in_json.body(), r#"{"grant_type":"client_credentials","client_id":"id"}"#);
+        refused(builder().client_auth(method).param("client_id", "another"), "client_id is set already");
         refused(builder().client_auth(method).param("client_secret", "key"), "client_secret is set already");
         refused(builder().client_auth(method).param("client_id", "id").param("client_id", "id"), "is set twice");
     }
