@@ -55,6 +55,10 @@ use crate::{
 /// - "`E: std::error::Error` is not satisfied": the inner service's error has to become a [`BoxError`]. Implement `Error`
 ///   for it, or convert it by `ServiceBuilder::map_err`, called after this layer is added.
 /// - "`CloneBody` cannot replay a request with the body `B`": the [guide](crate::guide::replay_policies) has a policy for each body.
+/// - "implementation of `From` is not general enough", at `tokio::spawn`: the inner service is boxed, and its error is a
+///   [`BoxError`], as with `BoxCloneSyncService<Request<B>, Response<B>, BoxError>`. Rust cannot follow that error's lifetime
+///   through a future that has to be `Send` (rust-lang/rust#110338). Box the layer's service as well,
+///   `BoxCloneSyncService::new(auth.layer(client))`, and spawn that.
 /// - "`AuthLayer: Service<_>` is not satisfied": a layer wraps a service. Use `auth.layer(client)`, by
 ///   [`Layer`](tower_layer::Layer).
 /// - "found an item that was configured out": add the feature that it names to this crate's, in `Cargo.toml`.
