@@ -47,6 +47,8 @@ use crate::{
 ///
 /// # Compiler messages
 ///
+/// If rustc says:
+///
 /// - "the method `oneshot` exists, but its trait bounds were not satisfied", or "no method named `call` found": the message
 ///   does not tell which bound. Write a function call instead, `ServiceExt::oneshot(client, request)` or
 ///   `Service::call(&mut client, request)`, to get one of the following.
