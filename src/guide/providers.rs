@@ -241,5 +241,5 @@
 //! [spring-401]: https://github.com/spring-projects/spring-security/issues/18285
 //! [Spring Security OAuth]: https://github.com/spring-attic/spring-security-oauth/issues/1826
 //! [Taboola]: https://developers.taboola.com/backstage-api/reference/client-credentials
-//! [Zoho]: https://www.zoho.com/crm/developer/docs/api/v2/oauth-overview.html
+//! [Zoho]: https://www.zoho.com/commerce/api/oauth-step-6.html
 //! [Zoom]: https://developers.zoom.us/docs/internal-apps/s2s-oauth/

@@ -6,6 +6,7 @@
 #![expect(clippy::disallowed_methods, reason = "servers of others take real time")]
 
 mod backend;
+mod company;
 mod daemon;
 mod forward;
 mod limits;
