@@ -144,7 +144,11 @@ pub(crate) fn not_replayed(reason: impl fmt::Display) {
 pub(crate) fn other_origin(requested: &str, configured: &str) {
     #[cfg(feature = "tracing")]
     if may_trace() {
-        tracing::debug!(requested, configured, "request sent without credentials: its origin is not quite the configured one");
+        tracing::debug!(
+            requested,
+            configured,
+            "request sent without credentials: its origin is not quite the configured one"
+        );
     }
     #[cfg(not(feature = "tracing"))]
     let _ = (requested, configured);

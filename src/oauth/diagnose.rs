@@ -34,7 +34,8 @@ fn of_answer(error: &hyper::Error) -> Option<&'static str> {
     if error.is_parse() {
         return Some(NO_HTTP);
     }
-    let is_end = |error: &io::Error| matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset);
+    let is_end =
+        |error: &io::Error| matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset);
     if error.is_incomplete_message() || causes(error).any(|cause| cause.downcast_ref().is_some_and(is_end)) {
         return Some("it closed the connection before its answer was complete");
     }

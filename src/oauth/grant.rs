@@ -163,7 +163,9 @@ impl GrantSettings {
             }
         };
         let quotes = match self.credentials.are_quoted(secret) {
-            (true, _) => Some("the client id begins or ends with a quotation mark; remove it if it was copied by mistake"),
+            (true, _) => {
+                Some("the client id begins or ends with a quotation mark; remove it if it was copied by mistake")
+            }
             (_, true) if self.client_auth.sends_secret() => {
                 Some("the client secret begins or ends with a quotation mark; remove it if it was copied by mistake")
             }
@@ -188,7 +190,9 @@ impl GrantSettings {
             ClientAuth::Basic if !id.contains(':') && differs() => {
                 Some("if id and secret are right, try ClientAuth::BasicUnencoded or Body")
             }
-            ClientAuth::BasicUnencoded if differs() => Some("if id and secret are right, try ClientAuth::Basic or Body"),
+            ClientAuth::BasicUnencoded if differs() => {
+                Some("if id and secret are right, try ClientAuth::Basic or Body")
+            }
             _ => None,
         }
     }

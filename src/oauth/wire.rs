@@ -117,9 +117,8 @@ impl Expected<'_> {
                  firewalls on the way"
             ),
         };
-        let message = coding.map_or(message, |coding| {
-            format!("the token endpoint answered {number}, with {}", unreadable(&coding))
-        });
+        let message = coding
+            .map_or(message, |coding| format!("the token endpoint answered {number}, with {}", unreadable(&coding)));
         let mut error = AuthError::new(kind(status, code), message);
         if let Some(code) = code.filter(|code| is_known(code) || self.echo.is_clean(code)) {
             error = error.with_oauth_error(code);
@@ -136,7 +135,8 @@ impl Expected<'_> {
         let location = location.as_deref().unwrap_or_default();
         // RFC 3986, section 4.2: a reference may lack the scheme, or the server too.
         let url = if location.starts_with("//") { format!("https:{location}") } else { location.to_owned() };
-        let is_path = !location.is_empty() && url.split(['/', '?', '#']).next().is_none_or(|start| !start.contains(':'));
+        let is_path =
+            !location.is_empty() && url.split(['/', '?', '#']).next().is_none_or(|start| !start.contains(':'));
         let origin = url.parse().ok().and_then(|url: Uri| Origin::of(&url)).map(|origin| origin.to_string());
         let target = match origin.filter(|origin| self.echo.is_clean(origin)) {
             Some(origin) => format!(" to {origin} ({number})"),
@@ -238,7 +238,9 @@ fn lifetime(json: Option<&str>) -> (Option<Duration>, bool) {
 
 /// What is wrong with a content coding.
 fn unreadable(coding: &str) -> String {
-    format!("the content coding {coding}, although `identity` was asked for; put a decompression layer into `transport`")
+    format!(
+        "the content coding {coding}, although `identity` was asked for; put a decompression layer into `transport`"
+    )
 }
 
 fn malformed(message: impl Into<Cow<'static, str>>) -> AuthError {

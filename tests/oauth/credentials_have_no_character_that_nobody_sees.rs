@@ -25,7 +25,8 @@ fn refusals(text: &str) -> [Option<String>; 2] {
 #[test]
 fn a_character_that_nobody_sees_is_refused_wherever_it_stands() {
     let blanks = "\u{a0}\u{1680}\u{2000}\u{2003}\u{200a}\u{2028}\u{202f}\u{205f}\u{3000}";
-    let formats = "\u{ad}\u{34f}\u{61c}\u{180e}\u{200b}\u{200c}\u{200d}\u{200e}\u{202a}\u{202e}\u{2060}\u{2063}\u{206f}\u{feff}";
+    let formats =
+        "\u{ad}\u{34f}\u{61c}\u{180e}\u{200b}\u{200c}\u{200d}\u{200e}\u{202a}\u{202e}\u{2060}\u{2063}\u{206f}\u{feff}";
     let fillers = "\u{115f}\u{2800}\u{3164}\u{fe0f}\u{ffa0}\u{fffa}\u{e0001}\u{e0020}\u{e0100}";
     for character in [blanks, formats, fillers].concat().chars() {
         for text in [format!("{character}key-5"), format!("key-5{character}"), format!("key{character}-5")] {
@@ -48,7 +49,15 @@ fn a_blank_at_an_end_is_refused_and_one_within_is_not() {
     for text in ["\tkey", "key\n", "key\r\n", "\u{85}"] {
         assert!(refusals(text).iter().all(Option::is_some), "{text:?}");
     }
-    for text in ["a key", "caf\u{e9}", "\u{5bc6}\u{94a5}", "p\u{30fc}\u{d55c}", "\"key\"", "k'ey", "~!@#$%^&*()_+`-={}|[]\\:\";'<>?,./"] {
+    for text in [
+        "a key",
+        "caf\u{e9}",
+        "\u{5bc6}\u{94a5}",
+        "p\u{30fc}\u{d55c}",
+        "\"key\"",
+        "k'ey",
+        "~!@#$%^&*()_+`-={}|[]\\:\";'<>?,./",
+    ] {
         assert_eq!(refusals(text), [None, None], "{text:?}");
     }
 }

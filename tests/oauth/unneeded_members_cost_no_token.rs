@@ -125,7 +125,10 @@ async fn o1_a_content_coding_that_was_not_asked_for_is_named_whatever_the_status
             let error = read(status, &[(CONTENT_ENCODING, coding)], coded).await.unwrap_err();
             assert_eq!(error.kind(), kind, "{status} {coding}");
             let told = error.to_string();
-            assert!(told.contains(&format!("the content coding {coding}, although `identity` was asked for")), "{told}");
+            assert!(
+                told.contains(&format!("the content coding {coding}, although `identity` was asked for")),
+                "{told}"
+            );
             assert!(told.ends_with("put a decompression layer into `transport`"), "{told}");
         }
     }

@@ -52,7 +52,9 @@ fn a_content_length_that_is_large_hands_the_head_on_at_once() {
             Poll::Pending => None,
         }
     };
-    for values in [&["1000000"][..], &["4097"], &["18446744073709551616"], &["999999999999999999999"], &["1000000, 1000000"]] {
+    for values in
+        [&["1000000"][..], &["4097"], &["18446744073709551616"], &["999999999999999999999"], &["1000000, 1000000"]]
+    {
         assert_eq!(length(values), Some(None), "{values:?}");
     }
     assert_eq!(length(&["10", "1000000"]), Some(None));

@@ -32,7 +32,8 @@ fn layer(endpoint: &str, ahead: i64) -> (Arc<AtomicUsize>, AuthLayer) {
     let count = Arc::clone(&asked);
     let transport = service_fn(move |_: Request<Full<Bytes>>| {
         let number = count.fetch_add(1, SeqCst);
-        let mut response = Response::new(Full::<Bytes>::from(format!(r#"{{"access_token":"t{number}","expires_in":3600}}"#)));
+        let mut response =
+            Response::new(Full::<Bytes>::from(format!(r#"{{"access_token":"t{number}","expires_in":3600}}"#)));
         response.headers_mut().insert(DATE, date(ahead));
         async { Ok::<_, BoxError>(response) }
     });

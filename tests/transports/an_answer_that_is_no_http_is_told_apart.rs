@@ -71,7 +71,10 @@ async fn an_answer_that_ends_too_soon_is_told_of() -> TestResult {
     for answer in ["", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\n{\"access"] {
         let server = RawServer::answering(answer).await?;
         let error = failed(&server.url(), HttpsClient::builder()).await?.to_string();
-        assert!(error.ends_with("failed: it closed the connection before its answer was complete"), "{answer:?}: {error}");
+        assert!(
+            error.ends_with("failed: it closed the connection before its answer was complete"),
+            "{answer:?}: {error}"
+        );
     }
     Ok(())
 }
@@ -112,7 +115,10 @@ async fn a_server_that_resets_http_2_names_the_setting_and_works_with_it() -> Te
     let (server, authority) = (Server::new(), Authority::new()?);
     let origin = format!("https://{NAME}:{}", wants_http_1(server.clone(), &authority).await?.port());
     let error = failed(&origin, trusting(&authority)).await?.to_string();
-    assert!(error.ends_with("failed: it answers over HTTP/1.1 only; set `http1_only` of `HttpsClientBuilder`"), "{error}");
+    assert!(
+        error.ends_with("failed: it answers over HTTP/1.1 only; set `http1_only` of `HttpsClientBuilder`"),
+        "{error}"
+    );
     let client = trusting(&authority).http1_only().build()?;
     let source = ClientCredentialsGrant::builder(&format!("{origin}/token"), Credentials::new("id", "key"));
     source.transport(client).build()?.fetch(FetchRequest::new()).await?;

@@ -155,7 +155,8 @@ async fn r9_one_connection_of_http_1_for_tokens_too_returns_a_long_rejection_as_
     Ok(())
 }
 
-type OneConnection = Buffer<Request<Full<Bytes>>, Pin<Box<dyn Future<Output = hyper::Result<Response<Incoming>>> + Send>>>;
+type OneConnection =
+    Buffer<Request<Full<Bytes>>, Pin<Box<dyn Future<Output = hyper::Result<Response<Incoming>>> + Send>>>;
 
 async fn one_connection(server: &Server) -> Result<(String, OneConnection), BoxError> {
     let address = server.listen().await?;
@@ -165,7 +166,11 @@ async fn one_connection(server: &Server) -> Result<(String, OneConnection), BoxE
 }
 
 /// The status, the mark, and the length of the body.
-async fn call(layer: &AuthLayer, client: &OneConnection, url: &str) -> Result<(u16, Option<NotReplayed>, usize), BoxError> {
+async fn call(
+    layer: &AuthLayer,
+    client: &OneConnection,
+    url: &str,
+) -> Result<(u16, Option<NotReplayed>, usize), BoxError> {
     let host = url.trim_start_matches("http://");
     let request = Request::get(format!("{url}/a")).header(HOST, host).body(Full::default())?;
     let exchange = async {

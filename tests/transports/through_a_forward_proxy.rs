@@ -92,7 +92,11 @@ async fn plain_http_is_told_to_the_proxy_with_its_whole_uri_and_needs_no_tunnel(
     let (server, authority) = (Server::new(), Authority::new()?);
     for is_over_tls in [false, true] {
         let proxy = ConnectProxy::to(server.listen().await?);
-        let proxy = if is_over_tls { proxy.with_tls(authority.acceptor(H2_AND_H1, Authority::no_client_auth())?) } else { proxy };
+        let proxy = if is_over_tls {
+            proxy.with_tls(authority.acceptor(H2_AND_H1, Authority::no_client_auth())?)
+        } else {
+            proxy
+        };
         let (address, scheme) = (proxy.listen().await?, if is_over_tls { "https" } else { "http" });
         let transport = trusting(&authority)
             .proxy(&format!("{scheme}://{NAME}:{}", address.port()))
@@ -100,12 +104,17 @@ async fn plain_http_is_told_to_the_proxy_with_its_whole_uri_and_needs_no_tunnel(
             .build()?;
         for authority in ["login.bank.example", "login.bank.example:8080"] {
             let url = format!("http://{authority}/token?a=b");
-            let source = ClientCredentialsGrant::builder(&url, Credentials::new("client", "secret")).allow_insecure_http();
+            let source =
+                ClientCredentialsGrant::builder(&url, Credentials::new("client", "secret")).allow_insecure_http();
             source.transport(transport.clone()).build()?.fetch(FetchRequest::new()).await?;
             let head = proxy.asked().pop().unwrap_or_default();
             assert!(head.starts_with(&format!("POST {url} HTTP/1.1\r\n")), "{head}");
             assert!(head.contains(&format!("host: {authority}\r\n")), "{head}");
-            assert_eq!(head.matches("proxy-authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n").count(), 1, "{head}");
+            assert_eq!(
+                head.matches("proxy-authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n").count(),
+                1,
+                "{head}"
+            );
         }
         assert_eq!(proxy.asked().len(), 2);
     }
@@ -116,7 +125,8 @@ async fn plain_http_is_told_to_the_proxy_with_its_whole_uri_and_needs_no_tunnel(
 async fn calls_over_plain_http_go_through_the_proxy_on_one_connection() -> TestResult {
     let server = Server::new();
     let proxy = ConnectProxy::to(server.listen().await?);
-    let transport = HttpsClient::builder().proxy(&format!("http://{}", proxy.listen().await?)).pool_idle_timeout(A_MINUTE);
+    let transport =
+        HttpsClient::builder().proxy(&format!("http://{}", proxy.listen().await?)).pool_idle_timeout(A_MINUTE);
     let (transport, origin) = (transport.build()?, "http://api.bank.example:8080");
     let source = ClientCredentialsGrant::builder(&format!("{origin}/token"), Credentials::new("client", "secret"));
     let source = source.allow_insecure_http().transport(transport.clone()).build()?;
@@ -151,8 +161,10 @@ async fn a_proxy_is_told_its_credentials_and_the_servers_are_not() -> TestResult
 async fn a_proxy_that_refuses_plain_http_for_want_of_credentials_is_told_apart() -> TestResult {
     let proxy = ConnectProxy::to(([127, 0, 0, 1], 1).into()).answering("407 Proxy Authentication Required");
     let transport = HttpsClient::builder().proxy(&format!("http://{}", proxy.listen().await?)).build()?;
-    let source = ClientCredentialsGrant::builder("http://login.bank.example/token", Credentials::new("client", "secret"));
-    let error = source.allow_insecure_http().transport(transport).build()?.fetch(FetchRequest::new()).await.unwrap_err();
+    let source =
+        ClientCredentialsGrant::builder("http://login.bank.example/token", Credentials::new("client", "secret"));
+    let error =
+        source.allow_insecure_http().transport(transport).build()?.fetch(FetchRequest::new()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert!(error.to_string().contains("set `proxy_credentials`"), "{error}");
     Ok(())

@@ -69,7 +69,8 @@ async fn boxed_once_more_the_client_of_a_boxed_service_is_spawned() -> Result<()
     type Http = BoxCloneSyncService<Request<String>, Response<String>, BoxError>;
     let http = Http::new(service_fn(async |_: Request<String>| Ok::<_, BoxError>(Response::new(String::new()))));
     let client = Http::new(Issuer::new().layer().layer(http));
-    let status = tokio::spawn(async move { Ok::<_, BoxError>(client.oneshot(request(String::new())?).await?.status()) });
+    let status =
+        tokio::spawn(async move { Ok::<_, BoxError>(client.oneshot(request(String::new())?).await?.status()) });
     assert_eq!(status.await??, 200);
     Ok(())
 }

@@ -113,13 +113,7 @@ pub(crate) const HEADERS: &[(&str, &str, &str, &str, Setting)] = &[
         "[Shopify]",
         Setting::TokenHeader("x-shopify-access-token", ""),
     ),
-    (
-        "x-access-token",
-        "",
-        "`X-Access-Token: abc`",
-        "",
-        Setting::TokenHeader("x-access-token", ""),
-    ),
+    ("x-access-token", "", "`X-Access-Token: abc`", "", Setting::TokenHeader("x-access-token", "")),
 ];
 
 const BEARER: &str = r#"{"access_token":"TOKEN","token_type":"Bearer","expires_in":3600}"#;

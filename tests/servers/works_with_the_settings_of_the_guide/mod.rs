@@ -86,7 +86,11 @@ async fn o5_a_refusal_of_the_body_names_basic_where_the_server_asks_for_that() {
                 let answer = said(status, challenges, body);
                 for client in [("client", "plain"), AWKWARD] {
                     let error = refusal(client, ClientAuth::Body, answer).await;
-                    assert_eq!(help(&error).as_deref().filter(|help| help.contains("ClientAuth")), expected, "{answer:?}");
+                    assert_eq!(
+                        help(&error).as_deref().filter(|help| help.contains("ClientAuth")),
+                        expected,
+                        "{answer:?}"
+                    );
                 }
             }
         }
