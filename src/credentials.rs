@@ -62,8 +62,8 @@ impl Credentials {
     /// Creates credentials from an id and a secret.
     ///
     /// Neither is checked here. Building a token source fails with [`Config`](crate::ErrorKind::Config) if one of them is
-    /// empty, contains a control character, such as the line end of a secret file, or another character that nobody sees,
-    /// such as a zero-width space, or if it begins or ends with a blank.
+    /// empty, contains a control character, such as the line end of a secret file, or another invisible character, such as
+    /// a zero-width space, or if it begins or ends with a blank.
     pub fn new(client_id: impl Into<String>, client_secret: impl Into<SecretString>) -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -160,7 +160,7 @@ impl Credentials {
 
     /// Checks the id against RFC 6749, appendix A.1.
     ///
-    /// Unlike there, characters beyond ASCII are allowed, since some servers issue them; those that nobody sees are not.
+    /// Unlike there, characters beyond ASCII are allowed, since some servers issue them; invisible ones are not.
     pub(crate) fn check_id(&self) -> Result<(), AuthError> {
         match problem(self.client_id()) {
             Some(problem) => Err(AuthError::config(format!("the client id {problem}"))),
@@ -237,7 +237,7 @@ fn problem(value: &str) -> Option<&'static str> {
     }
     if value.chars().any(is_invisible) {
         return Some(
-            "holds a character that nobody sees, such as a byte-order mark, a zero-width or a non-breaking space; type it \
+            "holds an invisible character, such as a byte-order mark, a zero-width or a non-breaking space; type it \
              anew, or copy it from a plain text",
         );
     }

@@ -31,7 +31,9 @@ impl RawServer {
                 tokio::spawn(async move {
                     let mut request = vec![0; 64 * 1024];
                     let length = stream.read(&mut request).await.unwrap_or(0);
-                    log.lock().unwrap().push(String::from_utf8_lossy(&request[..length]).into_owned());
+                    log.lock()
+                        .unwrap()
+                        .push(String::from_utf8_lossy(request.get(..length).unwrap_or_default()).into_owned());
                     let _ = stream.write_all(bytes.as_ref()).await;
                     let _ = stream.shutdown().await;
                     // What is not read before the end would reset the connection.

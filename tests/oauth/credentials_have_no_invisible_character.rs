@@ -1,4 +1,4 @@
-//! Id and secret, with what a copy brings along: characters that nobody sees are refused, quotation marks are suspected.
+//! Id and secret, with what a copy brings along: invisible characters are refused, quotation marks are suspected.
 
 use serde_json::json;
 use tower_outbound_auth::{
@@ -23,7 +23,7 @@ fn refusals(text: &str) -> [Option<String>; 2] {
 }
 
 #[test]
-fn a_character_that_nobody_sees_is_refused_wherever_it_stands() {
+fn an_invisible_character_is_refused_wherever_it_stands() {
     let blanks = "\u{a0}\u{1680}\u{2000}\u{2003}\u{200a}\u{2028}\u{202f}\u{205f}\u{3000}";
     let formats =
         "\u{ad}\u{34f}\u{61c}\u{180e}\u{200b}\u{200c}\u{200d}\u{200e}\u{202a}\u{202e}\u{2060}\u{2063}\u{206f}\u{feff}";
@@ -32,7 +32,7 @@ fn a_character_that_nobody_sees_is_refused_wherever_it_stands() {
         for text in [format!("{character}key-5"), format!("key-5{character}"), format!("key{character}-5")] {
             for refusal in refusals(&text) {
                 let refusal = refusal.unwrap_or_else(|| panic!("U+{:04X} is accepted", u32::from(character)));
-                assert!(refusal.contains("holds a character that nobody sees"), "{refusal}");
+                assert!(refusal.contains("holds an invisible character"), "{refusal}");
                 assert!(!refusal.contains("key-5") && !refusal.contains(character), "{refusal}");
             }
         }
