@@ -191,7 +191,7 @@ fn has_error(members: &Members<'_>) -> bool {
     let is_empty = |value| match value {
         Value::Null => true,
         Value::Bool(value) => !value,
-        Value::Number(value) => value.as_f64().is_some_and(|value| value.abs() < f64::EPSILON),
+        Value::Number(value) => value.as_f64() == Some(0.0),
         Value::String(value) => value.trim().is_empty(),
         Value::Array(value) => value.is_empty(),
         Value::Object(value) => value.is_empty(),
