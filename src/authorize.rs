@@ -9,7 +9,7 @@ use http::{
 
 use crate::{
     error::AuthError,
-    origin::{Coverage, Scope, Target},
+    origin::{Coverage, Scope, Target, near::OtherOrigin},
     server_clocks::SignedBy,
     signing::{Sign, SignRules, Signer, SigningContext},
     time::RequestTime,
@@ -86,6 +86,14 @@ impl Authorizer {
     /// Whether the request passes untouched, since it has credentials of the caller's.
     pub(crate) fn keeps_own<B>(&self, request: &Request<B>) -> bool {
         !self.overwrite && request.headers().contains_key(&self.token_header)
+    }
+
+    /// Whether a request that is not covered was perhaps meant to be.
+    pub(crate) fn other_origin<B>(&self, request: &Request<B>) -> Option<OtherOrigin> {
+        if has::<NoAuth>(request.extensions()) {
+            return None;
+        }
+        OtherOrigin::of(request.uri(), &self.scope).filter(|_| !self.keeps_own(request))
     }
 
     /// Writes the credentials. Other headers of their names are replaced.

@@ -1,7 +1,9 @@
 //! The client id and the client secret, shared by the token source and the signer.
 
 use std::{
-    env, fmt, ptr,
+    env, fmt,
+    ops::RangeInclusive,
+    ptr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
@@ -60,7 +62,8 @@ impl Credentials {
     /// Creates credentials from an id and a secret.
     ///
     /// Neither is checked here. Building a token source fails with [`Config`](crate::ErrorKind::Config) if one of them is
-    /// empty or contains a control character, such as the line end of a secret file.
+    /// empty, contains a control character, such as the line end of a secret file, or another invisible character, such as
+    /// a zero-width space, or if it begins or ends with a blank.
     pub fn new(client_id: impl Into<String>, client_secret: impl Into<SecretString>) -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -149,9 +152,15 @@ impl Credentials {
         self.shared.in_use().iter().find(|secret| secret.rotation == rotation).map_or(current, Arc::clone)
     }
 
+    /// Whether id and secret may have been copied with quotation marks around them. A secret may have some of its own, so
+    /// that is known only once they are refused.
+    pub(crate) fn are_quoted(&self, secret: &Secret) -> (bool, bool) {
+        (is_quoted(self.client_id()), is_quoted(secret.expose_secret()))
+    }
+
     /// Checks the id against RFC 6749, appendix A.1.
     ///
-    /// Unlike there, characters beyond ASCII are allowed, since some servers issue them.
+    /// Unlike there, characters beyond ASCII are allowed, since some servers issue them; invisible ones are not.
     pub(crate) fn check_id(&self) -> Result<(), AuthError> {
         match problem(self.client_id()) {
             Some(problem) => Err(AuthError::config(format!("the client id {problem}"))),
@@ -223,8 +232,27 @@ fn problem(value: &str) -> Option<&'static str> {
     if value.is_empty() {
         return Some("is empty");
     }
-    let has_control = value.chars().any(char::is_control);
-    has_control.then_some("holds a control character; was it read from a file with its line end?")
+    if value.chars().any(char::is_control) {
+        return Some("holds a control character; was it read from a file with its line end?");
+    }
+    if value.chars().any(is_invisible) {
+        return Some(
+            "holds an invisible character, such as a byte-order mark, a zero-width or a non-breaking space; type it \
+             anew, or copy it from a plain text",
+        );
+    }
+    (value.starts_with(' ') || value.ends_with(' ')).then_some("begins or ends with a blank; remove it")
+}
+
+/// Beyond ASCII: blanks, format characters and fillers, which documents and chat programs add to a copied text.
+fn is_invisible(character: char) -> bool {
+    let is_blank = character.is_whitespace() && character != ' ';
+    is_blank || INVISIBLE.iter().any(|range| range.contains(&character))
+}
+
+/// Whether the text may have been copied with the quotation marks around it.
+fn is_quoted(text: &str) -> bool {
+    text.starts_with(QUOTES) || text.ends_with(QUOTES)
 }
 
 fn variable(name: &str) -> Result<String, AuthError> {
@@ -237,6 +265,32 @@ fn variable(name: &str) -> Result<String, AuthError> {
         }
     }
 }
+
+/// Characters that are drawn as nothing (Unicode's `Default_Ignorable_Code_Point`, and those of the category `Cf` beside
+/// them), and a blank pattern of Braille.
+const INVISIBLE: [RangeInclusive<char>; 19] = [
+    '\u{ad}'..='\u{ad}',
+    '\u{34f}'..='\u{34f}',
+    '\u{61c}'..='\u{61c}',
+    '\u{115f}'..='\u{1160}',
+    '\u{17b4}'..='\u{17b5}',
+    '\u{180b}'..='\u{180f}',
+    '\u{200b}'..='\u{200f}',
+    '\u{202a}'..='\u{202e}',
+    '\u{2060}'..='\u{206f}',
+    '\u{2800}'..='\u{2800}',
+    '\u{3164}'..='\u{3164}',
+    '\u{fe00}'..='\u{fe0f}',
+    '\u{feff}'..='\u{feff}',
+    '\u{ffa0}'..='\u{ffa0}',
+    '\u{fff0}'..='\u{fffb}',
+    '\u{13430}'..='\u{1343f}',
+    '\u{1bca0}'..='\u{1bca3}',
+    '\u{1d173}'..='\u{1d17a}',
+    '\u{e0000}'..='\u{e0fff}',
+];
+const QUOTES: [char; 11] =
+    ['"', '\'', '`', '\u{ab}', '\u{bb}', '\u{2018}', '\u{2019}', '\u{201a}', '\u{201c}', '\u{201d}', '\u{201e}'];
 
 #[cfg(test)]
 mod tests {

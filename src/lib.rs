@@ -104,6 +104,7 @@ pub mod oauth;
 mod origin;
 #[cfg(feature = "paynet")]
 pub mod paynet;
+mod product;
 pub mod rejection;
 pub mod replay;
 #[cfg(feature = "sandbox")]

@@ -1,5 +1,7 @@
 //! Scheme, host and port: who may receive a credential.
 
+pub(crate) mod near;
+
 use std::{
     fmt,
     hash::{DefaultHasher, Hasher},

@@ -16,6 +16,7 @@ use crate::{
     origin::{Coverage, Target},
     replay::{CloneBody, Replay},
     settings::Settings,
+    telemetry,
 };
 
 /// HTTP client service that authenticates its requests; made by an [`AuthLayer`](crate::AuthLayer).
@@ -46,6 +47,8 @@ use crate::{
 ///
 /// # Compiler messages
 ///
+/// If rustc says:
+///
 /// - "the method `oneshot` exists, but its trait bounds were not satisfied", or "no method named `call` found": the message
 ///   does not tell which bound. Write a function call instead, `ServiceExt::oneshot(client, request)` or
 ///   `Service::call(&mut client, request)`, to get one of the following.
@@ -54,6 +57,10 @@ use crate::{
 /// - "`E: std::error::Error` is not satisfied": the inner service's error has to become a [`BoxError`]. Implement `Error`
 ///   for it, or convert it by `ServiceBuilder::map_err`, called after this layer is added.
 /// - "`CloneBody` cannot replay a request with the body `B`": the [guide](crate::guide::replay_policies) has a policy for each body.
+/// - "implementation of `From` is not general enough", at `tokio::spawn`: the inner service is boxed, and its error is a
+///   [`BoxError`], as with `BoxCloneSyncService<Request<B>, Response<B>, BoxError>`. Rust cannot follow that error's lifetime
+///   through a future that has to be `Send` (rust-lang/rust#110338). Box the layer's service as well,
+///   `BoxCloneSyncService::new(auth.layer(client))`, and spawn that.
 /// - "`AuthLayer: Service<_>` is not satisfied": a layer wraps a service. Use `auth.layer(client)`, by
 ///   [`Layer`](tower_layer::Layer).
 /// - "found an item that was configured out": add the feature that it names to this crate's, in `Cargo.toml`.
@@ -98,6 +105,19 @@ impl<S: Clone, R: Clone> Auth<S, R> {
         ResponseFuture::waiting(Arc::clone(&self.settings), saved)
     }
 
+    /// Sends the request without credentials.
+    fn pass<B, RB>(&mut self, request: Request<B>) -> ResponseFuture<S, R, B, RB>
+    where
+        S: Service<Request<B>>,
+    {
+        let Some(origins) = self.settings.authorizer.other_origin(&request) else {
+            return ResponseFuture::passthrough(self.inner.call(request));
+        };
+        let response = self.inner.call(request);
+        telemetry::other_origin(origins.requested(), origins.configured());
+        ResponseFuture::sending(response, Attempt::OtherOrigin(Box::new(origins)))
+    }
+
     /// Fails the request, which is not sent.
     #[cold]
     fn fail<B, RB>(&mut self, error: AuthError) -> ResponseFuture<S, R, B, RB>
@@ -134,7 +154,7 @@ where
         let settings = &self.settings;
         let target = match settings.authorizer.covers(&request) {
             Coverage::Covered(target) => target,
-            Coverage::NotCovered => return ResponseFuture::passthrough(self.inner.call(request)),
+            Coverage::NotCovered => return self.pass(request),
             Coverage::Unknown => match settings.authorizer.scope.relative_target(&request) {
                 Ok(Some(target)) => target,
                 Ok(None) => return ResponseFuture::passthrough(self.inner.call(request)),

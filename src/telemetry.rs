@@ -9,6 +9,8 @@
 //! | event "no token" | WARN | a fetch has failed |
 //! | event "tokens are rejected as fast as they are renewed" | WARN | the renewal budget is used up, once |
 //! | event "response rejected", "request replayed", "rejected request not replayed" | DEBUG | a rejection |
+//! | event "request sent without credentials": `requested`, `configured` | DEBUG | its origin is not quite the configured one |
+//! | event "401 to a request without credentials": the same | DEBUG | that was its response |
 //!
 //! No header, no body and no secret gets here. A request with a usable token makes no event. While a thread panics nothing
 //! is traced, as a subscriber that panics too would abort the process.
@@ -136,6 +138,30 @@ pub(crate) fn not_replayed(reason: impl fmt::Display) {
     }
     #[cfg(not(feature = "tracing"))]
     let _ = reason;
+}
+
+/// A request is sent without credentials, perhaps by mistake.
+pub(crate) fn other_origin(requested: &str, configured: &str) {
+    #[cfg(feature = "tracing")]
+    if may_trace() {
+        tracing::debug!(
+            requested,
+            configured,
+            "request sent without credentials: its origin is not quite the configured one"
+        );
+    }
+    #[cfg(not(feature = "tracing"))]
+    let _ = (requested, configured);
+}
+
+/// That request was answered with a 401.
+pub(crate) fn other_origin_refused(requested: &str, configured: &str) {
+    #[cfg(feature = "tracing")]
+    if may_trace() {
+        tracing::debug!(requested, configured, "401 to a request without credentials: the token was not rejected");
+    }
+    #[cfg(not(feature = "tracing"))]
+    let _ = (requested, configured);
 }
 
 /// The renewal budget is used up.

@@ -24,7 +24,9 @@
 //!
 //! Any other request passes unchanged: no token, no signature, no static header, no token fetch and no handling of a 401. So does
 //! a `TRACE` request, whose response repeats its headers (RFC 9110, section 9.3.8), a request whose URI has userinfo, and one
-//! whose `Host` names another authority than its URI.
+//! whose `Host` names another authority than its URI. If its origin differs from a configured one only in the scheme, the port,
+//! a leading `www.` or a final dot, a DEBUG event names both, and a 401 response has an
+//! [`OtherOrigin`](crate::rejection::OtherOrigin) in its extensions.
 //!
 //! A request whose URI has no host fails with `Config`, unless `allow_relative_uri` says that the inner service is bound to one
 //! origin. Then its `Host` header, if it has one, must name a configured origin, and its path must not begin with `//` or `/\`.
@@ -228,7 +230,7 @@
 //!
 //! `POST`, with `Accept: application/json`, `Accept-Encoding: identity`, `User-Agent: tower-outbound-auth/<version>` unless
 //! another one is set, and `Content-Type: application/x-www-form-urlencoded` unless `json_body` is set. The body begins with
-//! `grant_type`. Credentials are sent by exactly one method.
+//! `grant_type`. Credentials are sent by exactly one method; the client id alone may be in the body as well, by `param`.
 //!
 //! ## O2: Encrypted, and without redirects
 //!
@@ -237,7 +239,7 @@
 //! ## O3: The response is read with limits
 //!
 //! At most 64 KiB are read. `access_token` must be a valid header value of at most 16 KiB. `token_type` must be `Bearer` in any
-//! case, trimmed, or absent, or a type that you accept. A 200 with a non-empty `error` is an error. Each member is judged by
+//! case, trimmed, or absent, or a type that you accept; one that is no string counts as absent. A 200 with a non-empty `error` is an error. Each member is judged by
 //! itself: a byte-order mark, a member given twice (the last one counts), a `scope` that is a list, or a malformed member that is
 //! not needed never costs the token.
 //!

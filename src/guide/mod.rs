@@ -10,7 +10,7 @@
 //! | [`timeouts`] | Who waits for a token, and for how long? |
 //! | [`errors_and_retries`] | Which errors can a call return, and which are worth a retry? |
 //! | [`rejections`] | What happens when the API rejects a token? |
-//! | [`servers`] | Which setting does a server need that deviates from the RFCs? |
+//! | [`providers`] | Which setting does a provider's server need? |
 //! | [`cost`] | What does a request pay, and what grows with what? |
 //! | [`guarantees`] | What exactly does the crate promise? The numbers in the tests' names are explained here. |
 //!
@@ -34,9 +34,9 @@
 pub mod cost;
 pub mod errors_and_retries;
 pub mod guarantees;
+pub mod providers;
 pub mod rejections;
 pub mod replay_policies;
-pub mod servers;
 pub mod stack_order;
 pub mod timeouts;
 pub mod transports;

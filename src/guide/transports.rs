@@ -52,6 +52,16 @@
 //! # Ok(()) }
 //! ```
 //!
+//! In a company's network:
+//!
+//! | the network | setting |
+//! |---|---|
+//! | a certification authority that is installed on each machine | [`native_roots`](crate::client::HttpsClientBuilder::native_roots), behind the feature of that name |
+//! | a proxy that the environment names | [`proxy_from_env`](crate::client::HttpsClientBuilder::proxy_from_env) |
+//! | servers that are reached without the proxy | [`no_proxy`](crate::client::HttpsClientBuilder::no_proxy), or `NO_PROXY` |
+//! | a proxy that allows tunnels to port 443 only | none: a plain `http` request goes to the proxy with its whole URI and needs no tunnel |
+//! | a server that resets HTTP/2 with `HTTP_1_1_REQUIRED` | [`http1_only`](crate::client::HttpsClientBuilder::http1_only) |
+//!
 //! A grant that gets an `HttpsClient` as its `transport` uses the client's settings, but opens its own connections and keeps
 //! none of them idle: a rejected response whose body is still unread never holds up the token request. Without `transport`, the
 //! grant uses an `HttpsClient` with default settings.
@@ -66,6 +76,10 @@
 //!   one origin, so use it for nothing else. If the request has a `Host` header, it must name a configured origin.
 //! - hyper adds no `Host` header here. Set it yourself; the replay keeps it.
 //! - The layer learns no clock from responses to such requests, because nothing says whether they came over TLS.
+//! - Never use the one connection for token requests as well. HTTP/1.1 has one response after the other: a token request could
+//!   be sent only behind the rejected response, and that is kept unread until there is a token, because without one it is the
+//!   caller's, body and all. A rejection of more than some kilobytes therefore ends with `FetchFailed`, after the grant's
+//!   `timeout` and attempts. Give the grant a connection, or a client, of its own.
 //! - The body of a rejected response is read before the replay, up to 64 KiB and for 100 ms, so that the connection stays
 //!   usable. A longer body ends the connection, and with a `Buffer` all later requests fail: open a new connection and build a
 //!   new stack around it with the same layer.

@@ -157,7 +157,8 @@ impl ClientCredentialsGrantBuilder {
     ///
     /// Repeatable, once for each name. Default: none. The value is wiped when the grant is dropped, and no error or
     /// trace event shows it, since it may be a credential. For scope, audience and resource use the methods of that
-    /// name.
+    /// name. The grant sends `grant_type`, `client_id` and `client_secret` itself; only beside [`ClientAuth::Basic`] and
+    /// [`ClientAuth::BasicUnencoded`], which leave the body without it, may `client_id` be added, with the credentials' id.
     ///
     /// # Example
     ///
@@ -403,7 +404,9 @@ impl ClientCredentialsGrantBuilder {
         }
         params.extend(self.audience.iter().map(|audience| ("audience".to_owned(), audience.clone().into())));
         for (name, value) in &self.params {
-            if let Some((_, setting)) = OWN_PARAMS.iter().find(|(own, _)| own == name) {
+            let id = self.credentials.client_id();
+            let is_beside_basic = self.client_auth.is_basic() && (name.as_str(), value.as_str()) == ("client_id", id);
+            if let Some((_, setting)) = OWN_PARAMS.iter().find(|(own, _)| own == name && !is_beside_basic) {
                 return Err(AuthError::config(format!("`param`: {name} is set already; use {setting} to change it")));
             }
             if name != "resource" && params.iter().any(|(other, _)| other == name) {
@@ -418,13 +421,12 @@ impl ClientCredentialsGrantBuilder {
     }
 
     fn check_headers(&self) -> Result<HeaderMap, AuthError> {
-        let uses_authorization = matches!(self.client_auth, ClientAuth::Basic | ClientAuth::BasicUnencoded);
         let mut headers = HeaderMap::new();
         for (name, value) in &self.headers {
             if OWN_HEADERS.contains(name) {
                 return Err(AuthError::config(format!("`header`: {name} is not yours to set; leave it out")));
             }
-            if uses_authorization && name == AUTHORIZATION {
+            if self.client_auth.is_basic() && name == AUTHORIZATION {
                 let method = self.client_auth;
                 return Err(AuthError::config(format!(
                     "`header`: authorization is used by the client authentication; choose another than {method:?} with \

@@ -15,7 +15,7 @@ use tower_service::Service;
 use zeroize::Zeroizing;
 
 #[cfg(feature = "client")]
-use super::diagnose::reason;
+use super::diagnose::Diagnosis;
 #[cfg(feature = "client")]
 use crate::client::HttpsClient;
 use crate::{
@@ -112,14 +112,28 @@ fn unavailable(server: Option<&Origin>, error: BoxError) -> AuthError {
         return found.clone();
     }
     let server = server.map_or_else(String::new, |server| format!(" at {server}"));
-    let reason = reason(&*error).map_or_else(String::new, |reason| format!(": {reason}"));
-    let message = format!("the authorization server{server} cannot be reached{reason}");
+    let Diagnosis { is_reached, reason } = Diagnosis::of(&*error);
+    let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
+    let message = if is_reached {
+        format!("the token request to the authorization server{server} failed{reason}")
+    } else {
+        format!("the authorization server{server} cannot be reached{reason}")
+    };
     AuthError::new(ErrorKind::Unavailable, message).with_source(error)
 }
 
+/// Nothing is known of the errors of an unknown client.
 #[cfg(not(feature = "client"))]
-fn reason(_error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
-    None
+struct Diagnosis {
+    is_reached: bool,
+    reason: Option<String>,
+}
+
+#[cfg(not(feature = "client"))]
+impl Diagnosis {
+    fn of(_error: &(dyn std::error::Error + 'static)) -> Self {
+        Self { is_reached: false, reason: None }
+    }
 }
 
 const MAX_BODY: usize = 64 * 1024;

@@ -6,13 +6,14 @@ use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, Request, StatusCode, Uri,
     header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, USER_AGENT},
+    response::Parts,
 };
 use http_body_util::Full;
 use secrecy::ExposeSecret;
 use zeroize::Zeroizing;
 
 use super::{
-    client_auth::ClientAuth,
+    client_auth::{ClientAuth, asks_for_basic},
     echo::EchoFilter,
     encode,
     exchange::{Exchange, TokenResponse},
@@ -24,6 +25,7 @@ use crate::{
     credentials::{Credentials, Secret},
     error::{AuthError, ErrorKind},
     origin::Origin,
+    product::PRODUCT,
     telemetry,
     time::{self, Moment},
     token::{AccessToken, FetchRequest, TokenSource},
@@ -147,30 +149,52 @@ impl GrantSettings {
         let read = expected.read(head.status, &head.headers, body.as_ref().map(|body| body.as_slice()));
         read.map_err(|error| {
             let retry_after = time::retry_after(&head.headers, Moment::now().wall);
-            self.with_help(head.status, error, secret).with_retry_after(retry_after)
+            self.with_help(&head, error, secret).with_retry_after(retry_after)
         })
     }
 
-    /// A client that is not known by one kind of Basic may be known by the other, where that sends something else.
-    fn with_help(&self, status: StatusCode, error: AuthError, secret: &Secret) -> AuthError {
-        let id = self.credentials.client_id();
-        let help = match self.client_auth {
-            // One with a colon cannot be sent as it is.
-            ClientAuth::Basic if !id.contains(':') => {
-                "if id and secret are right, try ClientAuth::BasicUnencoded or Body"
-            }
-            ClientAuth::BasicUnencoded => "if id and secret are right, try ClientAuth::Basic or Body",
-            _ => return error,
-        };
+    /// Adds what may have made the client unknown.
+    fn with_help(&self, head: &Parts, error: AuthError, secret: &Secret) -> AuthError {
         // Some servers answer 401 or 403 and nothing else, some 401 with a code of their own.
-        let is_unknown = match (status, error.oauth_error()) {
+        let is_unknown = match (head.status, error.oauth_error()) {
             (StatusCode::UNAUTHORIZED, _) | (StatusCode::FORBIDDEN, None) => true,
             (_, code) => {
                 error.kind() == ErrorKind::Denied && matches!(code, Some("invalid_client" | "unauthorized_client"))
             }
         };
+        let quotes = match self.credentials.are_quoted(secret) {
+            (true, _) => {
+                Some("the client id begins or ends with a quotation mark; remove it if it was copied by mistake")
+            }
+            (_, true) if self.client_auth.sends_secret() => {
+                Some("the client secret begins or ends with a quotation mark; remove it if it was copied by mistake")
+            }
+            _ => None,
+        };
+        match quotes.or_else(|| self.other_method(&head.headers, secret)).filter(|_| is_unknown) {
+            Some(help) => error.with_help(help),
+            None => error,
+        }
+    }
+
+    /// A client that is not known by one method may be known by another: by `Basic` where the server asks for that, by the
+    /// other kind of `Basic` where that sends something else.
+    fn other_method(&self, headers: &HeaderMap, secret: &Secret) -> Option<&'static str> {
+        let id = self.credentials.client_id();
         let differs = || [id, secret.expose_secret()].iter().any(|text| encode::encoded(text).as_str() != *text);
-        if is_unknown && differs() { error.with_help(help) } else { error }
+        match self.client_auth {
+            ClientAuth::Body if asks_for_basic(headers) => {
+                Some("the server asks for Basic: if id and secret are right, try ClientAuth::Basic")
+            }
+            // One with a colon cannot be sent as it is.
+            ClientAuth::Basic if !id.contains(':') && differs() => {
+                Some("if id and secret are right, try ClientAuth::BasicUnencoded or Body")
+            }
+            ClientAuth::BasicUnencoded if differs() => {
+                Some("if id and secret are right, try ClientAuth::Basic or Body")
+            }
+            _ => None,
+        }
     }
 
     fn timed_out(&self) -> AuthError {
@@ -207,6 +231,3 @@ impl fmt::Debug for ClientCredentialsGrant {
             .finish_non_exhaustive()
     }
 }
-
-/// The default `User-Agent`.
-const PRODUCT: &str = concat!("tower-outbound-auth/", env!("CARGO_PKG_VERSION"));

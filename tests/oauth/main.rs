@@ -3,7 +3,9 @@
 #![expect(clippy::disallowed_methods, reason = "time is paused, and is what some of these tests measure")]
 
 mod a_failed_token_request_has_the_right_kind;
+mod a_server_with_faults_is_used_again_soon;
 mod an_error_repeats_no_credential;
+mod credentials_have_no_invisible_character;
 mod every_token_response_is_read_with_care;
 mod settings_of_a_grant_are_in_its_request;
 #[path = "../support/mod.rs"]

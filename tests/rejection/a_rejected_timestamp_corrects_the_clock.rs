@@ -52,9 +52,11 @@ pub(crate) fn date(ahead: i64) -> HeaderValue {
 pub(crate) struct Ahead(Arc<Mutex<Vec<i64>>>);
 
 impl Ahead {
-    pub(crate) fn note<B>(&self, request: &Request<B>) {
+    pub(crate) fn note<B>(&self, request: &Request<B>) -> i64 {
         let signed: i64 = request.headers()[X_TIME].to_str().unwrap().parse().unwrap();
-        self.0.lock().unwrap().push(signed - millis(SystemTime::now()));
+        let ahead = signed - millis(SystemTime::now());
+        self.0.lock().unwrap().push(ahead);
+        ahead
     }
 
     /// Asserts by how many seconds they were ahead. `Date` tells no more than seconds.

@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    Request, Response, StatusCode, Version,
+    HeaderMap, Request, Response, StatusCode, Version,
     header::{AUTHORIZATION, HOST},
 };
 use http_body_util::{BodyExt, Full};
@@ -53,6 +53,7 @@ pub(crate) struct Server {
 struct Seen {
     version: Version,
     host: Option<String>,
+    headers: HeaderMap,
     authorizations: Vec<String>,
     accepted: bool,
     body: Bytes,
@@ -124,9 +125,9 @@ impl Server {
         let authorizations = request.headers().get_all(AUTHORIZATION).iter();
         let authorizations: Vec<_> = authorizations.map(|value| value.to_str().unwrap().to_owned()).collect();
         let accepted = authorizations.iter().any(|value| self.issuer.knows(value));
-        let version = request.version();
+        let (version, headers) = (request.version(), request.headers().clone());
         let body = request.into_body().collect().await?.to_bytes();
-        self.seen.lock().unwrap().push(Seen { version, host, authorizations, accepted, body: body.clone() });
+        self.seen.lock().unwrap().push(Seen { version, host, headers, authorizations, accepted, body: body.clone() });
         if accepted {
             return Ok(Response::new(Full::from(body)));
         }
@@ -151,6 +152,11 @@ impl Server {
                 seen.authorizations
             );
         }
+    }
+
+    /// The headers of each API request.
+    pub(crate) fn headers(&self) -> Vec<HeaderMap> {
+        self.seen.lock().unwrap().iter().map(|seen| seen.headers.clone()).collect()
     }
 
     /// The hosts that requests were meant for.

@@ -3,6 +3,8 @@
 
 #[cfg(feature = "client")]
 mod a_transport_is_checked_at_build;
+#[cfg(feature = "client")]
+mod an_answer_that_is_no_http_is_told_apart;
 mod authenticated;
 mod behind_a_reverse_proxy;
 #[cfg(feature = "client")]
@@ -21,12 +23,16 @@ mod over_tls;
 mod over_tonic;
 #[cfg(unix)]
 mod over_unix_sockets;
+#[cfg(feature = "client")]
+mod raw_server;
 #[cfg(all(feature = "sandbox", feature = "client"))]
 mod rejections_over_sockets;
 #[cfg(feature = "client")]
 mod settings_from_the_environment;
 #[path = "../support/mod.rs"]
 mod support;
+#[cfg(feature = "client")]
+mod the_ready_made_client_says_who_it_is;
 #[cfg(feature = "client")]
 mod through_a_forward_proxy;
 #[cfg(all(feature = "sandbox", feature = "client"))]

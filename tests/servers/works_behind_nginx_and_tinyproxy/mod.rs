@@ -7,6 +7,7 @@
 
 mod apache;
 mod backend;
+mod company;
 mod daemon;
 mod forward;
 mod limits;
