@@ -28,7 +28,7 @@ use crate::{
     server::Server,
 };
 
-/// A client in a process of its own, and the clock that it reads.
+/// A client in another process, and the clock that it reads.
 struct Client {
     process: Process,
     clock: PathBuf,
