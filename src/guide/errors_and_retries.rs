@@ -111,8 +111,8 @@
 //! | [`TokenSource::generation`], signer, sign rules, replay policy, `reject_when`, `accept_when` | the task that polls the call | that call panics; no other call notices |
 //! | the waker of a task that waits for a token | the task of the token fetch | all other waiting tasks are woken |
 //!
-//! - A source that awaits a token of its own layer waits for itself, until the
-//!   [deadline](crate::token::RefreshPolicy::deadline) fails the fetch.
+//! - A source that awaits its layer's token waits for itself, until the [deadline](crate::token::RefreshPolicy::deadline) fails
+//!   the fetch.
 //! - A `Buffer` outside of the layer polls calls in its worker. A panic there ends the buffer, and all its later requests fail; other
 //!   services of the same layer go on.
 //!

@@ -55,7 +55,7 @@ async fn r8_a_token_endpoint_that_agrees_is_the_second_opinion() -> TestResult {
     Ok(())
 }
 
-/// To the client it is the same whether the API's clock jumps or its own.
+/// A jump of the client's clock looks the same.
 #[tokio::test(flavor = "multi_thread")]
 async fn r8_each_jump_of_a_clock_by_minutes_costs_one_more_request() -> TestResult {
     let user = user(0, 0).await?;

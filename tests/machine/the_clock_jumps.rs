@@ -6,6 +6,7 @@ use std::{
     env, fs, io,
     io::BufRead,
     path::PathBuf,
+    thread,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -28,7 +29,7 @@ use crate::{
     server::Server,
 };
 
-/// A client in a process of its own, and the clock that it reads.
+/// A client in another process, and the clock that it reads.
 struct Client {
     process: Process,
     clock: PathBuf,
@@ -55,10 +56,12 @@ impl Client {
         Ok(Self { process, clock, days: 0 })
     }
 
-    /// Sets its clock so many days ahead of ours, or back.
+    /// Sets its clock so many days ahead of ours, or back. A layer reads it once a millisecond.
     fn jump(&mut self, days: i64) -> io::Result<()> {
         self.days = days;
-        fs::write(&self.clock, format!("{days:+}d"))
+        fs::write(&self.clock, format!("{days:+}d"))?;
+        thread::sleep(Duration::from_millis(10));
+        Ok(())
     }
 
     /// What comes of a call, or of `refresh`, by its clock.

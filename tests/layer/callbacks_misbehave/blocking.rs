@@ -1,4 +1,4 @@
-//! A callback that blocks: whoever does not need what it is to do goes on.
+//! A callback that blocks: calls that do not depend on it go on.
 
 use std::{
     mem,
@@ -12,8 +12,10 @@ use std::{
 use tokio::{
     runtime::{Builder, Runtime},
     task::spawn_blocking,
-    time::timeout,
+    time::{sleep, timeout},
 };
+
+use tower_outbound_auth::{AuthError, ErrorKind};
 
 use super::{
     Place::{
@@ -26,8 +28,8 @@ use super::{
 
 /// Blocks one caller in this place, until another has been served.
 ///
-/// No time is set for it, as one of 5 s would be: it lasts until what has to go on meanwhile has gone on, and a lock that is
-/// held meanwhile makes the test fail.
+/// It blocks until the others have been served, however long that takes. If a lock is held meanwhile, they are not, and the test
+/// fails.
 fn others_go_on(place: Place, scene: Scene) {
     let what = format!("{place:?}, {scene:?}");
     let world = World::new();
@@ -59,7 +61,7 @@ fn others_go_on(place: Place, scene: Scene) {
     });
 }
 
-/// On all threads of which the subscriber listens.
+/// The subscriber listens on all of its threads.
 fn runtime(hooks: &Hooks) -> Runtime {
     let hooks = hooks.clone();
     let listen = move || mem::forget(tracing::subscriber::set_default(Listener(hooks.clone())));
@@ -81,6 +83,29 @@ fn t4_while_a_refresh_blocks_calls_go_on_with_the_old_token() {
     for place in [Source, Fetching] {
         others_go_on(place, Rotated);
     }
+}
+
+#[test]
+fn s7_a_call_waits_for_a_source_that_blocks_no_longer_than_max_wait() {
+    let world = World::with(|builder| builder.max_wait(Duration::from_millis(50)));
+    let runtime = runtime(&world.hooks);
+    let (release, is_released) = channel();
+    let is_released: Mutex<Receiver<()>> = Mutex::new(is_released);
+    world.hooks.plan(Source, 0, move || _ = is_released.lock().unwrap().recv_timeout(A_HANG));
+    runtime.block_on(async {
+        for _ in 0..2 {
+            let call = timeout(A_HANG / 2, tokio::spawn(world.call())).await;
+            let error = call.expect("it hangs").unwrap().unwrap_err();
+            assert_eq!(AuthError::find(error.as_ref()).map(AuthError::kind), Some(ErrorKind::Timeout));
+        }
+        while !world.hooks.is_done() {
+            sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(world.issuer.requests(), 0, "it blocks still");
+        release.send(()).unwrap();
+        world.handle.token().await.unwrap();
+        assert_eq!((world.call().await.unwrap(), world.issuer.requests()), (200, 1));
+    });
 }
 
 #[test]

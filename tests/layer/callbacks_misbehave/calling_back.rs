@@ -61,7 +61,7 @@ fn run(place: Place, scene: Scene) {
     });
 }
 
-/// A deadlock would hold up the thread, and with it any timeout of its own.
+/// In another thread, which a deadlock would block.
 fn ends(place: Place, scene: Scene) {
     let (end, ended) = channel();
     thread::spawn(move || {

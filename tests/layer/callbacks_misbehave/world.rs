@@ -10,7 +10,7 @@ use std::{
 use http::{Request, Response, StatusCode, header::AUTHORIZATION};
 use tower::{Layer, ServiceExt, service_fn, util::BoxCloneSyncService};
 use tower_outbound_auth::{
-    AuthError, AuthLayer, BoxError,
+    AuthError, AuthLayer, AuthLayerBuilder, BoxError,
     replay::Replay,
     signing::{SignRules, SignatureHeaders, signer_fn},
     token::{AccessToken, FetchRequest, TokenHandle, TokenSource},
@@ -100,9 +100,14 @@ pub(super) type Client = BoxCloneSyncService<Request<Body>, Response<Body>, BoxE
 
 impl World {
     pub(super) fn new() -> Self {
+        Self::with(|builder| builder)
+    }
+
+    pub(super) fn with(change: impl FnOnce(AuthLayerBuilder) -> AuthLayerBuilder) -> Self {
         let (hooks, issuer) = (Hooks::default(), Issuer::new());
         let [signer, rules, reject, accept] = [(); 4].map(|()| hooks.clone());
-        let layer = AuthLayer::builder(Source { hooks: hooks.clone(), issuer: issuer.clone() })
+        let source = Source { hooks: hooks.clone(), issuer: issuer.clone() };
+        let layer = change(AuthLayer::builder(source))
             .origin(ORIGIN)
             .sign(
                 SignRules::matching(move |_, _| {
