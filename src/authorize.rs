@@ -80,7 +80,7 @@ impl Authorizer {
     /// Whether this request is to get credentials, as far as its destination tells.
     #[inline]
     pub(crate) fn covers<B>(&self, request: &Request<B>) -> Coverage {
-        if has::<NoAuth>(request.extensions()) { Coverage::NotCovered } else { self.scope.covers(request) }
+        if has::<NoAuth>(request.extensions()) { Coverage::Exempt } else { self.scope.covers(request) }
     }
 
     /// Whether the request passes untouched, since it has credentials of the caller's.
@@ -89,10 +89,8 @@ impl Authorizer {
     }
 
     /// Whether a request that is not covered was perhaps meant to be.
+    #[inline]
     pub(crate) fn other_origin<B>(&self, request: &Request<B>) -> Option<OtherOrigin> {
-        if has::<NoAuth>(request.extensions()) {
-            return None;
-        }
         OtherOrigin::of(request.uri(), &self.scope).filter(|_| !self.keeps_own(request))
     }
 

@@ -147,6 +147,8 @@ pub(crate) struct Scope {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Coverage {
     Covered(Target),
+    /// Since the request says so.
+    Exempt,
     NotCovered,
     /// Its URI names no server.
     Unknown,

@@ -13,7 +13,7 @@ use tower_service::Service;
 use crate::{
     error::{AuthError, BoxError},
     future::{Attempt, ResponseFuture, SavedRequest},
-    origin::{Coverage, Target},
+    origin::{Coverage, Target, near::OtherOrigin},
     replay::{CloneBody, Replay},
     settings::Settings,
     telemetry,
@@ -105,14 +105,12 @@ impl<S: Clone, R: Clone> Auth<S, R> {
         ResponseFuture::waiting(Arc::clone(&self.settings), saved)
     }
 
-    /// Sends the request without credentials.
-    fn pass<B, RB>(&mut self, request: Request<B>) -> ResponseFuture<S, R, B, RB>
+    /// Sends a request without credentials that was perhaps meant to have some.
+    #[cold]
+    fn pass<B, RB>(&mut self, request: Request<B>, origins: OtherOrigin) -> ResponseFuture<S, R, B, RB>
     where
         S: Service<Request<B>>,
     {
-        let Some(origins) = self.settings.authorizer.other_origin(&request) else {
-            return ResponseFuture::passthrough(self.inner.call(request));
-        };
         let response = self.inner.call(request);
         telemetry::other_origin(origins.requested(), origins.configured());
         ResponseFuture::sending(response, Attempt::OtherOrigin(Box::new(origins)))
@@ -154,7 +152,11 @@ where
         let settings = &self.settings;
         let target = match settings.authorizer.covers(&request) {
             Coverage::Covered(target) => target,
-            Coverage::NotCovered => return self.pass(request),
+            Coverage::Exempt => return ResponseFuture::passthrough(self.inner.call(request)),
+            Coverage::NotCovered => match settings.authorizer.other_origin(&request) {
+                None => return ResponseFuture::passthrough(self.inner.call(request)),
+                Some(origins) => return self.pass(request, origins),
+            },
             Coverage::Unknown => match settings.authorizer.scope.relative_target(&request) {
                 Ok(Some(target)) => target,
                 Ok(None) => return ResponseFuture::passthrough(self.inner.call(request)),
