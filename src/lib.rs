@@ -99,6 +99,7 @@ mod error;
 mod future;
 #[cfg(any(doc, doctest))]
 pub mod guide;
+pub mod keyed;
 mod layer;
 pub mod oauth;
 mod origin;

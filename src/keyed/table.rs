@@ -1,0 +1,320 @@
+//! Entries by key: found without a lock, limited in number and age, the least recently used evicted first.
+//!
+//! No foreign code (a key's `Eq`, `make`, the drop of a value) runs while anything is locked, as nothing is: each bucket is a
+//! list behind an `ArcSwap`, and whoever changes it replaces it. An entry leaves in two steps, so that a key never has two
+//! entries in use: first it is evicted, which all who look for it from then on can see, and then it is dropped if nobody had
+//! found it before. What is still in use stays, and is readmitted when it is asked for again.
+
+#[cfg(all(test, auth_model))]
+mod model;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    hash::{BuildHasher, Hash, RandomState},
+    iter,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+use crate::{
+    keyed::bucket::{Bucket, Entry, Keep, is_in_use},
+    time::{self, Instant, nanos},
+    token::sync::{AtomicU64, Guard, Swap, replace},
+};
+
+pub(super) struct Table<K, V> {
+    first: Swap<Bucket<K, V>>,
+    others: Box<[Swap<Bucket<K, V>>]>,
+    hasher: RandomState,
+    capacity: u64,
+    /// In nanoseconds.
+    idle_timeout: u64,
+    start: Instant,
+    /// The entries that are not evicted. For a moment it may be less than none.
+    admitted: AtomicU64,
+    /// The number of the latest use.
+    uses: AtomicU64,
+    /// When to look for idle entries, in nanoseconds from the start.
+    next_sweep: AtomicU64,
+}
+
+/// What one look at all entries has found.
+struct Seen<K, V> {
+    least_recently_used: Option<(u64, Arc<Entry<K, V>>)>,
+    idle: Vec<Arc<Entry<K, V>>>,
+    evicted: Vec<Arc<Entry<K, V>>>,
+}
+
+impl<K, V> Table<K, V> {
+    pub(super) fn new(capacity: usize, idle_timeout: Duration, now: Instant) -> Self {
+        let capacity = capacity.max(1);
+        let buckets = capacity.min(MAX_BUCKETS).next_power_of_two();
+        Self {
+            first: Swap::default(),
+            others: (1..buckets).map(|_| Swap::default()).collect(),
+            hasher: RandomState::new(),
+            capacity: capacity as u64,
+            idle_timeout: nanos(idle_timeout),
+            start: now,
+            admitted: AtomicU64::new(0),
+            uses: AtomicU64::new(0),
+            next_sweep: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn capacity(&self) -> u64 {
+        self.capacity
+    }
+
+    pub(super) fn idle_timeout(&self) -> Duration {
+        Duration::from_nanos(self.idle_timeout)
+    }
+
+    /// The number of entries that are not evicted. While others are being added, it may be more than the capacity.
+    pub(super) fn admitted(&self) -> u64 {
+        u64::try_from(self.admitted.load(Relaxed).cast_signed()).unwrap_or(0)
+    }
+
+    fn bucket(&self, hash: u64) -> &Swap<Bucket<K, V>> {
+        // Together they are a power of two; one of the numbers is that of no other bucket.
+        let at = usize::try_from(hash & self.others.len() as u64).unwrap_or(0);
+        self.others.get(at).unwrap_or(&self.first)
+    }
+
+    fn passed(&self, now: Instant) -> u64 {
+        nanos(now.saturating_duration_since(self.start))
+    }
+
+    /// Replaces a bucket by what is made of it, unless that is nothing; says whether it did.
+    fn change(&self, hash: u64, mut change: impl FnMut(&Bucket<K, V>) -> Option<Bucket<K, V>>) -> bool {
+        let (bucket, empty) = (self.bucket(hash), Bucket::default());
+        loop {
+            let current = bucket.load();
+            let Some(changed) = change(current.as_deref().unwrap_or(&empty)) else {
+                return false;
+            };
+            if replace(bucket, &current, changed) {
+                return true;
+            }
+        }
+    }
+
+    /// Notes a use; says whether the entry was used within the idle timeout before.
+    #[inline]
+    fn note_use(&self, entry: &Entry<K, V>, now: u64) -> bool {
+        let idle = now.saturating_sub(entry.used_at.load(Relaxed));
+        // Threads that share an entry should not write to it at each use.
+        if idle >= self.idle_timeout / 1024 {
+            if idle >= self.idle_timeout {
+                return false;
+            }
+            entry.used_at.store(now, Relaxed);
+        }
+        let uses_since = self.uses.load(Relaxed).saturating_sub(entry.last_use.load(Relaxed));
+        if uses_since > self.capacity / 16 {
+            self.number_use(entry);
+        }
+        true
+    }
+
+    fn number_use(&self, entry: &Entry<K, V>) {
+        entry.last_use.store(self.uses.fetch_add(1, Relaxed) + 1, Relaxed);
+    }
+}
+
+impl<K: Eq + Hash, V: Keep> Table<K, V> {
+    #[inline]
+    pub(super) fn hash(&self, key: &K) -> u64 {
+        self.hasher.hash_one(key)
+    }
+
+    /// The bucket of a hash. The guard must not live across an await.
+    #[inline]
+    pub(super) fn look(&self, hash: u64, now: Instant) -> Guard<Bucket<K, V>> {
+        if self.passed(now) >= self.next_sweep.load(Relaxed) {
+            self.sweep(now);
+        }
+        self.bucket(hash).load()
+    }
+
+    /// The value of a key, if it is there and neither evicted nor idle; notes that it is used.
+    #[inline]
+    pub(super) fn find<'a>(&self, bucket: &'a Guard<Bucket<K, V>>, hash: u64, key: &K, now: Instant) -> Option<&'a V> {
+        let slot = bucket.as_deref()?.find(hash, key)?;
+        (!slot.is_evicted && self.note_use(&slot.entry, self.passed(now))).then_some(&slot.entry.value)
+    }
+
+    /// The entry of a key; what `make` returns, if there is none. `make` may run at the same time for other callers: the
+    /// first result is kept.
+    #[cold]
+    pub(super) fn find_or_make<E>(&self, key: &K, make: impl Fn() -> Result<V, E>) -> Result<Arc<Entry<K, V>>, E>
+    where
+        K: Clone,
+    {
+        self.find_or_make_at(key, time::instant, make)
+    }
+
+    fn find_or_make_at<E>(
+        &self,
+        key: &K,
+        now: impl Fn() -> Instant,
+        make: impl Fn() -> Result<V, E>,
+    ) -> Result<Arc<Entry<K, V>>, E>
+    where
+        K: Clone,
+    {
+        let hash = self.hash(key);
+        loop {
+            let bucket = self.look(hash, now());
+            let found = bucket.as_deref().and_then(|bucket| bucket.find(hash, key));
+            let found = found.map(|slot| (Arc::clone(&slot.entry), slot.is_evicted));
+            let removals = bucket.as_deref().map_or(0, Bucket::removals);
+            drop(bucket);
+            let kept = match found {
+                Some((entry, is_evicted)) => self.take_up(&entry, is_evicted, now()).then_some(entry),
+                None => self.insert(hash, key.clone(), make()?, removals, now()),
+            };
+            if let Some(entry) = kept {
+                return Ok(entry);
+            }
+        }
+    }
+
+    /// Notes a use of an entry that was found; says whether it can be used.
+    fn take_up(&self, entry: &Arc<Entry<K, V>>, is_evicted: bool, now: Instant) -> bool {
+        let passed = self.passed(now);
+        let is_fresh = self.note_use(entry, passed);
+        if is_fresh && !is_evicted {
+            return true;
+        }
+        if !is_fresh && self.retire(entry, now) {
+            return false;
+        }
+        entry.used_at.store(passed, Relaxed);
+        self.number_use(entry);
+        self.readmit(entry, now)
+    }
+
+    /// Adds an entry, unless there is one of its key by now, or one was removed since `removals` was read.
+    fn insert(&self, hash: u64, key: K, value: V, removals: u64, now: Instant) -> Option<Arc<Entry<K, V>>> {
+        let used_at = AtomicU64::new(self.passed(now));
+        let entry = Arc::new(Entry { hash, key, value, last_use: AtomicU64::new(0), used_at });
+        self.number_use(&entry);
+        let is_added = self.change(hash, |bucket| {
+            let may = bucket.removals() == removals && bucket.find(hash, &entry.key).is_none();
+            may.then(|| bucket.with(&entry))
+        });
+        is_added.then(|| {
+            self.admit(now);
+            entry
+        })
+    }
+
+    /// Removes the entry of a key, and whatever is being made for it; says whether there was one.
+    pub(super) fn remove(&self, key: &K) -> bool {
+        let hash = self.hash(key);
+        let mut removed = None;
+        self.change(hash, |bucket| {
+            removed = bucket.find(hash, key).map(|slot| (Arc::clone(&slot.entry), slot.is_evicted));
+            Some(bucket.after_removal(removed.as_ref().map(|(entry, _)| entry)))
+        });
+        if let Some((_, false)) = removed {
+            self.admitted.fetch_sub(1, Relaxed);
+        }
+        removed.is_some()
+    }
+
+    /// Evicts what is idle, and lets go of what was evicted and is not used any more.
+    pub(super) fn sweep(&self, now: Instant) {
+        let next = self.passed(now).saturating_add((self.idle_timeout / 8).max(MIN_SWEEP_INTERVAL));
+        self.next_sweep.store(next, Relaxed);
+        self.tidy(self.see(now), now);
+    }
+
+    fn admit(&self, now: Instant) {
+        self.admitted.fetch_add(1, Relaxed);
+        while self.admitted() > self.capacity {
+            let mut seen = self.see(now);
+            let Some((_, entry)) = seen.least_recently_used.take() else {
+                return;
+            };
+            self.retire(&entry, now);
+            drop(entry);
+            self.tidy(seen, now);
+        }
+    }
+
+    fn readmit(&self, entry: &Arc<Entry<K, V>>, now: Instant) -> bool {
+        let mut is_there = false;
+        let is_readmitted = self.change(entry.hash, |bucket| {
+            let slot = bucket.slot_of(entry);
+            is_there = slot.is_some();
+            slot?.is_evicted.then(|| bucket.with_evicted(entry, false))
+        });
+        if is_readmitted {
+            self.admit(now);
+        }
+        is_there
+    }
+
+    /// Evicts an entry, and lets go of it if it can; says whether it is gone.
+    fn retire(&self, entry: &Arc<Entry<K, V>>, now: Instant) -> bool {
+        let is_evicted = self.change(entry.hash, |bucket| {
+            (!bucket.slot_of(entry)?.is_evicted).then(|| bucket.with_evicted(entry, true))
+        });
+        if is_evicted {
+            self.admitted.fetch_sub(1, Relaxed);
+        }
+        !entry.value.is_backing_off(now) && self.let_go(entry)
+    }
+
+    /// Drops an entry that is evicted, unless it is in use; says whether it did.
+    fn let_go(&self, entry: &Arc<Entry<K, V>>) -> bool {
+        self.change(entry.hash, |bucket| {
+            (bucket.slot_of(entry)?.is_evicted && !is_in_use(entry)).then(|| bucket.without(entry))
+        })
+    }
+
+    fn see(&self, now: Instant) -> Seen<K, V> {
+        let passed = self.passed(now);
+        let mut seen = Seen { least_recently_used: None, idle: Vec::new(), evicted: Vec::new() };
+        for bucket in iter::once(&self.first).chain(&self.others) {
+            for slot in bucket.load().as_deref().map_or(&[][..], Bucket::slots) {
+                let last_use = slot.entry.last_use.load(Relaxed);
+                if slot.is_evicted {
+                    seen.evicted.push(Arc::clone(&slot.entry));
+                } else if passed.saturating_sub(slot.entry.used_at.load(Relaxed)) >= self.idle_timeout {
+                    seen.idle.push(Arc::clone(&slot.entry));
+                } else if seen.least_recently_used.as_ref().is_none_or(|(least, _)| last_use < *least) {
+                    seen.least_recently_used = Some((last_use, Arc::clone(&slot.entry)));
+                }
+            }
+        }
+        seen
+    }
+
+    fn tidy(&self, seen: Seen<K, V>, now: Instant) {
+        for entry in seen.idle {
+            self.retire(&entry, now);
+        }
+        let (mut backing_off, others): (Vec<_>, Vec<_>) =
+            seen.evicted.into_iter().partition(|entry| entry.value.is_backing_off(now));
+        for entry in others {
+            self.let_go(&entry);
+        }
+        let most = usize::try_from(self.capacity).unwrap_or(usize::MAX).max(MIN_BACKOFFS);
+        let too_many = backing_off.len().saturating_sub(most);
+        backing_off.sort_by_key(|entry| entry.last_use.load(Relaxed));
+        for entry in backing_off.into_iter().take(too_many) {
+            self.let_go(&entry);
+        }
+    }
+}
+
+/// More entries than these share buckets.
+const MAX_BUCKETS: usize = 1 << 16;
+/// In nanoseconds.
+const MIN_SWEEP_INTERVAL: u64 = 1_000_000_000;
+/// At least so many evicted entries are kept for their backoff; at most as many as are not evicted.
+const MIN_BACKOFFS: usize = 1_000;
