@@ -31,8 +31,14 @@ pub(super) trait Keep {
 #[derive(Debug)]
 pub(super) struct Bucket<K, V> {
     slots: Vec<Slot<K, V>>,
-    /// How often an entry was removed, or was to be. An entry made before a removal must not be added after it.
-    removals: u64,
+    /// What is being made. An entry made before a removal of its key must not be added after it: a removal takes it out here.
+    making: Vec<Arc<Making>>,
+}
+
+/// One call of `make`, under way.
+#[derive(Debug)]
+pub(super) struct Making {
+    pub(super) hash: u64,
 }
 
 #[derive(Debug)]
@@ -47,8 +53,8 @@ impl<K, V> Bucket<K, V> {
         &self.slots
     }
 
-    pub(super) fn removals(&self) -> u64 {
-        self.removals
+    pub(super) fn is_making(&self, making: &Arc<Making>) -> bool {
+        self.making.iter().any(|other| Arc::ptr_eq(other, making))
     }
 
     #[inline]
@@ -63,34 +69,54 @@ impl<K, V> Bucket<K, V> {
         self.slots.iter().find(|slot| Arc::ptr_eq(&slot.entry, entry))
     }
 
+    pub(super) fn with_making(&self, making: &Arc<Making>) -> Self {
+        let mut changed = self.clone();
+        changed.making.push(Arc::clone(making));
+        changed
+    }
+
+    pub(super) fn without_making(&self, making: &Arc<Making>) -> Self {
+        let mut changed = self.clone();
+        changed.making.retain(|other| !Arc::ptr_eq(other, making));
+        changed
+    }
+
     pub(super) fn with(&self, entry: &Arc<Entry<K, V>>) -> Self {
-        let added = Slot { entry: Arc::clone(entry), is_evicted: false };
-        Self { slots: self.slots.iter().map(Slot::clone).chain([added]).collect(), ..*self }
+        let mut changed = self.clone();
+        changed.slots.push(Slot { entry: Arc::clone(entry), is_evicted: false });
+        changed
     }
 
     pub(super) fn without(&self, entry: &Arc<Entry<K, V>>) -> Self {
-        let others = self.slots.iter().filter(|slot| !Arc::ptr_eq(&slot.entry, entry));
-        Self { slots: others.map(Slot::clone).collect(), ..*self }
+        let mut changed = self.clone();
+        changed.slots.retain(|slot| !Arc::ptr_eq(&slot.entry, entry));
+        changed
     }
 
-    /// The same after a removal, of this entry if there was one.
-    pub(super) fn after_removal(&self, removed: Option<&Arc<Entry<K, V>>>) -> Self {
-        let others = self.slots.iter().filter(|slot| removed.is_none_or(|entry| !Arc::ptr_eq(&slot.entry, entry)));
-        Self { slots: others.map(Slot::clone).collect(), removals: self.removals.wrapping_add(1) }
+    /// Takes out what is being made for this hash; `None` if nothing is.
+    pub(super) fn without_making_of(&self, hash: u64) -> Option<Self> {
+        let mut changed = self.clone();
+        changed.making.retain(|making| making.hash != hash);
+        (changed.making.len() < self.making.len()).then_some(changed)
     }
 
     pub(super) fn with_evicted(&self, entry: &Arc<Entry<K, V>>, is_evicted: bool) -> Self {
-        let changed = self.slots.iter().map(|slot| match Arc::ptr_eq(&slot.entry, entry) {
-            true => Slot { entry: Arc::clone(entry), is_evicted },
-            false => slot.clone(),
-        });
-        Self { slots: changed.collect(), ..*self }
+        let mut changed = self.clone();
+        let mut slots = changed.slots.iter_mut();
+        slots.find(|slot| Arc::ptr_eq(&slot.entry, entry)).into_iter().for_each(|slot| slot.is_evicted = is_evicted);
+        changed
     }
 }
 
 impl<K, V> Default for Bucket<K, V> {
     fn default() -> Self {
-        Self { slots: Vec::new(), removals: 0 }
+        Self { slots: Vec::new(), making: Vec::new() }
+    }
+}
+
+impl<K, V> Clone for Bucket<K, V> {
+    fn clone(&self) -> Self {
+        Self { slots: self.slots.clone(), making: self.making.clone() }
     }
 }
 

@@ -18,7 +18,7 @@ use std::{
 };
 
 use crate::{
-    keyed::bucket::{Bucket, Entry, Keep, is_in_use},
+    keyed::bucket::{Bucket, Entry, Keep, Making, is_in_use},
     time::{self, Instant, nanos},
     token::sync::{AtomicU64, Guard, Swap, replace},
 };
@@ -37,6 +37,12 @@ pub(super) struct Table<K, V> {
     uses: AtomicU64,
     /// When to look for idle entries, in nanoseconds from the start.
     next_sweep: AtomicU64,
+}
+
+/// Notes that an entry is being made, until it is dropped.
+struct MakingGuard<'a, K, V> {
+    table: &'a Table<K, V>,
+    making: Arc<Making>,
 }
 
 /// What one look at all entries has found.
@@ -169,11 +175,13 @@ impl<K: Eq + Hash, V: Keep> Table<K, V> {
             let bucket = self.look(hash, now());
             let found = bucket.as_deref().and_then(|bucket| bucket.find(hash, key));
             let found = found.map(|slot| (Arc::clone(&slot.entry), slot.is_evicted));
-            let removals = bucket.as_deref().map_or(0, Bucket::removals);
             drop(bucket);
             let kept = match found {
                 Some((entry, is_evicted)) => self.take_up(&entry, is_evicted, now()).then_some(entry),
-                None => self.insert(hash, key.clone(), make()?, removals, now()),
+                None => {
+                    let making = MakingGuard::begin(self, hash);
+                    self.insert(&making.making, key.clone(), make()?, now())
+                }
             };
             if let Some(entry) = kept {
                 return Ok(entry);
@@ -196,13 +204,13 @@ impl<K: Eq + Hash, V: Keep> Table<K, V> {
         self.readmit(entry, now)
     }
 
-    /// Adds an entry, unless there is one of its key by now, or one was removed since `removals` was read.
-    fn insert(&self, hash: u64, key: K, value: V, removals: u64, now: Instant) -> Option<Arc<Entry<K, V>>> {
-        let used_at = AtomicU64::new(self.passed(now));
+    /// Adds what was made, unless there is an entry of its key by now, or the key was removed meanwhile.
+    fn insert(&self, making: &Arc<Making>, key: K, value: V, now: Instant) -> Option<Arc<Entry<K, V>>> {
+        let (hash, used_at) = (making.hash, AtomicU64::new(self.passed(now)));
         let entry = Arc::new(Entry { hash, key, value, last_use: AtomicU64::new(0), used_at });
         self.number_use(&entry);
         let is_added = self.change(hash, |bucket| {
-            let may = bucket.removals() == removals && bucket.find(hash, &entry.key).is_none();
+            let may = bucket.is_making(making) && bucket.find(hash, &entry.key).is_none();
             may.then(|| bucket.with(&entry))
         });
         is_added.then(|| {
@@ -211,13 +219,17 @@ impl<K: Eq + Hash, V: Keep> Table<K, V> {
         })
     }
 
-    /// Removes the entry of a key, and whatever is being made for it; says whether there was one.
+    /// Removes the entry of a key, and takes no entry that is being made for it now; says whether there was one.
     pub(super) fn remove(&self, key: &K) -> bool {
         let hash = self.hash(key);
         let mut removed = None;
         self.change(hash, |bucket| {
             removed = bucket.find(hash, key).map(|slot| (Arc::clone(&slot.entry), slot.is_evicted));
-            Some(bucket.after_removal(removed.as_ref().map(|(entry, _)| entry)))
+            let rest = bucket.without_making_of(hash);
+            match &removed {
+                Some((entry, _)) => Some(rest.as_ref().unwrap_or(bucket).without(entry)),
+                None => rest,
+            }
         });
         if let Some((_, false)) = removed {
             self.admitted.fetch_sub(1, Relaxed);
@@ -309,6 +321,21 @@ impl<K: Eq + Hash, V: Keep> Table<K, V> {
         for entry in backing_off.into_iter().take(too_many) {
             self.let_go(&entry);
         }
+    }
+}
+
+impl<'a, K, V> MakingGuard<'a, K, V> {
+    fn begin(table: &'a Table<K, V>, hash: u64) -> Self {
+        let making = Arc::new(Making { hash });
+        table.change(hash, |bucket| Some(bucket.with_making(&making)));
+        Self { table, making }
+    }
+}
+
+impl<K, V> Drop for MakingGuard<'_, K, V> {
+    fn drop(&mut self) {
+        let making = &self.making;
+        self.table.change(making.hash, |bucket| bucket.is_making(making).then(|| bucket.without_making(making)));
     }
 }
 
