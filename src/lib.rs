@@ -41,7 +41,7 @@
 //! # Ok(()) }
 //! ```
 //!
-//! For PayNet Malaysia's API see [`paynet`].
+//! For PayNet Malaysia's API see [`paynet`]. For many tenants, scopes or audiences behind one client see [`keyed`].
 //!
 //! # What happens when
 //!

@@ -10,6 +10,7 @@
 //! | [`timeouts`] | Who waits for a token, and for how long? |
 //! | [`errors_and_retries`] | Which errors can a call return, and which are worth a retry? |
 //! | [`rejections`] | What happens when the API rejects a token? |
+//! | [`many_tokens`] | How do I serve many tenants, scopes or audiences with one client? |
 //! | [`servers`] | Which setting does a server need that deviates from the RFCs? |
 //! | [`cost`] | What does a request pay, and what grows with what? |
 //! | [`guarantees`] | What exactly does the crate promise? The numbers in the tests' names are explained here. |
@@ -34,6 +35,7 @@
 pub mod cost;
 pub mod errors_and_retries;
 pub mod guarantees;
+pub mod many_tokens;
 pub mod rejections;
 pub mod replay_policies;
 pub mod servers;

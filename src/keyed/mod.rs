@@ -71,12 +71,12 @@
 //! | a key is removed | later requests call `make`; earlier ones finish, then the secrets are wiped |
 
 mod bucket;
+mod builder;
 mod entries;
-mod layer;
 mod service;
 mod table;
 
 pub use self::{
-    layer::{KeyedAuthLayer, KeyedAuthLayerBuilder},
+    builder::{KeyedAuthLayer, KeyedAuthLayerBuilder},
     service::KeyedAuth,
 };

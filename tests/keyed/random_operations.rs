@@ -39,11 +39,11 @@ async fn act(world: &Arc<World>) {
             if kind < 15 {
                 // This caller gives up somewhere on the way.
                 for _ in 0..fastrand::u32(0..5) {
-                    let _ = std::future::poll_fn(|cx| std::task::Poll::Ready(call.as_mut().poll(cx).is_ready())).await;
-                    tokio::task::yield_now().await;
-                    if fastrand::bool() {
+                    let poll = std::future::poll_fn(|cx| std::task::Poll::Ready(call.as_mut().poll(cx).is_ready()));
+                    if poll.await || fastrand::bool() {
                         return;
                     }
+                    tokio::task::yield_now().await;
                 }
                 return;
             }

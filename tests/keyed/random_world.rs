@@ -49,6 +49,8 @@ pub(crate) struct Key {
     revoked: AtomicU64,
     /// Entries up to this number were removed before.
     removed: AtomicU64,
+    /// Entries up to this number may have been.
+    perhaps_removed: AtomicU64,
     removals_under_way: AtomicU64,
     /// The entries that have a fetch under way.
     fetching: Mutex<Vec<u64>>,
@@ -71,6 +73,7 @@ impl Key {
         let made_before = self.entries.load(SeqCst);
         remove();
         self.removed.fetch_max(made_before, SeqCst);
+        self.perhaps_removed.fetch_max(self.entries.load(SeqCst), SeqCst);
         self.removals_under_way.fetch_sub(1, SeqCst);
     }
 
@@ -209,10 +212,11 @@ struct Fetching<'a>(&'a Key, u64);
 impl<'a> Fetching<'a> {
     fn begin(key: &'a Key, entry: u64) -> Self {
         let mut fetching = key.fetching.lock().unwrap();
-        let is_removed = |entry: &u64| *entry <= key.removed.load(SeqCst);
+        let is_removed = |entry: &u64| *entry <= key.perhaps_removed.load(SeqCst);
         // While an entry is being removed, nobody can say which of the two is the key's.
         if key.removals_under_way.load(SeqCst) == 0 {
-            assert!(fetching.iter().all(is_removed), "two fetches for one key: {fetching:?} and {entry}");
+            let is_alone = is_removed(&entry) || fetching.iter().all(is_removed);
+            assert!(is_alone, "two fetches for one key: {fetching:?} and {entry}");
         }
         fetching.push(entry);
         Self(key, entry)

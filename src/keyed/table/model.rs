@@ -12,6 +12,7 @@ use std::{
 };
 
 use super::*;
+use crate::keyed::bucket::is_in_use;
 use crate::token::sync::model::{JoinHandle, check, thread};
 
 /// In use while somebody has its `users`, as a layer is while a request has its settings.

@@ -6,7 +6,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use super::*;
+use super::{eviction::MIN_BACKOFFS, *};
 
 /// A value that tells which one it is, and is in use while somebody has its `users`.
 struct Value {
@@ -88,6 +88,17 @@ fn what_is_idle_goes_when_it_is_looked_for_and_when_it_is_not() {
     world.now += 100 * SECOND;
     world.table.next_sweep.store(u64::MAX, Relaxed);
     assert_eq!(world.numbers([1]), [3]);
+}
+
+#[test]
+fn an_idle_entry_makes_room_before_any_other_goes() {
+    let mut world = World::new(2, 100 * SECOND);
+    world.use_key(&1);
+    world.now += 90 * SECOND;
+    world.use_key(&2);
+    world.table.next_sweep.store(u64::MAX, Relaxed);
+    world.now += 20 * SECOND;
+    assert_eq!((world.numbers([3, 2]), world.table.admitted()), (vec![3, 2], 2));
 }
 
 #[test]
