@@ -99,12 +99,12 @@ async fn settle(world: &Arc<World>) {
 
 #[tokio::test(start_paused = true)]
 async fn k1_random_operations_in_turn_agree_with_a_plain_model() {
-    run(20_000, true).await;
+    run(10_000, true).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn k1_random_operations_at_once_agree_with_a_plain_model() {
-    run(50_000, false).await;
+    run(20_000, false).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
