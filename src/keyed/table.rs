@@ -34,10 +34,14 @@ pub(super) struct Table<K, V> {
     /// The entries that are not evicted. For a moment it may be less than none.
     admitted: AtomicU64,
     /// The number of the latest use.
-    uses: AtomicU64,
+    uses: Apart,
     /// When to look for idle entries, in nanoseconds from the start.
     next_sweep: AtomicU64,
 }
+
+/// In a cache line of its own, since threads that use different keys write to it, and all read what is beside it.
+#[repr(align(128))]
+struct Apart(AtomicU64);
 
 /// Notes that an entry is being made, until it is dropped.
 struct MakingGuard<'a, K, V> {
@@ -57,7 +61,7 @@ impl<K, V> Table<K, V> {
             idle_timeout: nanos(idle_timeout),
             start: now,
             admitted: AtomicU64::new(0),
-            uses: AtomicU64::new(0),
+            uses: Apart(AtomicU64::new(0)),
             next_sweep: AtomicU64::new(0),
         }
     }
@@ -110,7 +114,7 @@ impl<K, V> Table<K, V> {
             }
             entry.used_at.store(now, Relaxed);
         }
-        let uses_since = self.uses.load(Relaxed).saturating_sub(entry.last_use.load(Relaxed));
+        let uses_since = self.uses.0.load(Relaxed).saturating_sub(entry.last_use.load(Relaxed));
         if uses_since > self.capacity / 16 {
             self.number_use(entry);
         }
@@ -118,7 +122,7 @@ impl<K, V> Table<K, V> {
     }
 
     fn number_use(&self, entry: &Entry<K, V>) {
-        entry.last_use.store(self.uses.fetch_add(1, Relaxed) + 1, Relaxed);
+        entry.last_use.store(self.uses.0.fetch_add(1, Relaxed) + 1, Relaxed);
     }
 }
 
@@ -169,12 +173,11 @@ impl<K: Eq + Hash, V: Keep> Table<K, V> {
             let found = bucket.as_deref().and_then(|bucket| bucket.find(hash, key));
             let found = found.map(|slot| (Arc::clone(&slot.entry), slot.is_evicted));
             drop(bucket);
-            let kept = match found {
-                Some((entry, is_evicted)) => self.take_up(&entry, is_evicted, now()).then_some(entry),
-                None => {
-                    let making = MakingGuard::begin(self, hash);
-                    self.insert(&making.making, key.clone(), make()?, now())
-                }
+            let kept = if let Some((entry, is_evicted)) = found {
+                self.take_up(&entry, is_evicted, now()).then_some(entry)
+            } else {
+                let making = MakingGuard::begin(self, hash);
+                self.insert(&making.making, key.clone(), make()?, now())
             };
             if let Some(entry) = kept {
                 return Ok(entry);

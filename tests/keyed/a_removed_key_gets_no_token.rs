@@ -28,9 +28,9 @@ async fn k5_a_tenant_that_is_gone_stays_gone() {
     let (tenants, api) = (Tenants::default(), api());
     let (of_make, active) = (tenants.clone(), Arc::new(std::sync::atomic::AtomicBool::new(true)));
     let is_active = Arc::clone(&active);
-    let keyed = KeyedAuthLayer::builder(move |tenant: &Tenant| match is_active.load(SeqCst) {
-        true => of_make.layer(*tenant).build(),
-        false => Err(AuthError::new(ErrorKind::Denied, "the tenant has left")),
+    let keyed = KeyedAuthLayer::builder(move |tenant: &Tenant| {
+        let left = || AuthError::new(ErrorKind::Denied, "the tenant has left");
+        if is_active.load(SeqCst) { of_make.layer(*tenant).build() } else { Err(left()) }
     })
     .build();
     let handle = keyed.handle(&Tenant(1)).unwrap();

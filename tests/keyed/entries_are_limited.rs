@@ -150,7 +150,6 @@ async fn k3_a_layer_that_make_returns_again_and_again_keeps_no_entry() {
 /// Counts the layers that are alive by what their sources hold.
 #[tokio::test(start_paused = true)]
 async fn k3_a_hundred_thousand_keys_in_a_row_need_no_more_layers_than_the_capacity() {
-    use std::sync::Arc;
 
     use tower_outbound_auth::{
         AuthLayer,
@@ -162,7 +161,7 @@ async fn k3_a_hundred_thousand_keys_in_a_row_need_no_more_layers_than_the_capaci
     let keyed = KeyedAuthLayer::builder(move |_: &u32| {
         let held = Arc::clone(&of_make);
         let source = source_fn(move |_| {
-            let _held = &held;
+            assert!(Arc::strong_count(&held) > 1);
             std::future::ready(AccessToken::new("t", None))
         });
         AuthLayer::builder(source).origin(crate::support::ORIGIN).build()

@@ -1,5 +1,5 @@
 //! Many tokens behind one client: each request is sent with the token of its own key, whatever happens to the entries.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a helper of a test may panic")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a helper of a test may panic")]
 #![expect(clippy::disallowed_methods, reason = "the tests sleep on paused time")]
 
 mod a_backoff_survives_eviction;
