@@ -51,7 +51,7 @@ async fn main() -> Result<(), BoxError> {
     let mut as_expected = true;
     for (id, tokens, accepted) in [("acme", 3, 3), ("umbrella", 1, 1)] {
         let stats = sandbox.client_stats(id).ok_or("the sandbox does not know the tenant")?;
-        println!("at the server, {id}: {} tokens, {} requests accepted", stats.tokens, stats.accepted);
+        println!("at the server, {id}: tokens issued {}, requests accepted {}", stats.tokens, stats.accepted);
         as_expected &= (stats.tokens, stats.accepted) == (tokens, accepted);
     }
     if as_expected { Ok(()) } else { Err("the server counted something else".into()) }

@@ -150,7 +150,6 @@ async fn k3_a_layer_that_make_returns_again_and_again_keeps_no_entry() {
 /// Counts the layers that are alive by what their sources hold.
 #[tokio::test(start_paused = true)]
 async fn k3_a_hundred_thousand_keys_in_a_row_need_no_more_layers_than_the_capacity() {
-
     use tower_outbound_auth::{
         AuthLayer,
         token::{AccessToken, source_fn},
