@@ -128,7 +128,7 @@
 //! # });
 //! let credentials = Credentials::new("my-client", "my-secret");
 //! let keyed = KeyedAuthLayer::builder(move |host: &String| {
-//!     // Without this, whoever chooses a request's URL gets a token for their host.
+//!     // Without this check, a URL that an attacker chooses would get a token for the attacker's host.
 //!     if !host.ends_with(".internal.example.com") {
 //!         return Err(AuthError::new(ErrorKind::Config, "not a service of ours"));
 //!     }
@@ -183,7 +183,7 @@
 //! use within the lifetime of a token. If it does not, keys evict each other, and each return costs a token request. An entry
 //! takes about 3 KiB. A request that finds its token pays for one look-up; [`cost`](super::cost) has the figures.
 //!
-//! Choose keys from what you know, not from what a caller sends: a key that anybody can invent makes an entry, and perhaps a
+//! Choose keys from what you know, not from what a caller sends: a key that a caller can invent makes an entry, and perhaps a
 //! token request, for each invention. Let `make` refuse unknown keys. What it refuses is not kept.
 //!
 //! [`Credentials`]: crate::Credentials

@@ -21,7 +21,7 @@ pub(super) struct Entry<K, V> {
 
 /// Why a value that was evicted is kept.
 pub(super) trait Keep {
-    /// Whether anybody uses it without holding its entry.
+    /// Whether it is used without a reference to its entry.
     fn is_in_use(&self) -> bool;
 
     /// Whether it holds back what a new value in its place would do at once.
@@ -51,6 +51,11 @@ pub(super) struct Slot<K, V> {
 impl<K, V> Bucket<K, V> {
     pub(super) fn slots(&self) -> &[Slot<K, V>] {
         &self.slots
+    }
+
+    #[cfg(test)]
+    pub(super) fn making(&self) -> usize {
+        self.making.len()
     }
 
     pub(super) fn is_making(&self, making: &Arc<Making>) -> bool {
@@ -126,10 +131,10 @@ impl<K, V> Clone for Slot<K, V> {
     }
 }
 
-/// Whether anybody but the table and the caller uses the entry, or may be about to.
+/// Whether the entry is used, or may be about to be, by others than the table and the caller.
 ///
-/// True only for an entry that is evicted: any other can be found and used at any time. Whoever found it before it was
-/// evicted holds the bucket of then, and with that a reference.
+/// Meaningful only for an entry that is evicted: any other can be found at any time. A caller that found it before it was
+/// evicted holds the bucket of that time, and so a reference to the entry.
 pub(super) fn is_in_use<K, V: Keep>(entry: &Arc<Entry<K, V>>) -> bool {
     let is_held = Arc::strong_count(entry) > OWN_REFERENCES;
     // What those who let go of it did with its value before comes first.

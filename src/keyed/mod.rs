@@ -65,7 +65,7 @@
 //! |---|---|
 //! | many requests come for a new key | one entry is kept, and one token is fetched |
 //! | `make` fails | its caller gets the error; the next request calls `make` again |
-//! | `make` panics | its caller panics; nobody else notices |
+//! | `make` panics | its caller panics; other callers are not affected |
 //! | an entry is evicted while requests, handles or a token fetch use it | they go on; requests that come meanwhile join them |
 //! | an entry is evicted while its backoff runs | the backoff goes on |
 //! | a key is removed | later requests call `make`; earlier ones finish, then the secrets are wiped |

@@ -88,6 +88,7 @@ async fn k2_a_request_with_no_auth_needs_no_key_and_makes_no_entry() {
         request.extensions_mut().insert(NoAuth);
         client.ready().await.unwrap().call(request).await.unwrap();
     }
+    assert_eq!((tenants.made(1), keyed.len()), (0, 0));
     client.call(request(1)).await.unwrap();
     let mut warm = request(1);
     warm.extensions_mut().insert(NoAuth);

@@ -139,12 +139,33 @@ async fn k3_a_key_that_is_kept_warm_stays_the_same_entry() {
 async fn k3_a_layer_that_make_returns_again_and_again_keeps_no_entry() {
     let (tenants, api) = (Tenants::default(), api());
     let shared = tenants.layer(Tenant(7)).build().unwrap();
-    let keyed = KeyedAuthLayer::builder(move |_: &Tenant| Ok(shared.clone())).capacity(10).build();
-    for tenant in 0..100 {
-        let client = keyed.layer(api.1.clone());
-        tower::ServiceExt::oneshot(client, request(tenant)).await.unwrap();
+    let keyed = KeyedAuthLayer::builder(move |_: &Counted| Ok(shared.clone())).capacity(10).build();
+    let alive = Arc::new(());
+    for number in 0..100 {
+        let mut request = request(number);
+        request.extensions_mut().insert(Counted(number, Arc::clone(&alive)));
+        tower::ServiceExt::oneshot(keyed.layer(api.1.clone()), request).await.unwrap();
     }
     assert_eq!((keyed.len(), tenants.fetched(7)), (10, 1));
+    assert_eq!(Arc::strong_count(&alive), 11, "the test has one, and ten entries have the others");
+}
+
+/// A key that can be counted.
+#[derive(Clone)]
+struct Counted(u32, Arc<()>);
+
+impl PartialEq for Counted {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+
+impl Eq for Counted {}
+
+impl std::hash::Hash for Counted {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
 }
 
 /// Counts the layers that are alive by what their sources hold.

@@ -15,7 +15,7 @@ use super::*;
 use crate::keyed::bucket::is_in_use;
 use crate::token::sync::model::{JoinHandle, check, thread};
 
-/// In use while somebody has its `users`, as a layer is while a request has its settings.
+/// In use while there are references to its `users`, as a layer is while a request has its settings.
 struct Value {
     number: u64,
     /// What its `make` has read.

@@ -3,12 +3,13 @@ use std::{
     collections::HashMap,
     convert::Infallible,
     hash::Hasher,
+    iter,
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
 use super::{eviction::MIN_BACKOFFS, *};
 
-/// A value that tells which one it is, and is in use while somebody has its `users`.
+/// A value with a number, in use while there are references to its `users`.
 struct Value {
     number: u64,
     users: Arc<()>,
@@ -60,6 +61,11 @@ impl<K: Clone + Eq + Hash> World<K> {
 
     fn numbers(&self, keys: impl IntoIterator<Item = K>) -> Vec<u64> {
         keys.into_iter().map(|key| self.use_key(&key).0).collect()
+    }
+
+    fn making(&self) -> usize {
+        let buckets = iter::once(&self.table.first).chain(&self.table.others);
+        buckets.map(|bucket| bucket.load().as_deref().map_or(0, Bucket::making)).sum()
     }
 
     fn kept(&self) -> usize {
@@ -166,7 +172,7 @@ struct Plain {
     users: Vec<Arc<()>>,
 }
 
-/// The same as the table, as simple as can be.
+/// The rules of the table, without any of its mechanisms.
 struct Model {
     entries: HashMap<u32, Plain>,
     uses: u64,
@@ -292,6 +298,7 @@ fn a_make_that_fails_or_panics_leaves_nothing() {
         world.table.find_or_make(&1, || -> Result<Value, Infallible> { panic!("a make that panics") }).err()
     }));
     assert!(panicked.is_err());
+    assert_eq!(world.making(), 0);
     assert_eq!((world.table.admitted(), world.kept(), world.numbers([1])), (0, 0, vec![1]));
 }
 
