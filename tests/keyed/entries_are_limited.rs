@@ -152,7 +152,7 @@ async fn k3_a_layer_that_make_returns_again_and_again_keeps_no_entry() {
 
 /// A key that can be counted.
 #[derive(Clone)]
-struct Counted(u32, Arc<()>);
+struct Counted(u32, #[expect(dead_code, reason = "its references are counted")] Arc<()>);
 
 impl PartialEq for Counted {
     fn eq(&self, other: &Self) -> bool {
@@ -186,15 +186,18 @@ async fn k3_a_hundred_thousand_keys_in_a_row_need_no_more_layers_than_the_capaci
         });
         AuthLayer::builder(source).origin(crate::support::ORIGIN).build()
     })
-    .capacity(100)
+    .capacity(30)
     .build();
     for key in 0..100_000 {
-        keyed.handle(&key).unwrap().token().await.unwrap();
-        tokio::task::yield_now().await;
+        let handle = keyed.handle(&key).unwrap();
+        if key % 16 == 0 {
+            handle.token().await.unwrap();
+            tokio::task::yield_now().await;
+        }
         // Besides these: that of the test, that of `make`, and an entry that is about to be let go of.
-        assert!(Arc::strong_count(&alive) <= 100 + 3, "{} at key {key}", Arc::strong_count(&alive));
+        assert!(Arc::strong_count(&alive) <= 30 + 3, "{} at key {key}", Arc::strong_count(&alive));
     }
-    assert_eq!(keyed.len(), 100);
+    assert_eq!(keyed.len(), 30);
     drop(keyed);
     assert_eq!(Arc::strong_count(&alive), 1);
 }
