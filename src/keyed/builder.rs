@@ -166,7 +166,8 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static, R> KeyedAuthLayerBuilder<K, R
     /// key that was evicted costs a token request when it comes back. An entry that is evicted while a request or a handle
     /// uses it, or while a fetch is under way, stays the one of its key until that ends. One whose backoff runs is kept too;
     /// at most as many as the capacity, or 1,000 if that is more. Uses that follow each other more closely than a sixteenth
-    /// of the capacity are not told apart. When all places are taken, a new key costs a look at all entries.
+    /// of the capacity are not told apart. When all places are taken, a new key costs an eviction; one look at all
+    /// entries serves as many evictions as a sixteenth of the capacity.
     pub fn capacity(mut self, entries: usize) -> Self {
         self.capacity = entries;
         self

@@ -1,7 +1,7 @@
 //! Entries by key: found without a lock, limited in number and age, the least recently used evicted first.
 //!
-//! No foreign code (a key's `Eq`, `make`, the drop of a value) runs while anything is locked, as nothing is: each bucket is a
-//! list behind an `ArcSwap`, and whoever changes it replaces it. An entry leaves in two steps, so that a key never has two
+//! No foreign code (a key's `Eq`, `make`, the drop of a value) runs under a lock: each bucket is a list behind an `ArcSwap`,
+//! and a change replaces it. An entry leaves in two steps, so that a key never has two
 //! entries in use: first it is evicted, which all who look for it from then on can see, and then it is dropped if nobody had
 //! found it before. What is still in use stays, and is readmitted when it is asked for again.
 
@@ -13,14 +13,14 @@ mod tests;
 
 use std::{
     hash::{BuildHasher, Hash, RandomState},
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::{Arc, Weak, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
 use crate::{
     keyed::bucket::{Bucket, Entry, Keep, Making},
     time::{self, Instant, nanos},
-    token::sync::{AtomicU64, Guard, Swap, replace},
+    token::sync::{AtomicU64, Guard, Mutex, Swap, replace},
 };
 
 pub(super) struct Table<K, V> {
@@ -37,6 +37,14 @@ pub(super) struct Table<K, V> {
     uses: Apart,
     /// When to look for idle entries, in nanoseconds from the start.
     next_sweep: AtomicU64,
+    /// Entries to evict next, in turn from the end. Locked to push and pop only.
+    candidates: Mutex<Vec<Candidate<K, V>>>,
+}
+
+/// An entry, and the number of its last use when it was among the least recently used.
+struct Candidate<K, V> {
+    last_use: u64,
+    entry: Weak<Entry<K, V>>,
 }
 
 /// In a cache line of its own, since threads that use different keys write to it, and all read what is beside it.
@@ -63,6 +71,7 @@ impl<K, V> Table<K, V> {
             admitted: AtomicU64::new(0),
             uses: Apart(AtomicU64::new(0)),
             next_sweep: AtomicU64::new(0),
+            candidates: Mutex::new(Vec::new()),
         }
     }
 

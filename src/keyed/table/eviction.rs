@@ -1,22 +1,24 @@
 //! Which entries leave a table: the idle ones, and beyond the capacity those that were used the longest ago.
 
 use std::{
+    cmp::Reverse,
     hash::Hash,
-    iter,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    iter, mem,
+    sync::{Arc, PoisonError, atomic::Ordering::Relaxed},
 };
 
 use crate::{
     keyed::{
         bucket::{Bucket, Entry, Keep, is_in_use},
-        table::Table,
+        table::{Candidate, Table},
     },
     time::Instant,
+    token::sync::MutexGuard,
 };
 
 /// What one look at all entries has found.
 pub(super) struct Seen<K, V> {
-    pub(super) least_recently_used: Option<(u64, Arc<Entry<K, V>>)>,
+    pub(super) admitted: Vec<Candidate<K, V>>,
     pub(super) idle: Vec<Arc<Entry<K, V>>>,
     pub(super) evicted: Vec<Arc<Entry<K, V>>>,
 }
@@ -32,14 +34,48 @@ impl<K: Eq + Hash, V: Keep> Table<K, V> {
     pub(super) fn admit(&self, now: Instant) {
         self.admitted.fetch_add(1, Relaxed);
         while self.admitted() > self.capacity {
-            let mut seen = self.see(now);
-            let least_recently_used = seen.least_recently_used.take();
-            self.tidy(seen, now);
-            match least_recently_used {
-                Some((_, entry)) if self.admitted() > self.capacity => _ = self.retire(&entry, now),
-                _ => return,
+            if let Some(entry) = self.candidate() {
+                self.retire(&entry, now);
+            } else if !self.choose_candidates(now) {
+                return;
             }
         }
+    }
+
+    /// The least recently used entry, if it is among the candidates: all others were used later.
+    fn candidate(&self) -> Option<Arc<Entry<K, V>>> {
+        loop {
+            let candidate = self.candidates().pop()?;
+            let entry = candidate.entry.upgrade();
+            let last_use = |entry: &Arc<Entry<K, V>>| entry.last_use.load(Relaxed);
+            let is_unused = |entry: &Arc<_>| last_use(entry) == candidate.last_use && self.is_admitted(entry);
+            if let Some(entry) = entry.filter(is_unused) {
+                return Some(entry);
+            }
+        }
+    }
+
+    /// Looks at all entries; says whether there are candidates, or room by now. One look serves many evictions.
+    fn choose_candidates(&self, now: Instant) -> bool {
+        let mut seen = self.see(now);
+        let mut admitted = mem::take(&mut seen.admitted);
+        self.tidy(seen, now);
+        admitted.sort_unstable_by_key(|candidate| Reverse(candidate.last_use));
+        let share = usize::try_from(self.capacity / 16).unwrap_or(usize::MAX);
+        let chosen = admitted.split_off(admitted.len().saturating_sub(share + 1));
+        let is_any = !chosen.is_empty();
+        let replaced = mem::replace(&mut *self.candidates(), chosen);
+        drop(replaced);
+        is_any
+    }
+
+    fn candidates(&self) -> MutexGuard<'_, Vec<Candidate<K, V>>> {
+        self.candidates.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_admitted(&self, entry: &Arc<Entry<K, V>>) -> bool {
+        let bucket = self.bucket(entry.hash).load();
+        bucket.as_deref().and_then(|bucket| bucket.slot_of(entry)).is_some_and(|slot| !slot.is_evicted)
     }
 
     pub(super) fn readmit(&self, entry: &Arc<Entry<K, V>>, now: Instant) -> bool {
@@ -75,16 +111,16 @@ impl<K: Eq + Hash, V: Keep> Table<K, V> {
 
     pub(super) fn see(&self, now: Instant) -> Seen<K, V> {
         let passed = self.passed(now);
-        let mut seen = Seen { least_recently_used: None, idle: Vec::new(), evicted: Vec::new() };
+        let mut seen = Seen { admitted: Vec::new(), idle: Vec::new(), evicted: Vec::new() };
         for bucket in iter::once(&self.first).chain(&self.others) {
             for slot in bucket.load().as_deref().map_or(&[][..], Bucket::slots) {
-                let last_use = slot.entry.last_use.load(Relaxed);
                 if slot.is_evicted {
                     seen.evicted.push(Arc::clone(&slot.entry));
                 } else if passed.saturating_sub(slot.entry.used_at.load(Relaxed)) >= self.idle_timeout {
                     seen.idle.push(Arc::clone(&slot.entry));
-                } else if seen.least_recently_used.as_ref().is_none_or(|(least, _)| last_use < *least) {
-                    seen.least_recently_used = Some((last_use, Arc::clone(&slot.entry)));
+                } else {
+                    let last_use = slot.entry.last_use.load(Relaxed);
+                    seen.admitted.push(Candidate { last_use, entry: Arc::downgrade(&slot.entry) });
                 }
             }
         }
