@@ -22,7 +22,7 @@ from xml.sax.saxutils import escape
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benches/results"
-BENCHES = ["warm_path", "parts", "scaling", "growth", "memory", "herd", "rotation", "end_to_end", "peers", "build"]
+BENCHES = ["warm_path", "parts", "scaling", "growth", "memory", "herd", "rotation", "end_to_end", "keyed", "peers", "build"]
 # The memory layout of a process changes a figure by several percent: the median over this many processes.
 PROCESSES = {"warm_path": 5}
 OURS = "this crate"

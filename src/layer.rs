@@ -63,6 +63,14 @@ impl<R> AuthLayer<R> {
     pub fn handle(&self) -> TokenHandle {
         TokenHandle::new(&self.settings.fetcher)
     }
+
+    pub(crate) fn settings(&self) -> &Arc<Settings> {
+        &self.settings
+    }
+
+    pub(crate) fn policy(&self) -> &R {
+        &self.policy
+    }
 }
 
 impl<S, R: Clone> Layer<S> for AuthLayer<R> {

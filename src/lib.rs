@@ -41,7 +41,7 @@
 //! # Ok(()) }
 //! ```
 //!
-//! For PayNet Malaysia's API see [`paynet`].
+//! For PayNet Malaysia's API see [`paynet`]. For many tenants, scopes or audiences behind one client see [`keyed`].
 //!
 //! # What happens when
 //!
@@ -99,6 +99,7 @@ mod error;
 mod future;
 #[cfg(any(doc, doctest))]
 pub mod guide;
+pub mod keyed;
 mod layer;
 pub mod oauth;
 mod origin;

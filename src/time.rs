@@ -63,7 +63,13 @@ impl RequestClock {
 
     #[inline]
     pub(crate) fn now(&self) -> RequestTime {
-        let passed = self.passed();
+        self.now_at(instant())
+    }
+
+    /// The same for a caller that has read tokio's clock.
+    #[inline]
+    pub(crate) fn now_at(&self, instant: Instant) -> RequestTime {
+        let passed = self.passed_at(instant);
         if passed - self.wall_read_at.load(Relaxed) >= WALL_INTERVAL {
             self.read_wall(passed);
         }
@@ -88,7 +94,12 @@ impl RequestClock {
     /// The nanoseconds since the start, by tokio's clock alone.
     #[inline]
     pub(crate) fn passed(&self) -> i64 {
-        nanos(instant().saturating_duration_since(self.start.instant)).cast_signed()
+        self.passed_at(instant())
+    }
+
+    #[inline]
+    fn passed_at(&self, instant: Instant) -> i64 {
+        nanos(instant.saturating_duration_since(self.start.instant)).cast_signed()
     }
 
     /// What tokio's clock says this many nanoseconds after the start.

@@ -124,7 +124,7 @@ step "doc tests, all features" cargo test --locked --doc --all-features
 step "tests, no default features" tests --no-default-features
 step "tests, default features" tests
 
-for name in custom_source paynet quickstart reports retry_timeout reqwest tonic proxy soak; do
+for name in custom_source paynet quickstart reports retry_timeout reqwest tenants tonic proxy soak; do
   step "example $name" example "$name"
 done
 step "example sandbox" example sandbox -- --check
@@ -140,6 +140,8 @@ step "a plain model agrees on 5,000 histories" env PROPTEST_CASES=5000 \
   cargo test --locked --all-features --test model the_layer
 step "chaos over sockets, 10 s" env CHAOS_SECONDS=10 \
   cargo test --locked --all-features --test chaos -- --nocapture
+step "a million random operations with keys agree with a plain model" \
+  cargo test --locked --all-features --test keyed -- --ignored a_million
 for checker in loom shuttle; do
   step "model checking with $checker" model "$checker"
 done

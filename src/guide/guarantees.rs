@@ -259,10 +259,42 @@
 //! Secrets, the request's body, parameters, the bytes of the token response and the state of the HMAC are overwritten when they
 //! are dropped.
 //!
+//! # Many tokens
+//!
+//! For [`keyed`](crate::keyed), where each key has an entry with a layer of its own. All other guarantees hold for each entry.
+//!
+//! ## K1: A request carries what is its own key's
+//!
+//! Token, signature, static headers and origins are those of the entry that the request's key selects, also in a replay.
+//!
+//! ## K2: No key, no request
+//!
+//! A request without a key fails with `Config` and is not sent. A request with `NoAuth` needs no key.
+//!
+//! ## K3: Entries are limited, and a key has one
+//!
+//! At most 1,000 keys have an entry; the least recently used one is evicted first, and one that is idle for an hour. An entry
+//! that a request, a handle or a token fetch uses stays the one of its key when it is evicted, so a key never has two token
+//! fetches at a time. If `make` fails or panics, its caller alone notices, and nothing is kept. If `make` is slow, requests of
+//! other keys do not wait.
+//!
+//! ## K4: A backoff survives eviction
+//!
+//! Evicted entries whose backoff runs are kept, at most as many as the capacity, or 1,000 if that is more.
+//!
+//! ## K5: A removed key gets no token
+//!
+//! Requests called after `remove` do not use the entry of before, nor one that `make` had begun to make. Requests on their way
+//! finish. When the last one has, and a token fetch under way has ended, the secrets are wiped.
+//!
+//! ## K6: No key is shown
+//!
+//! Keys are in no `Debug`, error, trace event or metric.
+//!
 //! # Never
 //!
 //! - A secret, token or signature in any `Debug`, `Display`, trace event or panic message.
-//! - A request sent without its credential because obtaining one failed.
+//! - A request sent without its credential because obtaining one failed, or with that of another key.
 //! - `unwrap`, `expect`, `panic!` or indexing that can panic in library code; `unsafe`.
 //! - A lock, or a guard of the current token, held across an await. Foreign code (waker, error, body, callback) run or dropped
 //!   under a lock.

@@ -11,6 +11,7 @@
 //! | [`errors_and_retries`] | Which errors can a call return, and which are worth a retry? |
 //! | [`rejections`] | What happens when the API rejects a token? |
 //! | [`providers`] | Which setting does a provider's server need? |
+//! | [`many_tokens`] | How do I serve many tenants, scopes or audiences with one client? |
 //! | [`cost`] | What does a request pay, and what grows with what? |
 //! | [`guarantees`] | What exactly does the crate promise? The numbers in the tests' names are explained here. |
 //!
@@ -34,6 +35,7 @@
 pub mod cost;
 pub mod errors_and_retries;
 pub mod guarantees;
+pub mod many_tokens;
 pub mod providers;
 pub mod rejections;
 pub mod replay_policies;

@@ -260,6 +260,11 @@ impl TokenCache {
         self.state().flight.clone().filter(|flight| now >= flight.overdue)
     }
 
+    /// Whether a backoff lasts, by time alone: a rotation that ends it is known to who asks for a token.
+    pub(crate) fn is_backing_off(&self, now: Instant) -> bool {
+        self.state().backoff.as_ref().is_some_and(|backoff| backoff.left(now) > Duration::ZERO)
+    }
+
     pub(super) fn failures_in_a_row(&self) -> u32 {
         self.state().failures_in_a_row
     }

@@ -14,6 +14,7 @@ use tower::Layer;
 use tower_outbound_auth::{
     Auth, AuthError, AuthLayer, BoxError, Credentials, ErrorKind, NoAuth, ResponseFuture,
     client::{HttpsClient, HttpsClientBuilder},
+    keyed::{KeyedAuth, KeyedAuthLayer, KeyedAuthLayerBuilder},
     oauth::{ClientAuth, ClientCredentialsGrant, ClientCredentialsGrantBuilder},
     paynet::{self, PayNetLayer},
     rejection::{NotReplayed, Rejection},
@@ -158,6 +159,25 @@ fn paynet_layer(credentials: Credentials) -> Result<(), AuthError> {
     let _: Auth<paynet::Rejections<HttpsClient>, CloneBody> = layer.layer(HttpsClient::new()?);
     let _: TokenHandle = layer.handle();
     Ok(())
+}
+
+#[test]
+fn a_keyed_layer_has_the_signatures_that_users_write() {
+    let make = |_: &u64| AuthLayer::builder(Fixed).any_origin().replay(NoReplay).build();
+    let builder: KeyedAuthLayerBuilder<u64, NoReplay> = KeyedAuthLayer::builder(make);
+    let by_head = |head: &http::request::Parts| head.headers.len().try_into().ok();
+    let keyed: KeyedAuthLayer<u64, NoReplay> =
+        builder.key(by_head).capacity(2).idle_timeout(Duration::from_secs(1)).build();
+    let handle: Result<TokenHandle, AuthError> = keyed.handle(&7);
+    let (removed, len, is_empty): (bool, usize, bool) = (keyed.remove(&7), keyed.len(), keyed.is_empty());
+    assert_eq!((handle.is_ok(), removed, len, is_empty), (true, true, 0, true));
+    let mut service: KeyedAuth<HttpsClient, u64, NoReplay> = keyed.layer(HttpsClient::new().unwrap());
+    let _: HttpsClient = service.clone().into_inner();
+    let _: &mut HttpsClient = service.get_mut();
+    let call = |service: &mut KeyedAuth<HttpsClient, u64, NoReplay>, request| -> FutureOfClient {
+        tower::Service::call(service, request)
+    };
+    let _ = (service.get_ref(), call);
 }
 
 #[test]

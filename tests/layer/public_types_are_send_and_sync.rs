@@ -19,6 +19,7 @@ use static_assertions::{assert_eq_size, assert_impl_all, assert_not_impl_any, as
 use tower::{Layer, Service};
 use tower_outbound_auth::{
     Auth, AuthError, AuthLayer, AuthLayerBuilder, BoxError, Credentials, ErrorKind, NoAuth, ResponseFuture,
+    keyed::{KeyedAuth, KeyedAuthLayer, KeyedAuthLayerBuilder},
     oauth::{ClientAuth, ClientCredentialsGrant, ClientCredentialsGrantBuilder},
     rejection::{NotReplayed, Rejection},
     replay::{CloneBody, EmptyBody, NoReplay, Replay, ReplayBody},
@@ -80,6 +81,9 @@ assert_shared! {
     TokenStatus: Clone;
     TokenState: Clone, Copy, Display, PartialEq, Eq;
     KeepWarm: ;
+    KeyedAuthLayer<Inner<u8>>: Clone;
+    KeyedAuthLayerBuilder<Inner<u8>, NoReplay>: ;
+    KeyedAuth<Inner<u8>, Inner<u8>>: Clone;
     RefreshPolicy: Clone, Default;
     Credentials: Clone;
     ClientCredentialsGrant: Clone, TokenSource;
@@ -103,6 +107,11 @@ assert_shared! {
 assert_impl_all!(ClientCredentialsGrantBuilder: Send, Sync, Debug);
 assert_impl_all!(Auth<Inner<u8>>: Service<Request<Body>, Response = Response<Body>, Error = BoxError>);
 assert_impl_all!(AuthLayer: Layer<Inner<u8>, Service = Auth<Inner<u8>>>);
+assert_impl_all!(KeyedAuthLayer<u8>: Layer<Inner<u8>, Service = KeyedAuth<Inner<u8>, u8>>);
+assert_impl_all!(KeyedAuth<Inner<u8>, u8>: Service<Request<Body>, Response = Response<Body>, Error = BoxError>);
+assert_impl_all!(KeyedAuthLayer<Mute, Mute>: Clone, Debug, Layer<Rc<u8>>);
+assert_impl_all!(KeyedAuthLayer<u8>: IsSame<KeyedAuthLayer<u8, CloneBody>>);
+assert_impl_all!(KeyedAuth<u8, u8>: IsSame<KeyedAuth<u8, u8, CloneBody>>);
 assert_impl_all!(CloneBody: Replay<Body>, Replay<String>, Replay<ReplayBody<Body>>, Replay<ReplayBody<Stream>>);
 assert_impl_all!(EmptyBody: Replay<Body>, Replay<http_body_util::Empty<Bytes>>);
 assert_impl_all!(NoReplay: Replay<Body>, Replay<Rc<u8>>);
