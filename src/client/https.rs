@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    future::Future,
+    future::{Future, ready},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -24,7 +24,7 @@ use hyper_util::{
 use tower_service::Service;
 
 use super::connector::Connector;
-use crate::error::BoxError;
+use crate::{error::BoxError, time};
 
 /// HTTPS client that speaks HTTP/1.1 and HTTP/2.
 ///
@@ -35,6 +35,11 @@ use crate::error::BoxError;
 ///
 /// Clones share their connections. A grant uses the settings of the client it is given, but opens connections of its
 /// own and keeps none of them idle.
+///
+/// # Errors
+///
+/// [`Config`](crate::ErrorKind::Config) for a URI that names no server, such as one whose port is not a number below 65536,
+/// and in a tokio runtime without timers (`enable_time`); else the error of the connection.
 ///
 /// # Example
 ///
@@ -131,6 +136,10 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
+        // Connecting takes them, and would panic.
+        if !time::has_timers() {
+            return Box::pin(ready(Err(time::no_timers().into())));
+        }
         let response = self.inner.client.request(request.map(|body| body.map_err(Into::into).boxed_unsync()));
         Box::pin(async move { Ok(response.await?.map(|body| body.map_err(Into::into).boxed())) })
     }
