@@ -223,7 +223,8 @@ fn problem(value: &str) -> Option<&'static str> {
     if value.is_empty() {
         return Some("is empty");
     }
-    let has_control = value.chars().any(char::is_control);
+    // A line end may be one of Unicode's too.
+    let has_control = value.chars().any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'));
     has_control.then_some("holds a control character; was it read from a file with its line end?")
 }
 
