@@ -174,7 +174,7 @@ fn has_error(members: &Members<'_>) -> bool {
     members.json("error").is_some_and(|json| match json.as_bytes() {
         [b'"', ..] => members.string("error").is_none_or(|text| !text.trim().is_empty()),
         [b'[' | b'{', inner @ .., _] => !inner.trim_ascii().is_empty(),
-        _ => json != "false" && json.parse() != Ok(0_i64),
+        _ => json != "false" && !json.parse().is_ok_and(|number: f64| number == 0.0),
     })
 }
 
