@@ -1,4 +1,5 @@
 //! A subscriber that panics, as the usual one does where nobody reads stderr, holds nothing up and ends nothing.
+#![expect(clippy::unwrap_used, reason = "a helper of a test may panic")]
 #![expect(clippy::disallowed_methods, reason = "time is paused wherever a test sleeps")]
 
 use std::{

@@ -1,5 +1,5 @@
 //! A process of its own, since it sets a global tracing subscriber and a panic hook: what is shown holds no secret.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a helper of a test may panic")]
+#![expect(clippy::panic, reason = "a helper of a test may panic")]
 
 #[cfg(feature = "tracing")]
 mod a_subscriber_may_panic;

@@ -18,6 +18,7 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
+use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, Uri};
 use http_body_util::Full;
 use sha2::{Digest, Sha256, block_api::compress256};
@@ -82,9 +83,11 @@ impl Secrets {
                 }
             }
             for timestamp in timestamps {
-                let signature = tower_outbound_auth::paynet::signature(timestamp, key);
-                add("signature", signature.as_bytes());
-                add("signature", &hex::decode(&signature).unwrap());
+                let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).unwrap();
+                mac.update(timestamp.as_bytes());
+                let signature = mac.finalize().into_bytes();
+                add("signature", hex::encode(signature).as_bytes());
+                add("signature", &signature);
             }
         }
         all
