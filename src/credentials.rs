@@ -232,7 +232,8 @@ fn problem(value: &str) -> Option<&'static str> {
     if value.is_empty() {
         return Some("is empty");
     }
-    if value.chars().any(char::is_control) {
+    // A line end may be one of Unicode's too.
+    if value.chars().any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')) {
         return Some("holds a control character; was it read from a file with its line end?");
     }
     if value.chars().any(is_invisible) {

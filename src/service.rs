@@ -35,12 +35,7 @@ use crate::{
 /// - [`Timeout`](crate::ErrorKind::Timeout) after [`max_wait`](crate::AuthLayerBuilder::max_wait)
 /// - [`Signing`](crate::ErrorKind::Signing) or another error of the signer
 /// - [`Config`](crate::ErrorKind::Config) for a URI without a host, for a request that has the maximum number of headers,
-///   and outside of a tokio runtime
-///
-/// # Panics
-///
-/// The response future panics in a tokio runtime without timers (`enable_time`) when it needs one: for `max_wait`, or for
-/// the replay of a rejected request. A fetch there panics too, which fails it.
+///   and where a token is to be fetched or waited for outside of a tokio runtime, or in one without timers (`enable_time`)
 ///
 /// # Cancellation
 ///

@@ -1,7 +1,9 @@
 //! The only file that reads clocks and makes timers; and the times in headers.
 
 use std::{
+    cell::Cell,
     future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::atomic::{AtomicI64, Ordering::Relaxed},
     time::{Duration, SystemTime},
 };
@@ -11,7 +13,12 @@ use http::{
     header::{AGE, DATE, RETRY_AFTER},
 };
 pub(crate) use tokio::time::Instant;
-use tokio::{runtime::Handle, time::Sleep};
+use tokio::{
+    runtime::{Handle, Id},
+    time::Sleep,
+};
+
+use crate::error::AuthError;
 
 /// A moment on tokio's clock, which tests can pause and advance, and on the wall clock, which runs on while a machine is
 /// suspended.
@@ -146,16 +153,51 @@ pub(crate) fn after(instant: Instant, wait: Duration) -> Instant {
     instant.checked_add(wait).unwrap_or(instant)
 }
 
-/// A timer; `None` outside of a runtime, where none can run.
+/// A timer; `None` outside of a runtime, and in one that was built without timers.
 #[expect(clippy::disallowed_methods, reason = "this file is where timers are made")]
 pub(crate) fn sleep(wait: Duration) -> Option<Sleep> {
-    Handle::try_current().ok().map(|_| tokio::time::sleep(wait))
+    with_timers(|| tokio::time::sleep(wait))
 }
 
-/// The output of the future, unless it takes longer than the limit.
+/// The output of the future; `None` if it takes longer than the limit.
+///
+/// # Errors
+///
+/// [`Config`](crate::ErrorKind::Config) where there are no timers.
 #[expect(clippy::disallowed_methods, reason = "this file is where timers are made")]
-pub(crate) async fn within<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
-    tokio::time::timeout(limit, future).await.ok()
+pub(crate) async fn within<F: Future>(limit: Duration, future: F) -> Result<Option<F::Output>, AuthError> {
+    let limited = with_timers(|| tokio::time::timeout(limit, future)).ok_or_else(no_timers)?;
+    Ok(limited.await.ok())
+}
+
+/// Whether timers can be made here.
+pub(crate) fn has_timers() -> bool {
+    sleep(Duration::ZERO).is_some()
+}
+
+/// The error where a timer is needed and [`sleep`] makes none.
+pub(crate) fn no_timers() -> AuthError {
+    AuthError::config(match Handle::try_current() {
+        Ok(_) => "the tokio runtime has no timers: call enable_time() or enable_all() on its builder",
+        Err(_) => "no tokio runtime: a limited wait needs one that has timers",
+    })
+}
+
+/// Tokio does not tell whether a runtime has timers, but panics where they are made without. What panicked once is not
+/// tried again, as the message of each panic is printed.
+fn with_timers<T>(make: impl FnOnce() -> T) -> Option<T> {
+    thread_local! {
+        static WITHOUT_TIMERS: Cell<Option<Id>> = const { Cell::new(None) };
+    }
+    let runtime = Handle::try_current().ok()?.id();
+    if WITHOUT_TIMERS.get() == Some(runtime) {
+        return None;
+    }
+    let timer = catch_unwind(AssertUnwindSafe(make)).ok();
+    if timer.is_none() {
+        WITHOUT_TIMERS.set(Some(runtime));
+    }
+    timer
 }
 
 /// When the response was made, unless a cache may have kept it since (RFC 9111, section 5.1).

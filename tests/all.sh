@@ -1,5 +1,10 @@
 #!/usr/bin/env bash
 # Everything that has to hold before a change lands. Goes on after a failed step, and fails at the end if one did.
+#
+#   tests/all.sh [--release] [NAME]
+#
+# The last line of the summary lists what this machine cannot check. With `--release` that is an error: a release needs all of
+# it. NAME limits the run to the steps whose names contain it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 exec </dev/null
@@ -10,8 +15,21 @@ export CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=0 RUST_TEST_THREADS="${RUST_T
 # Its configuration, deny.toml, is written for this version.
 readonly DENY_VERSION=0.20.2
 
+release=
+if [ "${1:-}" = --release ]; then
+  release=1
+  shift
+fi
+readonly release only=${1:-}
+case $only in -*)
+  echo "usage: $0 [--release] [NAME]" >&2
+  exit 2
+  ;;
+esac
+
 passed=0
 failed=0
+unchecked=()
 table=()
 
 row() { table+=("$(printf '%-6s %5ss  %s' "$1" "$2" "$3")"); }
@@ -20,6 +38,7 @@ row() { table+=("$(printf '%-6s %5ss  %s' "$1" "$2" "$3")"); }
 step() {
   local name=$1 begin=$SECONDS verdict=ok
   shift
+  [[ $name == *"$only"* ]] || return 0
   printf '\n==> %s\n    %s\n' "$name" "$*"
   if "$@"; then
     passed=$((passed + 1))
@@ -29,6 +48,14 @@ step() {
   fi
   printf '    %s after %s s\n' "$verdict" "$((SECONDS - begin))"
   row "$verdict" "$((SECONDS - begin))" "$name"
+}
+
+# not_checked NAME WHY: notes a step that this machine cannot do.
+not_checked() {
+  [[ $1 == *"$only"* ]] || return 0
+  printf '\n==> %s\n    not checked: %s\n' "$1" "$2"
+  row "-" "-" "$1: not checked, $2"
+  unchecked+=("$1")
 }
 
 clippy() { cargo clippy --locked --all-targets "$@" -- -D warnings; }
@@ -87,13 +114,13 @@ vendor() { have curl curl && have openssl openssl && have gzip gzip && timeout 6
 
 fuzz() { cargo run --locked --quiet --release --manifest-path tests/fuzz/Cargo.toml -- "$@"; }
 
-# What takes a machine with IPv6. Without it, that is said, and counted neither way.
+# What takes a machine with IPv6.
 ipv6() {
   if grep -q '^00000000000000000000000000000001 ' /proc/net/if_inet6 2>/dev/null; then
     step "a token host on IPv6 alone" \
       cargo test --locked --all-features --test machine -- --ignored ipv6
   else
-    row "-" "-" "a token host on IPv6 alone: not run, there is no IPv6 here"
+    not_checked "a token host on IPv6 alone" "there is no IPv6 here"
   fi
 }
 
@@ -102,13 +129,13 @@ have_deny() {
     cargo install --locked --debug --version "$DENY_VERSION" cargo-deny
 }
 
-# The database comes from outside. Where it cannot be had, that is said, and counted neither way.
+# The database comes from outside.
 advisories() {
+  [[ "deny: advisories" == *"$only"* ]] || return 0
   if timeout 120 cargo deny --all-features --locked fetch db >/dev/null 2>&1; then
     step "deny: advisories" cargo deny --all-features --locked check advisories
   else
-    printf '\nadvisories: not checked, the database cannot be reached\n'
-    row "-" "-" "deny: advisories: not checked, the database cannot be reached"
+    not_checked "deny: advisories" "the database cannot be reached"
   fi
 }
 
@@ -122,6 +149,8 @@ step "clippy and rust-version, no default features" clippy --no-default-features
 CUT_STEP=1 step "tests, all features; calls and token exchanges cut off at every byte" tests --all-features
 step "doc tests, all features" cargo test --locked --doc --all-features
 step "tests, no default features" tests --no-default-features
+# Another build leaves other copies on the stack.
+step "tests, release build: no secret is left in memory" cargo test --locked --release --all-features --test wiped_memory
 step "tests, default features" tests
 
 for name in custom_source paynet quickstart reports retry_timeout reqwest tenants tonic proxy soak; do
@@ -158,10 +187,14 @@ step "cargo-deny $DENY_VERSION is here" have_deny
 step "deny: bans, licences, sources" cargo deny --all-features --locked check bans licenses sources
 advisories
 
-printf '\n==> crates with two versions, default features (to read, not a check)\n'
-cargo tree --locked --duplicates || true
+[ -n "$only" ] || printf '\n==> crates with two versions, default features (to read, not a check)\n'
+[ -n "$only" ] || cargo tree --locked --duplicates || true
 
 printf '\n==> summary, %s s\n' "$SECONDS"
 printf '%s\n' "${table[@]}"
 printf '\n%s passed, %s failed\n' "$passed" "$failed"
-[ "$failed" -eq 0 ]
+if [ "${#unchecked[@]}" -gt 0 ]; then
+  printf '%s NOT CHECKED:%s%s\n' "${#unchecked[@]}" "$(printf ' %s;' "${unchecked[@]}")" \
+    "${release:+ an error, as this is for a release}"
+fi
+[ "$failed" -eq 0 ] && { [ -z "$release" ] || [ "${#unchecked[@]}" -eq 0 ]; }

@@ -3,7 +3,7 @@
 use std::{
     error::Error,
     fmt,
-    future::{Future, poll_fn},
+    future::{Future, poll_fn, ready},
     io,
     pin::Pin,
     sync::Arc,
@@ -19,7 +19,10 @@ use rustls::ClientConfig;
 use tower_service::Service;
 
 use super::proxy::{Proxies, Proxy};
-use crate::{error::BoxError, origin::Origin};
+use crate::{
+    error::{AuthError, BoxError},
+    origin::Origin,
+};
 
 /// Connects to a server, through the proxy that is set for it.
 #[derive(Clone)]
@@ -78,9 +81,12 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, server: Uri) -> Self::Future {
-        let origin = Origin::of(&server);
-        if let Some((proxy, origin)) = origin.as_ref().and_then(|origin| Some((self.proxies.find(origin)?, origin))) {
-            return self.connect_through(proxy, origin);
+        // TCP would connect somewhere all the same: past the proxy that is meant for it, or to another port.
+        let Some(origin) = Origin::of(&server) else {
+            return Box::pin(ready(Err(AuthError::config(NO_ORIGIN).into())));
+        };
+        if let Some(proxy) = self.proxies.find(&origin) {
+            return self.connect_through(proxy, &origin);
         }
         let connecting = self.tcp.call(server);
         Box::pin(async move { Ok(Stream { io: MaybeHttpsStream::Http(connecting.await?), is_forwarding: false }) })
@@ -151,5 +157,7 @@ impl Write for Stream {
     }
 }
 
+const NO_ORIGIN: &str =
+    "HttpsClient: the request's URI names no server; use http or https, and a port of digits below 65536";
 /// Shared by the addresses of a host, so that one that does not answer leaves time for the next.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    future::Future,
+    future::{Future, ready},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -27,7 +27,7 @@ use hyper_util::{
 use tower_service::Service;
 
 use super::{connector::Connector, proxy::Proxies};
-use crate::{error::BoxError, product::PRODUCT};
+use crate::{error::BoxError, product::PRODUCT, time};
 
 /// HTTPS client that speaks HTTP/1.1 and HTTP/2.
 ///
@@ -39,6 +39,11 @@ use crate::{error::BoxError, product::PRODUCT};
 ///
 /// Clones share their connections. A grant uses the settings of the client it is given, but opens connections of its
 /// own and keeps none of them idle.
+///
+/// # Errors
+///
+/// [`Config`](crate::ErrorKind::Config) for a URI that names no server, such as one whose port is not a number below 65536,
+/// and in a tokio runtime without timers (`enable_time`); else the error of the connection.
 ///
 /// # Example
 ///
@@ -138,6 +143,10 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        // Connecting takes them, and would panic.
+        if !time::has_timers() {
+            return Box::pin(ready(Err(time::no_timers().into())));
+        }
         let authorization = self.inner.proxies.forwarding(request.uri()).cloned();
         let headers = request.headers_mut();
         if !headers.contains_key(USER_AGENT) {

@@ -184,7 +184,6 @@ where
             Verdict::Unknown => {}
             Verdict::InsufficientScope => return Next::Return(marked(response, NotReplayed::InsufficientScope)),
             Verdict::Rejected(rejection) => {
-                telemetry::rejected(rejection, response.status());
                 return match (sent.replay_of, rejection) {
                     (Some(first), _) => Next::Return(rejected_again(sent, first, rejection, response)),
                     (None, Rejection::Token) => self.token_rejected(response),
@@ -204,6 +203,7 @@ where
             sent.learn_clock(&response, CLEARLY_ANOTHER_TIME);
         }
         let renewal = sent.settings.fetcher.rejected(sent.with(), replayable);
+        telemetry::rejected(Rejection::Token, response.status());
         match (renewal, self) {
             (Renewal::Return(reason), _) => Next::Return(marked(response, reason)),
             (Renewal::ReplayNow, Self::Replayable(attempt)) if replayable => {
@@ -220,6 +220,7 @@ where
 
     fn clock_rejected<RB>(self, response: Response<RB>) -> Next<S, R, B, RB> {
         let has_learnt = self.sent().is_some_and(|sent| sent.learn_clock(&response, server_clocks::DATE_RESOLUTION));
+        telemetry::rejected(Rejection::ClockSkew, response.status());
         match self {
             // It would be signed as before.
             _ if !has_learnt => Next::Return(response),
@@ -268,6 +269,7 @@ fn rejected_again<RB>(
         }
         (Rejection::ClockSkew, Rejection::Token) => _ = sent.settings.fetcher.rejected(sent.with(), false),
     }
+    telemetry::rejected(rejection, response.status());
     marked(response, NotReplayed::RejectedAgain)
 }
 

@@ -26,7 +26,11 @@
 //! a `TRACE` request, whose response repeats its headers (RFC 9110, section 9.3.8), a request whose URI has userinfo, and one
 //! whose `Host` names another authority than its URI. If its origin differs from a configured one only in the scheme, the port,
 //! a leading `www.` or a final dot, a DEBUG event names both, and a 401 response has an
-//! [`OtherOrigin`](crate::rejection::OtherOrigin) in its extensions.
+//! [`OtherOrigin`](crate::rejection::OtherOrigin) in its extensions. `TRACK` is taken for
+//! `TRACE`, and case does not matter.
+//!
+//! Headers that the layer writes are taken out of the request's `Connection` header, which would have a proxy remove them (RFC
+//! 9110, section 7.6.1).
 //!
 //! A request whose URI has no host fails with `Config`, unless `allow_relative_uri` says that the inner service is bound to one
 //! origin. Then its `Host` header, if it has one, must name a configured origin, and its path must not begin with `//` or `/\`.
@@ -47,7 +51,8 @@
 //!
 //! ## S7: The wait for a token is limited
 //!
-//! A request waits for a token at most `max_wait`, then fails with `Timeout`. The token fetch continues.
+//! A request waits for a token at most `max_wait`, then fails with `Timeout`. The token fetch continues. In a tokio runtime without
+//! timers, and outside of a runtime, the request fails with `Config`; so does a token fetch without timers.
 //!
 //! ## S8: A response future can be dropped at any point
 //!
@@ -252,12 +257,14 @@
 //! `Denied` is a code of RFC 6749, section 5.2, or a 401 without a code. Any other 4xx, such as a proxy's 404, a firewall's 403 or
 //! a 421, is `Unavailable`; so are the codes `temporarily_unavailable`, `server_error` and `slow_down` at any status. A refusal
 //! keeps `error` if it is `[a-z_]{1,32}`. It keeps `error_description`, scrubbed, for its accessor and the trace event only, and
-//! drops everything else.
+//! drops everything else. Neither is kept if it repeats the beginning of a client secret, the current one or an earlier one, or of
+//! an access token: as it is, percent-encoded, in Base64 or in hex. An error of the HTTP client does not show the query of the
+//! token URL.
 //!
 //! ## O6: Secrets are wiped
 //!
-//! Secrets, the request's body, parameters, the bytes of the token response and the state of the HMAC are overwritten when they
-//! are dropped.
+//! Secrets, the request's body, parameters, the bytes of the token response, the state of the HMAC and the signatures of
+//! `TimestampHmac` are overwritten when they are dropped.
 //!
 //! # Many tokens
 //!
@@ -298,5 +305,6 @@
 //! - `unwrap`, `expect`, `panic!` or indexing that can panic in library code; `unsafe`.
 //! - A lock, or a guard of the current token, held across an await. Foreign code (waker, error, body, callback) run or dropped
 //!   under a lock.
-//! - A response held back by logging: state changes first, then the trace. No trace while a thread unwinds.
+//! - A response held back by logging: state changes first, then the trace. No trace while a thread unwinds, and no panic of a
+//!   subscriber gets further than the trace.
 //! - A signature with an empty or refused key, or with another key than the one that `build` checked.

@@ -118,13 +118,17 @@
 //!     .layer(auth)
 //!     .map_response(http::Response::<reqwest::Body>::from)
 //!     .filter(|request: http::Request<Bytes>| reqwest::Request::try_from(request))
-//!     .service(reqwest::Client::builder().redirect(Policy::none()).build()?);
+//!     .service(reqwest::Client::builder().redirect(Policy::none()).no_proxy().build()?);
 //! let response = client.oneshot(request).await?;
 //! # Ok(response) }
 //! ```
 //!
 //! - Turn redirects off, as above. reqwest follows them inside the layer; it removes `Authorization` when the host changes, but
 //!   no signature and no other header. If you need redirects, put a redirect layer outside.
+//! - Turn the proxies of the environment off, as above, or name yours with `.proxy(..)`. By default reqwest sends every `http`
+//!   request, one to `http://localhost` included, to the proxy that `HTTP_PROXY` or the system names: client secret, token and
+//!   signature would leave the machine in the clear. A request with `https` goes through a tunnel, which shows the proxy the
+//!   server's name only. The same holds for the client of the token requests.
 //! - Use `Bytes`, `String` or `Vec<u8>` as the body, which the layer can clone. `reqwest::Body` is not `Clone`; for other body
 //!   types use `try_from(request.map(reqwest::Body::wrap))`.
 //! - `filter` is behind Tower's feature of that name.
@@ -159,6 +163,8 @@
 //! - Remove the caller's `Authorization` above the layer. It was meant for your proxy, and the layer would keep it and send no
 //!   token. [`overwrite_authorization`](crate::AuthLayerBuilder::overwrite_authorization) replaces it instead; use that only if
 //!   all your callers are trusted.
+//! - Answer `TRACE` yourself, with a 501 for example. The response repeats the headers of the request, and would show the caller
+//!   your token; the layer adds none to it.
 //! - Remove the headers that belong to one connection (RFC 9110, section 7.6.1) and `Host`, in both directions.
 //! - Turn a 401 of the API into a 502. It is about the proxy's credentials, not the caller's.
 //! - `axum::body::Body` is not `Clone`. Wrap it in a `ReplayBody`, collect it (`axum::body::to_bytes` with a limit), or use

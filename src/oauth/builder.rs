@@ -9,11 +9,13 @@ use http::{
 };
 use http_body::Body;
 use http_body_util::Full;
+use secrecy::ExposeSecret;
 use tower_service::Service;
 use zeroize::Zeroizing;
 
 use super::{
     client_auth::ClientAuth,
+    echo::Past,
     exchange::{self, Exchange},
     grant::{ClientCredentialsGrant, GrantSettings},
 };
@@ -361,6 +363,9 @@ impl ClientCredentialsGrantBuilder {
             return Err(AuthError::config("`grant_type` is empty; leave it out for \"client_credentials\""));
         }
         let (params, headers) = (self.check_params()?, self.check_headers()?);
+        let past = Past::default();
+        // It may be rotated before the first token request.
+        past.note_secret(self.credentials.client_id(), self.credentials.secret().expose_secret());
         let exchange = match self.exchange {
             Some(exchange) => exchange,
             None if self.client_auth == ClientAuth::Certificate => {
@@ -383,6 +388,7 @@ impl ClientCredentialsGrantBuilder {
             token_types: self.token_types,
             timeout: self.timeout,
             exchange,
+            past,
         }))
     }
 

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use super::{
     client_auth::{ClientAuth, asks_for_basic},
-    echo::EchoFilter,
+    echo::{EchoFilter, Past},
     encode,
     exchange::{Exchange, TokenResponse},
     members,
@@ -78,6 +78,7 @@ pub(super) struct GrantSettings {
     pub(super) token_types: Vec<String>,
     pub(super) timeout: Duration,
     pub(super) exchange: Box<dyn Exchange>,
+    pub(super) past: Past,
 }
 
 impl ClientCredentialsGrant {
@@ -85,16 +86,18 @@ impl ClientCredentialsGrant {
         Self { settings: Arc::new(settings) }
     }
 
-    async fn fetch_token(&self) -> Result<AccessToken, AuthError> {
+    async fn fetch_token(&self, request: FetchRequest) -> Result<AccessToken, AuthError> {
         let settings = &*self.settings;
         // The only look at the secret: a rotation meanwhile changes neither the request nor what is said of its token.
         let secret = settings.credentials.secret();
         let sent = Moment::now();
         let exchange = settings.exchange.exchange(settings.request(&secret)?);
-        let response = time::within(settings.timeout, exchange).await.ok_or_else(|| settings.timed_out())??;
+        settings.past.note_secret(settings.credentials.client_id(), secret.expose_secret());
+        let response = time::within(settings.timeout, exchange).await?.ok_or_else(|| settings.timed_out())??;
         let origin = settings.origin.is_trusted().then(|| settings.origin.key());
         let date = origin.zip(time::date(&response.head.headers));
-        let granted = settings.read(response, &secret)?;
+        let granted = settings.read(response, &secret, request.rejected())?;
+        settings.past.note_token(granted.token.expose_secret());
         if granted.lifetime_unusable {
             telemetry::lifetime_unusable();
         }
@@ -137,14 +140,26 @@ impl GrantSettings {
         Ok(request)
     }
 
-    fn read(&self, response: TokenResponse, secret: &Secret) -> Result<Granted, AuthError> {
+    fn read(
+        &self,
+        response: TokenResponse,
+        secret: &Secret,
+        rejected: Option<&AccessToken>,
+    ) -> Result<Granted, AuthError> {
         let TokenResponse { head, mut body } = response;
         if let Some(body) = body.as_deref_mut() {
             members::repair(body);
         }
         let params = self.params.iter().map(|(_, value)| value.as_str());
         let headers = self.headers.values().filter_map(|value| value.to_str().ok());
-        let echo = EchoFilter::new(self.credentials.client_id(), secret.expose_secret(), params.chain(headers));
+        // Some servers want a key there.
+        let query = form_urlencoded::parse(self.token_url.query().unwrap_or_default().as_bytes());
+        let query: Vec<_> = query.map(|(_, value)| value).collect();
+        let others = params
+            .chain(headers)
+            .chain(query.iter().map(AsRef::as_ref))
+            .chain(rejected.map(AccessToken::expose_secret));
+        let echo = EchoFilter::new(&self.past, self.credentials.client_id(), secret.expose_secret(), others);
         let mut expected = Expected { token_types: &self.token_types, echo };
         let read = expected.read(head.status, &head.headers, body.as_ref().map(|body| body.as_slice()));
         read.map_err(|error| {
@@ -208,9 +223,9 @@ impl GrantSettings {
 impl TokenSource for ClientCredentialsGrant {
     fn fetch(
         &self,
-        _request: FetchRequest,
+        request: FetchRequest,
     ) -> Pin<Box<dyn Future<Output = Result<AccessToken, AuthError>> + Send + '_>> {
-        Box::pin(self.fetch_token())
+        Box::pin(self.fetch_token(request))
     }
 
     fn generation(&self) -> u64 {

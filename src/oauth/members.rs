@@ -36,6 +36,18 @@ pub(super) fn scalar(json: &str) -> Option<Zeroizing<String>> {
     if is_number { Some(Zeroizing::new(json.to_owned())) } else { string(json) }
 }
 
+/// The texts of a list of JSON strings, with a blank between them.
+pub(super) fn strings(json: &str) -> Option<Zeroizing<String>> {
+    let mut joined = Zeroizing::new(String::with_capacity(json.len()));
+    for (number, value) in serde_json::from_str::<Vec<&RawValue>>(json).ok()?.into_iter().enumerate() {
+        if number > 0 {
+            joined.push(' ');
+        }
+        joined.push_str(&string(value.get())?);
+    }
+    Some(joined)
+}
+
 /// The text of a JSON string, in memory that is wiped. Serde would put a text with escapes together in a buffer that is
 /// not.
 fn string(json: &str) -> Option<Zeroizing<String>> {

@@ -7,11 +7,11 @@ use http::{
     header::{CONTENT_ENCODING, LOCATION},
 };
 use secrecy::SecretString;
-use serde_json::Value;
+use zeroize::Zeroizing;
 
 use super::{
     echo::EchoFilter,
-    members::{Members, scalar},
+    members::{Members, scalar, strings},
 };
 use crate::{
     error::{AuthError, ErrorKind},
@@ -23,7 +23,7 @@ use crate::{
 pub(super) struct Expected<'a> {
     /// Besides `Bearer`.
     pub(super) token_types: &'a [String],
-    pub(super) echo: EchoFilter,
+    pub(super) echo: EchoFilter<'a>,
 }
 
 /// A token, and whether its response has a lifetime that means nothing.
@@ -58,9 +58,9 @@ impl Expected<'_> {
         let token = token.ok_or_else(|| malformed("the token response has no access_token that is a string"))?;
         let (lifetime, lifetime_unusable) = lifetime(members.json("expires_in"));
         let mut token = AccessToken::new(SecretString::from(token.as_str()), lifetime)?;
-        // `Debug` of a token shows its scope.
+        // Programs write the scope to their logs.
         if let Some(scope) = scope(&members).filter(|scope| self.echo.is_usable(scope, token.expose_secret())) {
-            token = token.with_scope(scope);
+            token = token.with_scope(scope.as_str());
         }
         for (name, value) in members.scalars().filter(|(name, _)| !STANDARD_MEMBERS.contains(name)) {
             token = token.with_response_field(name, value.as_str());
@@ -120,7 +120,7 @@ impl Expected<'_> {
         let message = coding
             .map_or(message, |coding| format!("the token endpoint answered {number}, with {}", unreadable(&coding)));
         let mut error = AuthError::new(kind(status, code), message);
-        if let Some(code) = code.filter(|code| is_known(code) || self.echo.is_clean(code)) {
+        if let Some(code) = code.filter(|code| is_known(code) || self.echo.is_clean_code(code)) {
             error = error.with_oauth_error(code);
         }
         let description = members.and_then(|members| members.string("error_description"));
@@ -186,17 +186,14 @@ fn is_busy(status: StatusCode) -> bool {
     status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429)
 }
 
-/// Whether there is an error: some servers always send the member, and an empty one where all is well.
+/// Whether there is an error: some servers always send the member, and an empty one where all is well. Its text may repeat
+/// a credential, so it is read into memory that is wiped.
 fn has_error(members: &Members<'_>) -> bool {
-    let is_empty = |value| match value {
-        Value::Null => true,
-        Value::Bool(value) => !value,
-        Value::Number(value) => value.as_f64() == Some(0.0),
-        Value::String(value) => value.trim().is_empty(),
-        Value::Array(value) => value.is_empty(),
-        Value::Object(value) => value.is_empty(),
-    };
-    members.json("error").is_some_and(|json| !serde_json::from_str(json).is_ok_and(is_empty))
+    members.json("error").is_some_and(|json| match json.as_bytes() {
+        [b'"', ..] => members.string("error").is_none_or(|text| !text.trim().is_empty()),
+        [b'[' | b'{', inner @ .., _] => !inner.trim_ascii().is_empty(),
+        _ => json != "false" && !json.parse().is_ok_and(|number: f64| number == 0.0),
+    })
 }
 
 fn is_code(text: &str) -> bool {
@@ -215,9 +212,8 @@ fn is_description(text: &str) -> bool {
 }
 
 /// `scope` as a string; some servers send a list.
-fn scope(members: &Members<'_>) -> Option<String> {
-    let list = |json| serde_json::from_str::<Vec<Cow<'_, str>>>(json).ok();
-    members.string("scope").map(|scope| scope.to_string()).or_else(|| Some(list(members.json("scope")?)?.join(" ")))
+fn scope(members: &Members<'_>) -> Option<Zeroizing<String>> {
+    members.string("scope").or_else(|| strings(members.json("scope")?))
 }
 
 /// `expires_in` in seconds, as a positive number or a decimal string; and whether it is there but unusable.

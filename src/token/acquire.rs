@@ -133,10 +133,11 @@ impl TokenWait {
                 self.waiter = Some(waiter);
                 match is_time {
                     Poll::Pending => return Poll::Pending,
-                    Poll::Ready(()) if self.time_left(fetcher) == Some(Duration::ZERO) => {
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Ready(Ok(())) if self.time_left(fetcher) == Some(Duration::ZERO) => {
                         return Poll::Ready(Err(AuthError::new(ErrorKind::Timeout, OUT_OF_TIME)));
                     }
-                    Poll::Ready(()) => fetcher.abandon_overdue(),
+                    Poll::Ready(Ok(())) => fetcher.abandon_overdue(),
                 }
                 self.timer = None;
                 continue;
@@ -148,18 +149,20 @@ impl TokenWait {
         }
     }
 
-    /// Ready when the caller gives up, or when the fetch is overdue.
-    fn poll_timer(&mut self, fetcher: &Fetcher, waiter: &Waiter, cx: &mut Context<'_>) -> Poll<()> {
-        if self.timer.is_none() {
+    /// Ready when the caller gives up, when the fetch is overdue, or where neither can be told for want of timers.
+    fn poll_timer(&mut self, fetcher: &Fetcher, waiter: &Waiter, cx: &mut Context<'_>) -> Poll<Result<(), AuthError>> {
+        let timer = if let Some(timer) = &mut self.timer {
+            timer
+        } else {
             let flight = waiter.flight();
             let until_overdue = || flight.overdue.saturating_duration_since(time::instant());
             let overdue = flight.runs_in_another_runtime().then(until_overdue);
             let Some(wait) = overdue.into_iter().chain(self.time_left(fetcher)).min() else {
                 return Poll::Pending;
             };
-            self.timer = time::sleep(wait).map(Box::pin);
-        }
-        self.timer.as_mut().map_or(Poll::Pending, |timer| timer.as_mut().poll(cx))
+            self.timer.insert(Box::pin(time::sleep(wait).ok_or_else(time::no_timers)?))
+        };
+        timer.as_mut().poll(cx).map(Ok)
     }
 
     /// What a fetch that has ended means for this caller: `None` to ask again.

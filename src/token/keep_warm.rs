@@ -25,7 +25,7 @@ pub struct KeepWarm {
 impl KeepWarm {
     pub(super) fn start(fetcher: &Arc<Fetcher>) -> Self {
         let Ok(runtime) = Handle::try_current() else {
-            telemetry::not_kept_warm();
+            telemetry::not_kept_warm("outside of a tokio runtime");
             return Self { task: None };
         };
         Self { task: Some(runtime.spawn(keep_warm(Arc::clone(fetcher))).abort_handle()) }
@@ -47,7 +47,9 @@ async fn keep_warm(fetcher: Arc<Fetcher>) {
         let _ = catch_unwind(AssertUnwindSafe(|| fetcher.keep_warm()));
         let due = fetcher.cache.fetch_due_in(Moment::now()).unwrap_or(ROTATION_POLL_INTERVAL);
         // At least a moment, so that nothing can make it spin.
-        time::within(due.clamp(MIN_PAUSE, ROTATION_POLL_INTERVAL), changed).await;
+        if time::within(due.clamp(MIN_PAUSE, ROTATION_POLL_INTERVAL), changed).await.is_err() {
+            return telemetry::not_kept_warm("in a tokio runtime without timers");
+        }
     }
 }
 

@@ -1,7 +1,10 @@
 //! The source keeps to its layers: imports go down and never round, files stay small, clocks and traces have one home.
 #![expect(clippy::unwrap_used, reason = "a helper of a test may panic")]
 
+mod no_client_takes_a_proxy_from_the_environment;
 mod security_names_tests_that_exist;
+#[cfg(unix)]
+mod what_is_not_checked_is_told;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::{fs, path::Path};

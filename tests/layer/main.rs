@@ -17,6 +17,7 @@ mod credentials_come_from_the_environment;
 mod credentials_go_to_configured_origins_only;
 mod debug_shows_the_settings;
 mod every_order_of_tower_layers_works;
+mod headers_of_the_http_client_are_left_to_it;
 mod no_duration_breaks_a_layer;
 #[cfg(all(feature = "client", feature = "paynet", feature = "sandbox"))]
 mod public_api;

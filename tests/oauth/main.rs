@@ -10,5 +10,6 @@ mod every_token_response_is_read_with_care;
 mod settings_of_a_grant_are_in_its_request;
 #[path = "../support/mod.rs"]
 mod support;
+mod the_query_of_the_token_url_is_not_told;
 mod the_token_request_follows_rfc_6749;
 mod unneeded_members_cost_no_token;

@@ -1,6 +1,8 @@
 //! A process of its own, since it sets a global tracing subscriber and a panic hook: what is shown holds no secret.
 #![expect(clippy::panic, reason = "a helper of a test may panic")]
 
+#[cfg(feature = "tracing")]
+mod a_subscriber_may_panic;
 mod no_secret_is_shown;
 mod no_type_shows_a_secret;
 #[path = "../support/mod.rs"]

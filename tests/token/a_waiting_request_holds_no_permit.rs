@@ -104,7 +104,7 @@ where
         + Sync
         + 'static,
 {
-    for calls in [1, 4, 20] {
+    for calls in [1, 4, 20, 200] {
         let client = layer(limited.clone()).layer(limited.clone());
         all_served(&client, calls, "cold").await;
         all_served(&client, calls, "warm").await;

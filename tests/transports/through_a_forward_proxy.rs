@@ -1,13 +1,18 @@
 //! The ready-made transport through a forward proxy: tunnels for tokens and for the API, and what the proxy gets to see.
 
-use std::error::Error;
+use std::{
+    error::Error,
+    future::Future,
+    task::{Context, Poll, Waker},
+};
 
 use bytes::Bytes;
-use http::{Request, Version};
+use http::{Request, Uri, Version};
 use http_body_util::Full;
+use tokio::net::TcpListener;
 use tower::{Layer, ServiceExt};
 use tower_outbound_auth::{
-    AuthLayer, Credentials, ErrorKind,
+    AuthError, AuthLayer, Credentials, ErrorKind,
     client::HttpsClient,
     oauth::ClientCredentialsGrant,
     token::{FetchRequest, TokenSource},
@@ -215,3 +220,50 @@ async fn hosts_in_no_proxy_are_reached_without_the_proxy() -> TestResult {
     }
     Ok(())
 }
+
+/// What `parse` takes for a port, or what TCP would take for none: the connection would be made past the proxy, or to
+/// another port.
+#[tokio::test]
+async fn a_port_that_is_none_goes_neither_through_the_proxy_nor_past_it() -> TestResult {
+    let server = TcpListener::bind("127.0.0.1:0").await?;
+    let port = server.local_addr()?.port();
+    let proxy = ConnectProxy::to(server.local_addr()?);
+    let url = format!("http://{}", proxy.listen().await?);
+    let by_proxy = HttpsClient::builder().proxy(&url).build()?;
+    let clients = [by_proxy.clone(), HttpsClient::builder().proxy(&url).no_proxy("*").build()?, HttpsClient::new()?];
+    // This machine, though `HttpsClient` does not know it by this name, and by one that it knows.
+    for host in ["127.0.0.1.nip.invalid", "localhost", "127.0.0.1", "user@localhost"] {
+        for scheme in ["http", "https"] {
+            for port in [format!("+{port}"), format!("%2B{port}"), "-1".to_owned(), "65536".to_owned(), "x".to_owned()]
+            {
+                let Ok(uri) = format!("{scheme}://{host}:{port}/").parse::<Uri>() else { continue };
+                for client in &clients {
+                    let request = Request::get(uri.clone()).body(Full::<Bytes>::default())?;
+                    let error = client.clone().oneshot(request).await.err().ok_or("a connection")?;
+                    let error = AuthError::find(&*error).ok_or_else(|| format!("{uri}: another error: {error:?}"))?;
+                    assert_eq!(error.kind(), ErrorKind::Config, "{uri}");
+                    assert!(error.to_string().contains("names no server"), "{error}");
+                }
+            }
+        }
+    }
+    assert!(proxy.asked().is_empty() && server.accept().now_or_never().is_none());
+    // And one that is one.
+    let request = Request::get(format!("http://server.example:{port}/")).body(Full::<Bytes>::default())?;
+    let call = tokio::spawn(by_proxy.oneshot(request));
+    drop(server.accept().await?);
+    assert!(call.await?.is_err() && proxy.asked().len() == 1);
+    Ok(())
+}
+
+/// Whether a future is ready at once.
+trait NowOrNever: Future + Sized {
+    fn now_or_never(self) -> Option<Self::Output> {
+        match std::pin::pin!(self).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(output) => Some(output),
+            Poll::Pending => None,
+        }
+    }
+}
+
+impl<F: Future> NowOrNever for F {}
