@@ -141,3 +141,18 @@ where
         (None, _) => ::reqwest::Body::default(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::Full;
+
+    use super::*;
+
+    #[test]
+    fn reqwest_can_send_a_body_again_if_it_is_empty_or_one_of_its_own_in_memory() {
+        let is_in_memory = |body: ::reqwest::Body| body.as_bytes().is_some();
+        assert!(is_in_memory(into_reqwest(Full::<Bytes>::default())));
+        assert!(is_in_memory(into_reqwest(::reqwest::Body::from("text"))));
+        assert!(!is_in_memory(into_reqwest(Full::<Bytes>::from("text"))));
+    }
+}
