@@ -131,6 +131,6 @@ pub use self::{
 };
 
 /// The README's code, compiled.
-#[cfg(all(doctest, feature = "client", feature = "paynet"))]
+#[cfg(all(doctest, feature = "client", feature = "paynet", feature = "reqwest"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

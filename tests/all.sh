@@ -49,6 +49,12 @@ example() {
   timeout 120 cargo run --locked --quiet --features sandbox --example "$name" "$@"
 }
 
+# Clients of other crates, whose dependencies are in a lock file of their own. They share the folder of builds.
+client() {
+  timeout 900 cargo run --locked --quiet --manifest-path examples/clients/Cargo.toml --target-dir "${CARGO_TARGET_DIR:-target}" \
+    --package "example-$1"
+}
+
 # The unit tests of the token's state machine, with a model checker's locks, atomics and tasks. A compiler flag for all
 # crates brings the checkers in, so this has another folder; only this crate is told which checker it is.
 model() {
@@ -116,10 +122,15 @@ step "doc tests, all features" cargo test --locked --doc --all-features
 step "tests, no default features" tests --no-default-features
 step "tests, default features" tests
 
-for name in custom_source paynet quickstart reports retry_timeout reqwest tonic proxy soak; do
+for name in custom_source paynet quickstart reports retry_timeout tonic proxy soak; do
   step "example $name" example "$name"
 done
 step "example sandbox" example sandbox -- --check
+step "example reqwest" timeout 120 cargo run --locked --quiet --all-features --example reqwest
+for name in kube octocrab async-openai progenitor; do
+  step "example clients/$name" client "$name"
+done
+step "a newcomer's first programs" tests/newcomer/run
 
 step "oidc-provider agrees" oidc
 ipv6

@@ -80,12 +80,14 @@ fn not_a_uri(request: Request) -> reqwest_middleware::Error {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl Replay<RequestBody> for CloneBody {
     fn clone_body(&self, body: &RequestBody) -> Option<RequestBody> {
         body.try_clone()
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl Replay<RequestBody> for EmptyBody {
     fn clone_body(&self, body: &RequestBody) -> Option<RequestBody> {
         body.as_bytes()?.is_empty().then(|| body.try_clone())?

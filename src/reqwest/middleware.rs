@@ -78,6 +78,7 @@ impl<R: Replay<RequestBody>> From<AuthLayer<R>> for AuthMiddleware {
 }
 
 #[cfg(feature = "paynet")]
+#[diagnostic::do_not_recommend]
 impl<R: Replay<RequestBody>> From<PayNetLayer<R>> for AuthMiddleware {
     fn from(layer: PayNetLayer<R>) -> Self {
         Self { layer: Arc::new(layer) }

@@ -1,8 +1,8 @@
 //! reqwest: a middleware for its clients, and its client as a Tower service.
 //!
 //! [`AuthMiddleware`] authenticates the requests of a client of the `reqwest-middleware` crate, which has reqwest's interface:
-//! `client.get(url).json(&order).send().await`. [`ReqwestService`] is a [`Client`] as a service of `http::Request`, for a
-//! Tower stack and for token requests.
+//! `client.get(url).json(&order).send().await`. [`ReqwestService`] is a [`reqwest::Client`](::reqwest::Client) as a service of
+//! `http::Request`, for a Tower stack and for token requests.
 //!
 //! # Example
 //!
@@ -50,14 +50,14 @@
 //!
 //! | message | reason, and what to write |
 //! |---|---|
-//! | `Middleware` is not implemented for `AuthLayer` (or: expected a `Fn(..)` closure, found `AuthLayer`) | a layer is no middleware: `.with(AuthMiddleware::from(auth))` |
+//! | ``the trait bound `AuthLayer: reqwest_middleware::Middleware` is not satisfied`` | a layer is no middleware: `.with(AuthMiddleware::from(auth))` |
 //! | ``the trait bound `AuthMiddleware: From<AuthLayerBuilder>` is not satisfied`` | the layer is not built yet: `.build()?` |
 //! | ``the trait bound `AuthMiddleware: From<Result<AuthLayer, AuthError>>` is not satisfied`` | `build` can fail: `.build()?` |
 //! | `` `P` cannot replay a request with the body `RequestBody` `` | implement [`Replay<RequestBody>`](crate::replay::Replay) for your policy, or use `CloneBody` |
-//! | `Client` does not implement `Service<http::Request<..>>` | [`ReqwestService::new(client)`](ReqwestService::new) does |
+//! | ``the trait bound `Client: Service<http::Request<..>>` is not satisfied`` | [`ReqwestService::new(client)`](ReqwestService::new) does |
 //! | no method named `json` found for `reqwest_middleware::RequestBuilder` | feature `json` of `reqwest-middleware`; reqwest's own is not enough |
 //! | mismatched types with two versions of `reqwest` | this crate works with reqwest 0.13 and reqwest-middleware 0.5: `cargo tree --duplicates` |
-//! | cannot find `Client` in module `reqwest` | `use tower_outbound_auth::reqwest` hides the crate: import the items |
+//! | ``cannot find `Client` in `reqwest` `` | `use tower_outbound_auth::reqwest` hides the crate: import the items |
 //!
 //! # WebAssembly
 //!
@@ -78,9 +78,6 @@ pub use self::{
     service::{ReqwestFuture, ReqwestService},
 };
 use crate::error::AuthError;
-
-#[cfg(doc)]
-use ::reqwest::Client;
 
 #[cfg(target_arch = "wasm32")]
 compile_error!(

@@ -140,6 +140,39 @@ async fn reqwests_interface_is_as_without_the_middleware() -> TestResult {
     Ok(())
 }
 
+/// The Rust client of openapi-generator, with `supportMiddleware`: a configuration, and functions that build and execute.
+struct Configuration {
+    base_path: String,
+    client: ClientWithMiddleware,
+    bearer_access_token: Option<String>,
+}
+
+async fn create_order(configuration: &Configuration, order: Value) -> Result<Value, Error> {
+    let url = format!("{}/orders", configuration.base_path);
+    let mut builder = configuration.client.request(Method::POST, &url);
+    if let Some(token) = &configuration.bearer_access_token {
+        builder = builder.bearer_auth(token);
+    }
+    let request = builder.json(&order).build()?;
+    let response = configuration.client.execute(request).await?;
+    Ok(response.error_for_status()?.json().await?)
+}
+
+#[tokio::test]
+async fn below_a_generated_client_that_builds_and_executes() -> TestResult {
+    let server = Server::new();
+    let base_path = format!("http://{}", server.listen().await?);
+    let client = ClientBuilder::new(plain()).with(AuthMiddleware::from(server.layer(&base_path)?)).build();
+    let configuration = Configuration { base_path, client, bearer_access_token: None };
+    for _ in 0..2 {
+        let order = json!({ "article": 7 });
+        assert_eq!(create_order(&configuration, order.clone()).await?, order);
+        server.issuer.revoke();
+    }
+    assert_eq!(server.issuer.requests(), 2);
+    Ok(())
+}
+
 #[tokio::test]
 async fn s4_redirects_within_the_origin_are_followed_ten_times() -> TestResult {
     let site = Site::default();
