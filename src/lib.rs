@@ -85,7 +85,7 @@
 //! | `client` | yes | [`client::HttpsClient`]: HTTPS over hyper-util and rustls, for token requests and, if wanted, for the API |
 //! | `paynet` | yes | module [`paynet`] |
 //! | `tracing` | yes | a span for each token fetch, events for rejections |
-//! | `reqwest` | no | module [`reqwest`](crate::reqwest): a middleware for reqwest 0.13, and its client as a Tower service |
+//! | `reqwest` | no | module [`reqwest`]: a middleware for reqwest 0.13, and its client as a Tower service |
 //! | `native-roots` | no | the system's certificate store for [`client::HttpsClient`] |
 //! | `sandbox` | no | module [`sandbox`]: a PayNet-compatible server for tests |
 

@@ -1,7 +1,7 @@
 //! reqwest: a middleware for its clients, and its client as a Tower service.
 //!
 //! [`AuthMiddleware`] authenticates the requests of a client of the `reqwest-middleware` crate, which has reqwest's interface:
-//! `client.get(url).json(&order).send().await`. [`ReqwestService`] is a [`reqwest::Client`](::reqwest::Client) as a service of
+//! `client.get(url).json(&order).send().await`. [`ReqwestService`] is a [`reqwest::Client`] as a service of
 //! `http::Request`, for a Tower stack and for token requests.
 //!
 //! # Example
