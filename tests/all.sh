@@ -136,7 +136,7 @@ step "oidc-provider agrees" oidc
 ipv6
 step "nginx and tinyproxy let it through" proxies
 step "the vendor's flow, by Python and curl" vendor
-step "side by side: this crate's goal" python3 benches/side_by_side/run.py tower-outbound-auth
+step "side by side: this crate's goal" python3 benches/side_by_side/run.py tower-outbound-auth "tower-outbound-auth, reqwest"
 
 step "a plain model agrees on 5,000 histories" env PROPTEST_CASES=5000 \
   cargo test --locked --all-features --test model the_layer
