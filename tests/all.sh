@@ -55,6 +55,30 @@ client() {
     --package "example-$1"
 }
 
+# What crates.io would get: no warning, no stray file, and a crate that builds and passes its unit tests by itself.
+package() {
+  local target="${CARGO_TARGET_DIR:-$PWD/target}" said folder
+  said=$(cargo package --locked --allow-dirty --no-verify 2>&1) || { printf '%s\n' "$said"; return 1; }
+  if grep -i warning <<<"$said"; then return 1; fi
+  folder=$(mktemp -d)
+  tar -xzf "$target"/package/tower-outbound-auth-*.crate -C "$folder" --strip-components=1 &&
+    diff <(cd "$folder" && find . -mindepth 1 -maxdepth 1 ! -name .cargo_vcs_info.json -printf '%f\n' | LC_ALL=C sort) - <<<"$PACKED" &&
+    cargo test --locked --quiet --lib --manifest-path "$folder/Cargo.toml" --target-dir "$target"
+}
+readonly PACKED="CHANGELOG.md
+CONTRIBUTING.md
+Cargo.lock
+Cargo.toml
+Cargo.toml.orig
+LICENSE-APACHE
+LICENSE-MIT
+README.md
+SECURITY.md
+benches
+examples
+src
+tests"
+
 # The unit tests of the token's state machine, with a model checker's locks, atomics and tasks. A compiler flag for all
 # crates brings the checkers in, so this has another folder; only this crate is told which checker it is.
 model() {
@@ -153,6 +177,7 @@ step "fuzz targets: corpus, and 20,000 random inputs each" fuzz --inputs 20000
 step "instructions of a warm request, within their budgets" instructions
 
 step "docs, as docs.rs builds them" docs
+step "the package, by itself" package
 
 step "cargo-deny $DENY_VERSION is here" have_deny
 step "deny: bans, licences, sources" cargo deny --all-features --locked check bans licenses sources

@@ -172,21 +172,21 @@ def table(done, missing):
     return "\n".join(lines) + "\n"
 
 
-def write(name, option, done, text):
-    with open(HERE / f"{name}.csv", "w", newline="") as file:
+def write(results, option, done, text):
+    with open(HERE / f"{results}.csv", "w", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(["client", "scenario", "token_requests", "outcomes", "slowest_ms", "leaks", "goal_met"])
-        for name, (_, results) in done.items():
-            for r in results:
+        for name, (_, outcomes) in done.items():
+            for r in outcomes:
                 slow = slowest(r.answers) if r.answers else ""
                 rows.writerow([name, r.scenario, r.token_requests, r.outcomes(), slow, r.leaks, "no yes".split()[r.goal]])
     command = f"python3 benches/side_by_side/run.py{option}"
     head = f"Made by `{command}` on {time.strftime('%Y-%m-%d')}. [How to read it](README.md)\n\n"
-    (HERE / f"{name}.md").write_text(head + text)
+    (HERE / f"{results}.md").write_text(head + text)
 
 
 def main(chosen):
-    group, name, option = {
+    group, results, option = {
         (): (PEERS, "results", ""),
         ("--reqwest",): (REQWEST_PEERS, "reqwest", " --reqwest"),
     }.get(tuple(chosen), (chosen, None, None))
@@ -201,8 +201,8 @@ def main(chosen):
             print(f"{peer}: not run: {error}", flush=True)
     text = table(done, missing)
     print("\n" + text)
-    if name:
-        write(name, option, done, text)
+    if results:
+        write(results, option, done, text)
     ours = [peer for peer in group if peer.startswith(OURS)]
     if any(peer in missing or not all(result.goal for result in done[peer][1]) for peer in ours):
         return f"{OURS} missed its goal"
