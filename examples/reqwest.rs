@@ -22,7 +22,7 @@ async fn main() -> Result<(), BoxError> {
 
     let reports = format!("{}/v1/reports", environment.api_origin());
     let types: Value = client.get(format!("{reports}/types")).send().await?.error_for_status()?.json().await?;
-    println!("report types: {}", types["data"]);
+    println!("report types: {:?}", types.get("data"));
 
     // The API rejects the token; the request is replayed with a new one and a new signature.
     sandbox.revoke_tokens();
@@ -31,7 +31,7 @@ async fn main() -> Result<(), BoxError> {
     let ordered: Value = response.error_for_status()?.json().await?;
 
     // The file is on another origin, which gets no credentials.
-    let url = ordered["data"]["url"].as_str().ok_or("no URL in the response")?;
+    let url = ordered.pointer("/data/url").and_then(Value::as_str).ok_or("no URL in the response")?;
     println!("a file of {} bytes", client.get(url).send().await?.error_for_status()?.bytes().await?.len());
 
     let stats = sandbox.stats();

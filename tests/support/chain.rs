@@ -24,11 +24,12 @@ pub(crate) struct Arrived {
     pub(crate) timeout: Option<Duration>,
 }
 
+type AnswerFn = dyn Fn(&Arrived, &mut Extensions) -> Answer + Send + Sync;
 type Answer = Pin<Box<dyn Future<Output = http::Response<String>> + Send>>;
 
 #[derive(Clone)]
 pub(crate) struct End {
-    answer: Arc<dyn Fn(&Arrived, &mut Extensions) -> Answer + Send + Sync>,
+    answer: Arc<AnswerFn>,
     arrived: Arc<Mutex<Vec<Arrived>>>,
 }
 

@@ -1,4 +1,5 @@
 //! The layer as a reqwest middleware: what it does to requests, extensions, time limits, errors, and middlewares around it.
+#![expect(clippy::unwrap_used, reason = "a helper of a test may panic")]
 
 use std::{
     error::Error as _,
@@ -156,8 +157,7 @@ async fn another_policy_decides_which_requests_are_replayed() -> TestResult {
     let empty = |issuer: &Issuer| AuthMiddleware::from(issuer.builder().replay(EmptyBody).build().unwrap());
     let none = |issuer: &Issuer| AuthMiddleware::from(issuer.builder().replay(NoReplay).build().unwrap());
     let small = |issuer: &Issuer| AuthMiddleware::from(issuer.builder().replay(UpTo(5)).build().unwrap());
-    let policies: [(&dyn Fn(&Issuer) -> AuthMiddleware, _); 3] =
-        [(&empty, [200, 401, 401]), (&none, [401, 401, 401]), (&small, [200, 200, 401])];
+    let policies: [Policy<'_>; 3] = [(&empty, [200, 401, 401]), (&none, [401, 401, 401]), (&small, [200, 200, 401])];
     for (policy, expected) in policies {
         let issuer = Issuer::new();
         let client = api(&issuer).client(policy(&issuer));
@@ -173,6 +173,9 @@ async fn another_policy_decides_which_requests_are_replayed() -> TestResult {
     }
     Ok(())
 }
+
+/// Makes a middleware; and the statuses of rejected requests whose bodies are empty, small and larger.
+type Policy<'a> = (&'a dyn Fn(&Issuer) -> AuthMiddleware, [u16; 3]);
 
 #[derive(Clone)]
 struct UpTo(usize);

@@ -1,6 +1,11 @@
 //! reqwest over real sockets: as a Tower service, and below its middlewares; responses come back whole.
+#![expect(clippy::unwrap_used, clippy::unused_async, reason = "a helper of a test may panic; a handler is async")]
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -66,7 +71,7 @@ async fn by_two_combinators_of_tower() -> TestResult {
 #[derive(Clone, Default)]
 struct Site {
     elsewhere: String,
-    shown: std::sync::Arc<std::sync::Mutex<Vec<String>>>,
+    shown: Arc<Mutex<Vec<String>>>,
 }
 
 impl Site {
