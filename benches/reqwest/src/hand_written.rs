@@ -65,7 +65,12 @@ pub struct ReadWriteLock(pub Cache);
 
 #[async_trait::async_trait]
 impl Middleware for ReadWriteLock {
-    async fn handle(&self, mut request: Request, extensions: &mut Extensions, next: Next<'_>) -> Result<Response, Error> {
+    async fn handle(
+        &self,
+        mut request: Request,
+        extensions: &mut Extensions,
+        next: Next<'_>,
+    ) -> Result<Response, Error> {
         let token = self.0.token().await.map_err(|error| Error::middleware(std::io::Error::other(error)))?;
         let mut value = HeaderValue::try_from(format!("Bearer {token}"))
             .map_err(|error| Error::middleware(std::io::Error::other(error)))?;

@@ -4,7 +4,9 @@
 //! cargo run --manifest-path examples/clients/Cargo.toml --package example-async-openai
 //! ```
 
-use async_openai::{Client, config::OpenAIConfig, middleware::HttpRequestFactory, types::embeddings::CreateEmbeddingRequestArgs};
+use async_openai::{
+    Client, config::OpenAIConfig, middleware::HttpRequestFactory, types::embeddings::CreateEmbeddingRequestArgs,
+};
 use example_server::Server;
 use reqwest_middleware::ClientBuilder;
 use tower::service_fn;
@@ -15,7 +17,8 @@ use tower_outbound_auth::{
 };
 
 fn client(server: &Server) -> Result<Client<OpenAIConfig>, BoxError> {
-    let grant = ClientCredentialsGrant::builder(&server.token_url(), Credentials::new("my-client", "my-secret")).build()?;
+    let grant =
+        ClientCredentialsGrant::builder(&server.token_url(), Credentials::new("my-client", "my-secret")).build()?;
     // async-openai always sends an API key, which the token replaces.
     let auth = AuthLayer::builder(grant).origin(server.origin()).overwrite_authorization().build()?;
 

@@ -24,7 +24,8 @@ impl Replay<Body> for CopyKubeBody {
 }
 
 fn client(server: &Server) -> Result<kube::Client, BoxError> {
-    let grant = ClientCredentialsGrant::builder(&server.token_url(), Credentials::new("my-client", "my-secret")).build()?;
+    let grant =
+        ClientCredentialsGrant::builder(&server.token_url(), Credentials::new("my-client", "my-secret")).build()?;
     let auth = AuthLayer::builder(grant).origin(server.origin()).replay(CopyKubeBody).build()?;
 
     let config = Config::new(server.origin().parse()?);

@@ -22,7 +22,8 @@ impl Replay<OctoBody> for CopyOctoBody {
 }
 
 fn client(server: &Server) -> Result<Octocrab, BoxError> {
-    let grant = ClientCredentialsGrant::builder(&server.token_url(), Credentials::new("my-client", "my-secret")).build()?;
+    let grant =
+        ClientCredentialsGrant::builder(&server.token_url(), Credentials::new("my-client", "my-secret")).build()?;
     let auth = AuthLayer::builder(grant).origin(server.origin()).replay(CopyOctoBody).build()?;
 
     // For a server with TLS: `.build(https)` with hyper-rustls.

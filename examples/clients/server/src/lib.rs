@@ -62,7 +62,8 @@ impl Server {
 
     /// Checks what came in, and says so.
     pub fn expect(&self, token_requests: u32, accepted: u32, rejected: u32) {
-        let counts = [&self.counts.tokens, &self.counts.accepted, &self.counts.rejected].map(|count| count.load(SeqCst));
+        let counts =
+            [&self.counts.tokens, &self.counts.accepted, &self.counts.rejected].map(|count| count.load(SeqCst));
         assert_eq!(counts, [token_requests, accepted, rejected], "token requests, accepted, rejected");
         println!("token requests: {token_requests}, accepted: {accepted}, rejected and replayed: {rejected}");
     }
@@ -74,7 +75,8 @@ async fn issue(State(counts): State<Arc<Counts>>) -> Json<Value> {
 }
 
 async fn check(State(counts): State<Arc<Counts>>, request: Request, next: Next) -> Response {
-    let values: Vec<_> = request.headers().get_all(AUTHORIZATION).iter().filter_map(|value| value.to_str().ok()).collect();
+    let values: Vec<_> =
+        request.headers().get_all(AUTHORIZATION).iter().filter_map(|value| value.to_str().ok()).collect();
     let number = match values[..] {
         [value] => value.strip_prefix("Bearer token-").and_then(|number| number.parse::<u32>().ok()),
         _ => None,
