@@ -38,7 +38,7 @@ pub struct RequestBody {
 }
 
 impl RequestBody {
-    /// Returns the bytes of the body, which are none if the request has no body. `None` for a stream.
+    /// Returns the bytes of the body: an empty slice if the request has no body, `None` for a stream.
     pub fn as_bytes(&self) -> Option<&[u8]> {
         self.request.body().map_or(Some(&[]), Body::as_bytes)
     }

@@ -124,7 +124,7 @@ impl Drop for Sending<'_> {
     }
 }
 
-/// Whether reqwest would send a credential among these headers on to wherever it is redirected.
+/// Whether there is a credential among these headers that reqwest does not remove when a redirect leaves the origin.
 fn follows_a_redirect(headers: &HeaderMap) -> bool {
     let removed = [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, WWW_AUTHENTICATE];
     headers.iter().any(|(name, value)| value.is_sensitive() && !removed.contains(name))

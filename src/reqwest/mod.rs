@@ -61,8 +61,8 @@
 //!
 //! # WebAssembly
 //!
-//! Not supported: token fetches are tasks of a Tokio runtime with timers, which there is none of in a browser. A build for
-//! `wasm32` with this feature fails and says so.
+//! Not supported: token fetches are tasks of a Tokio runtime with timers, which a browser does not have. A build for `wasm32`
+//! with this feature fails and says so.
 
 mod body;
 mod call;

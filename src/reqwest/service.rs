@@ -20,7 +20,7 @@ use crate::error::BoxError;
 /// Tower service of `http::Request` that sends by a [`reqwest::Client`](Client).
 ///
 /// For a Tower stack around reqwest, and as the [`transport`](crate::oauth::ClientCredentialsGrantBuilder::transport) of
-/// token requests, when they need reqwest's proxies or certificates. Give the transport a client of its own, without
+/// token requests, when they need reqwest's proxies or certificates. Give the transport a separate client, without
 /// redirects. It is always ready.
 ///
 /// The extensions of a request are kept, so an `http::Request` that was made from a `reqwest::Request` keeps its timeout. The

@@ -1,4 +1,4 @@
-//! As often written by hand: a token in an `RwLock`, fetched by whoever finds none, and a header made for each request.
+//! As often written by hand: a token in an `RwLock`, fetched by a caller that finds none, and a header made for each request.
 
 use std::{
     fmt,
