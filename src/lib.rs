@@ -85,6 +85,7 @@
 //! | `client` | yes | [`client::HttpsClient`]: HTTPS over hyper-util and rustls, for token requests and, if wanted, for the API |
 //! | `paynet` | yes | module [`paynet`] |
 //! | `tracing` | yes | a span for each token fetch, events for rejections |
+//! | `reqwest` | no | module [`reqwest`]: a middleware for reqwest 0.13, and its client as a Tower service |
 //! | `native-roots` | no | the system's certificate store for [`client::HttpsClient`] |
 //! | `sandbox` | no | module [`sandbox`]: a PayNet-compatible server for tests |
 
@@ -108,6 +109,8 @@ pub mod paynet;
 mod product;
 pub mod rejection;
 pub mod replay;
+#[cfg(feature = "reqwest")]
+pub mod reqwest;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 mod server_clocks;
@@ -130,6 +133,6 @@ pub use self::{
 };
 
 /// The README's code, compiled.
-#[cfg(all(doctest, feature = "client", feature = "paynet"))]
+#[cfg(all(doctest, feature = "client", feature = "paynet", feature = "reqwest"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

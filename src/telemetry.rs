@@ -8,6 +8,7 @@
 //! | event "token lifetime unusable, default assumed" | INFO | `expires_in` is not a positive number |
 //! | event "no token" | WARN | a fetch has failed |
 //! | event "tokens are rejected as fast as they are renewed" | WARN | the renewal budget is used up, once |
+//! | event "a signed request was answered by another origin" | WARN | reqwest has followed a redirect with a signature or static header |
 //! | event "response rejected", "request replayed", "rejected request not replayed" | DEBUG | a rejection |
 //! | event "request sent without credentials": `requested`, `configured` | DEBUG | its origin is not quite the configured one |
 //! | event "401 to a request without credentials": the same | DEBUG | that was its response |
@@ -239,6 +240,21 @@ pub(crate) fn throttled(layer: &'static str) {
     });
     #[cfg(not(feature = "tracing"))]
     let _ = layer;
+}
+
+/// reqwest has followed a redirect to another origin, with credentials that it does not remove.
+#[cfg(feature = "reqwest")]
+pub(crate) fn answered_by_another_origin(origin: &str) {
+    #[cfg(feature = "tracing")]
+    trace(|| {
+        tracing::warn!(
+            origin,
+            "a signed request was answered by another origin, which got its signature or static headers: give reqwest's client \
+             `redirect_policy()`"
+        );
+    });
+    #[cfg(not(feature = "tracing"))]
+    let _ = origin;
 }
 
 /// `keep_warm` was called where no task or no timer can run.

@@ -76,6 +76,41 @@ example() {
   timeout 120 cargo run --locked --quiet --features sandbox --example "$name" "$@"
 }
 
+# Clients of other crates, whose dependencies are in a lock file of their own. They share the folder of builds, and are built
+# together: alone, each would have their common dependencies built with other features.
+clients() {
+  local target="${CARGO_TARGET_DIR:-target}" name
+  cargo build --locked --quiet --manifest-path examples/clients/Cargo.toml --target-dir "$target" --workspace || return 1
+  for name in kube octocrab async-openai progenitor; do
+    printf '%s: ' "$name"
+    timeout 60 "$target/debug/example-$name" || return 1
+  done
+}
+
+# What crates.io would get: no warning, no stray file, and a crate that builds and passes its unit tests by itself.
+package() {
+  local target="${CARGO_TARGET_DIR:-$PWD/target}" said folder
+  said=$(cargo package --locked --allow-dirty --no-verify 2>&1) || { printf '%s\n' "$said"; return 1; }
+  if grep -i warning <<<"$said"; then return 1; fi
+  folder=$(mktemp -d)
+  tar -xzf "$target"/package/tower-outbound-auth-*.crate -C "$folder" --strip-components=1 &&
+    diff <(cd "$folder" && find . -mindepth 1 -maxdepth 1 ! -name .cargo_vcs_info.json -printf '%f\n' | LC_ALL=C sort) - <<<"$PACKED" &&
+    cargo test --locked --quiet --lib --manifest-path "$folder/Cargo.toml" --target-dir "$target"
+}
+readonly PACKED="CHANGELOG.md
+CONTRIBUTING.md
+Cargo.lock
+Cargo.toml
+Cargo.toml.orig
+LICENSE-APACHE
+LICENSE-MIT
+README.md
+SECURITY.md
+benches
+examples
+src
+tests"
+
 # The unit tests of the token's state machine, with a model checker's locks, atomics and tasks. A compiler flag for all
 # crates brings the checkers in, so this has another folder; only this crate is told which checker it is.
 model() {
@@ -140,6 +175,9 @@ advisories() {
 }
 
 step "format" cargo fmt --check
+for folder in benches/reqwest benches/side_by_side/clients/rust examples/clients tests/newcomer; do
+  step "format, $folder" cargo fmt --manifest-path "$folder/Cargo.toml" --all --check
+done
 
 # incompatible_msrv refuses what the standard library got after the stated rust-version; new syntax it cannot see.
 step "clippy and rust-version (incompatible_msrv), all features" clippy --all-features
@@ -153,17 +191,20 @@ step "tests, no default features" tests --no-default-features
 step "tests, release build: no secret is left in memory" cargo test --locked --release --all-features --test wiped_memory
 step "tests, default features" tests
 
-for name in custom_source paynet quickstart reports retry_timeout reqwest tenants tonic proxy soak; do
+for name in custom_source paynet quickstart reports retry_timeout tenants tonic proxy soak; do
   step "example $name" example "$name"
 done
 step "example sandbox" example sandbox -- --check
+step "example reqwest" timeout 120 cargo run --locked --quiet --all-features --example reqwest
+step "examples/clients: kube, octocrab, async-openai, progenitor" clients
+step "a newcomer's first programs" tests/newcomer/run
 
 step "oidc-provider agrees" oidc
 ipv6
 step "nginx, tinyproxy and Apache" proxies
 step "the system's clock jumps" clock_jumps
 step "the vendor's flow, by Python and curl" vendor
-step "side by side: this crate's goal" python3 benches/side_by_side/run.py tower-outbound-auth
+step "side by side: this crate's goal" python3 benches/side_by_side/run.py tower-outbound-auth "tower-outbound-auth, reqwest"
 
 step "a plain model agrees on 5,000 histories" env PROPTEST_CASES=5000 \
   cargo test --locked --all-features --test model the_layer
@@ -182,6 +223,7 @@ step "fuzz targets: corpus, and 20,000 random inputs each" fuzz --inputs 20000
 step "instructions of a warm request, within their budgets" instructions
 
 step "docs, as docs.rs builds them" docs
+step "the package, by itself" package
 
 step "cargo-deny $DENY_VERSION is here" have_deny
 step "deny: bans, licences, sources" cargo deny --all-features --locked check bans licenses sources

@@ -28,6 +28,9 @@
 //! Choose [`NoReplay`](crate::replay::NoReplay) or [`EmptyBody`](crate::replay::EmptyBody) if the copy shows in your profile.
 //! It is the largest item.
 //!
+//! Through [`AuthMiddleware`](crate::reqwest::AuthMiddleware) it pays 1 to 2 µs and 11 allocations more, five more with
+//! `CloneBody`: for the translation of reqwest's types, and for futures in boxes, as reqwest's middlewares have them.
+//!
 //! # Other requests
 //!
 //! | a request that | pays in addition |

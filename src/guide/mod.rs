@@ -1,10 +1,11 @@
 //! The guide: one page for each question.
 //!
-//! Read the first four pages before you build a client; read the others when their question comes up.
+//! Read the first five pages before you build a client; read the others when their question comes up.
 //!
 //! | page | answers |
 //! |---|---|
 //! | [`transports`] | How do I use the layer with `HttpsClient`, hyper, reqwest, tonic, a proxy or a Unix socket? |
+//! | [`clients`] | Where does the layer go in reqwest, tonic, kube, octocrab, a generated client? First programs to copy. |
 //! | [`stack_order`] | Which layers belong outside of `AuthLayer`, and which inside? |
 //! | [`replay_policies`] | Which request bodies can be replayed, and under which policy? |
 //! | [`timeouts`] | Who waits for a token, and for how long? |
@@ -32,6 +33,7 @@
 //! This module exists in the documentation only, not in a build of the crate. Its examples run as tests.
 
 // A new page is a file here, a row above and a line below.
+pub mod clients;
 pub mod cost;
 pub mod errors_and_retries;
 pub mod guarantees;

@@ -13,7 +13,7 @@
 //! | hyper, one HTTP/1.1 connection | `Buffer::new(connection, 16)` over a service around `SendRequest` | see [One connection](#one-connection) |
 //! | hyper, one HTTP/2 connection | a service around `SendRequest`, which is `Clone` | see [One connection](#one-connection) |
 //! | Unix socket | a connector that ignores the URI, or one connection | the URI's host is only a name, but it must be a configured origin |
-//! | reqwest | `.map_response(..).filter(..)` | see [reqwest](#reqwest) |
+//! | reqwest | [`ReqwestService`] | see [reqwest](#reqwest) |
 //! | tonic | its `Channel` | see [tonic](#tonic) |
 //! | axum as a reverse proxy | any of these, in the handler's state | see [Reverse proxies](#reverse-proxies) |
 //!
@@ -103,7 +103,8 @@
 //!
 //! # reqwest
 //!
-//! `reqwest::Client` is a Tower service of `reqwest::Request`. reqwest converts from and to the types of `http`:
+//! With feature `reqwest`, [`ReqwestService`] is reqwest's client as a Tower service, and [`AuthMiddleware`] keeps reqwest's own
+//! interface; see [clients](super::clients#reqwest). Without that feature, reqwest converts both ways:
 //!
 //! ```no_run
 //! # use bytes::Bytes;
@@ -123,19 +124,14 @@
 //! # Ok(response) }
 //! ```
 //!
-//! - Turn redirects off, as above. reqwest follows them inside the layer; it removes `Authorization` when the host changes, but
-//!   no signature and no other header. If you need redirects, put a redirect layer outside.
+//! - reqwest follows redirects inside the layer; it removes `Authorization` when the host changes, but no signature and no other
+//!   header. Give it [`redirect_policy`](crate::reqwest::redirect_policy), or turn redirects off and put a redirect layer outside.
 //! - Turn the proxies of the environment off, as above, or name yours with `.proxy(..)`. By default reqwest sends every `http`
 //!   request, one to `http://localhost` included, to the proxy that `HTTP_PROXY` or the system names: client secret, token and
 //!   signature would leave the machine in the clear. A request with `https` goes through a tunnel, which shows the proxy the
 //!   server's name only. The same holds for the client of the token requests.
-//! - Use `Bytes`, `String` or `Vec<u8>` as the body, which the layer can clone. `reqwest::Body` is not `Clone`; for other body
-//!   types use `try_from(request.map(reqwest::Body::wrap))`.
+//! - Use `Bytes`, `String` or `Vec<u8>` as the body, which the layer can clone; `reqwest::Body` is not `Clone`.
 //! - `filter` is behind Tower's feature of that name.
-//! - The same adapter works as the grant's `transport`, there with `Full<Bytes>` as the body.
-//! - `ClientBuilder::connector_layer` is not a place for this layer. It wraps what opens connections, and sees no requests.
-//!
-//! See `examples/reqwest.rs` for a complete program.
 //!
 //! # tonic
 //!
@@ -172,4 +168,6 @@
 //!
 //! See `examples/proxy.rs` for a complete program.
 //!
+//! [`AuthMiddleware`]: crate::reqwest::AuthMiddleware
 //! [`HttpsClient`]: crate::client::HttpsClient
+//! [`ReqwestService`]: crate::reqwest::ReqwestService

@@ -233,3 +233,26 @@ fn a_signing_context_can_be_made_for_the_test_of_a_signer() {
     let _: SignRules = SignRules::paths(["/{*rest}"]).unwrap().only([Method::GET]).only([]);
     let _ = SignRules::matching(|_: &Method, _: &Uri| true);
 }
+
+#[cfg(feature = "reqwest")]
+#[test]
+fn the_module_of_reqwest_has_its_names() {
+    use tower_outbound_auth::reqwest::{AuthMiddleware, RequestBody, ReqwestService, auth_error, redirect_policy};
+
+    #[derive(Clone)]
+    struct Policy;
+    impl Replay<RequestBody> for Policy {
+        fn clone_body(&self, body: &RequestBody) -> Option<RequestBody> {
+            let _: Option<&[u8]> = body.as_bytes();
+            body.try_clone()
+        }
+    }
+    let source = || source_fn(|_| async { AccessToken::new("a", None) });
+    let layer = AuthLayer::builder(source()).any_origin().replay(Policy).build().unwrap();
+    let _: AuthMiddleware = layer.clone().into();
+    let _: AuthMiddleware = PayNetLayer::from(layer).into();
+    let _: fn(&reqwest_middleware::Error) -> Option<&AuthError> = auth_error;
+    let policy: reqwest::redirect::Policy = redirect_policy();
+    let client: reqwest::Client = reqwest::Client::builder().redirect(policy).build().unwrap();
+    let _: ReqwestService = ReqwestService::new(client).clone();
+}

@@ -226,6 +226,31 @@ mod client {
     assert_impl_all!(Auth<HttpsClient>: Service<Request<Body>, Response = Response<Received>>, Clone, Send, Sync);
 }
 
+#[cfg(feature = "reqwest")]
+mod reqwest {
+    use reqwest_middleware::Middleware;
+    use tower_outbound_auth::reqwest::{AuthMiddleware, RequestBody, ReqwestFuture, ReqwestService};
+
+    use super::*;
+
+    assert_shared! {
+        AuthMiddleware: Clone, Middleware;
+        ReqwestService: Clone;
+        RequestBody: ;
+    }
+
+    assert_impl_all!(AuthMiddleware: From<AuthLayer>, From<AuthLayer<EmptyBody>>, From<AuthLayer<NoReplay>>);
+    #[cfg(feature = "paynet")]
+    assert_impl_all!(AuthMiddleware: From<tower_outbound_auth::paynet::PayNetLayer<NoReplay>>);
+    assert_impl_all!(CloneBody: Replay<RequestBody>);
+    assert_not_impl_any!(RequestBody: Clone);
+    assert_impl_all!(ReqwestFuture: Send, Debug);
+    type Answer = Response<::reqwest::Body>;
+    assert_impl_all!(ReqwestService: Service<Request<Body>, Response = Answer, Error = ::reqwest::Error>);
+    assert_impl_all!(ReqwestService: Service<Request<String>>, Service<Request<::reqwest::Body>>);
+    assert_impl_all!(Auth<ReqwestService>: Service<Request<Body>, Response = Answer>, Clone, Send, Sync);
+}
+
 #[cfg(feature = "sandbox")]
 mod sandbox {
     use tower_outbound_auth::sandbox::{Fault, FaultKind, RejectionStyle, Sandbox, SandboxBuilder, Stats};

@@ -5,6 +5,8 @@
 mod a_subscriber_may_panic;
 mod no_secret_is_shown;
 mod no_type_shows_a_secret;
+#[cfg(all(feature = "reqwest", feature = "tracing"))]
+mod redirects_with_a_signature_are_traced;
 #[path = "../support/mod.rs"]
 mod support;
 #[cfg(feature = "client")]

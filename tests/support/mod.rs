@@ -7,6 +7,8 @@
 )]
 
 pub(crate) mod authority;
+#[cfg(feature = "reqwest")]
+pub(crate) mod chain;
 pub(crate) mod planted;
 pub(crate) mod secrets;
 pub(crate) mod server;

@@ -12,10 +12,13 @@ mod connect_proxy;
 #[cfg(feature = "client")]
 mod connections_of_the_https_client;
 mod grpc_service;
+#[cfg(feature = "reqwest")]
+mod in_a_chain_of_reqwest_middlewares;
 mod look_alikes_get_no_credentials;
 mod one_stream_at_a_time;
 mod over_a_hyper_connection;
 mod over_hyper_utils_pool;
+#[cfg(feature = "reqwest")]
 mod over_reqwest;
 #[cfg(feature = "client")]
 mod over_the_ready_made_transport;
