@@ -75,7 +75,7 @@
 //! # Limits
 //!
 //! - Access tokens from the client-credentials grant or from your own [`TokenSource`](token::TokenSource).
-//! - A token lives in one process: each process fetches its own.
+//! - A token lives in one process: each process fetches its own, unless they share one through a [`fleet`] store.
 //! - Tokens are fetched within a Tokio runtime whose timer is enabled. Building a layer needs no runtime.
 //!
 //! # Features
@@ -96,6 +96,7 @@ mod basic;
 pub mod client;
 mod credentials;
 mod error;
+pub mod fleet;
 mod future;
 #[cfg(any(doc, doctest))]
 pub mod guide;

@@ -11,6 +11,7 @@
 //! | [`errors_and_retries`] | Which errors can a call return, and which are worth a retry? |
 //! | [`rejections`] | What happens when the API rejects a token? |
 //! | [`servers`] | Which setting does a server need that deviates from the RFCs? |
+//! | [`fleet`] | How do many processes share one token, and when should they? |
 //! | [`cost`] | What does a request pay, and what grows with what? |
 //! | [`guarantees`] | What exactly does the crate promise? The numbers in the tests' names are explained here. |
 //!
@@ -33,6 +34,7 @@
 // A new page is a file here, a row above and a line below.
 pub mod cost;
 pub mod errors_and_retries;
+pub mod fleet;
 pub mod guarantees;
 pub mod rejections;
 pub mod replay_policies;
