@@ -86,6 +86,7 @@
 //! | `paynet` | yes | module [`paynet`] |
 //! | `tracing` | yes | a span for each token fetch, events for rejections |
 //! | `native-roots` | no | the system's certificate store for [`client::HttpsClient`] |
+//! | `redis` | no | [`fleet::RedisStore`]: one token for many processes, over Redis or Valkey |
 //! | `sandbox` | no | module [`sandbox`]: a PayNet-compatible server for tests |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]

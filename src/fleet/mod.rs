@@ -36,10 +36,14 @@ mod guarded;
 mod keyring;
 mod memory;
 mod protocol;
+#[cfg(feature = "redis")]
+mod redis_store;
 mod seal;
 mod shared;
 mod store;
 
+#[cfg(feature = "redis")]
+pub use self::redis_store::RedisStore;
 pub use self::{
     builder::SharedTokenSourceBuilder,
     memory::MemoryStore,
