@@ -41,7 +41,9 @@ async fn main() -> Result<(), BoxError> {
     tracing::subscriber::set_global_default(registry().with(events.clone()))?;
     let replica = Replica::new()?;
     let (sender, mut lines) = mpsc::channel(1);
-    std::thread::spawn(move || std::io::stdin().lines().map_while(Result::ok).try_for_each(|line| sender.blocking_send(line)));
+    std::thread::spawn(move || {
+        std::io::stdin().lines().map_while(Result::ok).try_for_each(|line| sender.blocking_send(line))
+    });
     while let Some(line) = lines.recv().await {
         let words: Vec<_> = line.split_whitespace().collect();
         let answer = match words.as_slice() {
@@ -102,7 +104,8 @@ impl Replica {
             0
         });
         let took = start.elapsed();
-        let token = self.handle.token().await.map_or_else(|_| "none".to_owned(), |token| token.expose_secret().to_owned());
+        let token =
+            self.handle.token().await.map_or_else(|_| "none".to_owned(), |token| token.expose_secret().to_owned());
         Called { status, token, took }
     }
 
