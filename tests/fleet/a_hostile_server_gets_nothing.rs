@@ -145,8 +145,10 @@ async fn each_step(store: &RedisStore) {
 #[tokio::test]
 async fn f4_no_answer_of_any_kind_cut_at_any_byte_fails_a_request() {
     let server = Hostile::start().await;
+    // `CUT_STEP=1` takes every byte, as `tests/all.sh` does.
+    let step = std::env::var("CUT_STEP").map_or(5, |step| step.parse().unwrap());
     for answer in ANSWERS {
-        for cut in 0..=answer.len() {
+        for cut in (0..answer.len()).step_by(step).chain([answer.len()]) {
             server.answers(&answer.as_bytes()[..cut], true);
             let source = source(server.store());
             let rejected = AccessToken::new("another", None).unwrap();
@@ -164,7 +166,7 @@ async fn f4_no_answer_of_any_kind_cut_at_any_byte_fails_a_request() {
     for planted in [TOKEN, SECRET] {
         assert!(!heard.contains(planted), "sent in clear");
     }
-    assert!(server.connections.load(SeqCst) > 1000);
+    assert!(server.connections.load(SeqCst) > 500);
 }
 
 #[tokio::test]

@@ -189,6 +189,7 @@ impl TokenStore for RedisStore {
 
 impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisStore").field("servers", &self.servers).field("key_prefix", &self.prefix).finish()
+        let Self { servers, prefix } = self;
+        f.debug_struct("RedisStore").field("servers", servers.topology()).field("key_prefix", prefix).finish()
     }
 }

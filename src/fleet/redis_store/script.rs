@@ -42,50 +42,13 @@ impl Script {
         command
     }
 
-    /// Every key that is written is read first, so that a value of another type is an error and stays as it is.
     fn text(self) -> &'static str {
         match self {
-            Self::Read => {
-                "local token, left = redis.call('GET', KEYS[1]), 0
-                if token then
-                    left = redis.call('PTTL', KEYS[1])
-                    local stale = tonumber(string.match(token, '^1 (%d+) '))
-                    if left == -1 or not stale or left > stale then return {token, left, 0} end
-                end
-                local owner = redis.call('GET', KEYS[2])
-                if owner and owner ~= ARGV[1] then return {token, left, 0} end
-                redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
-                return {token, left, 1}"
-            }
-            Self::Renew => {
-                "if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
-                redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
-                return 1"
-            }
-            Self::Publish => {
-                "redis.call('GET', KEYS[1])
-                if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
-                local published = 0
-                if redis.call('GET', KEYS[3]) ~= ARGV[4] then
-                    redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
-                    published = 1
-                end
-                redis.call('DEL', KEYS[2])
-                return published"
-            }
-            Self::Retire => {
-                "local token, removed = redis.call('GET', KEYS[1]), 0
-                redis.call('GET', KEYS[3])
-                if token and string.match(token, '^1 %d+ (%w+) ') == ARGV[1] then
-                    removed = redis.call('DEL', KEYS[1])
-                end
-                redis.call('SET', KEYS[3], ARGV[1], 'PX', ARGV[2])
-                return removed"
-            }
-            Self::Release => {
-                "if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
-                return redis.call('DEL', KEYS[2])"
-            }
+            Self::Read => READ,
+            Self::Renew => RENEW,
+            Self::Publish => PUBLISH,
+            Self::Retire => RETIRE,
+            Self::Release => RELEASE,
         }
     }
 }
@@ -131,6 +94,49 @@ pub(super) fn read_lookup(answer: Value) -> Result<Lookup, BoxError> {
     let sealed = Bytes::copy_from_slice(token.sealed);
     Ok(Lookup::new(Some(SealedToken::new(sealed, token.fingerprint, Duration::from_millis(left), fresh_for)), leased))
 }
+
+// Every key that is written is read first, so that a value of another type is an error and stays as it is.
+
+const READ: &str = "\
+local token, left = redis.call('GET', KEYS[1]), 0
+if token then
+    left = redis.call('PTTL', KEYS[1])
+    local stale = tonumber(string.match(token, '^1 (%d+) '))
+    if left == -1 or not stale or left > stale then return {token, left, 0} end
+end
+local owner = redis.call('GET', KEYS[2])
+if owner and owner ~= ARGV[1] then return {token, left, 0} end
+redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
+return {token, left, 1}";
+
+const RENEW: &str = "\
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
+return 1";
+
+const PUBLISH: &str = "\
+redis.call('GET', KEYS[1])
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
+local published = 0
+if redis.call('GET', KEYS[3]) ~= ARGV[4] then
+    redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+    published = 1
+end
+redis.call('DEL', KEYS[2])
+return published";
+
+const RETIRE: &str = "\
+local token, removed = redis.call('GET', KEYS[1]), 0
+redis.call('GET', KEYS[3])
+if token and string.match(token, '^1 %d+ (%w+) ') == ARGV[1] then
+    removed = redis.call('DEL', KEYS[1])
+end
+redis.call('SET', KEYS[3], ARGV[1], 'PX', ARGV[2])
+return removed";
+
+const RELEASE: &str = "\
+if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
+return redis.call('DEL', KEYS[2])";
 
 #[cfg(test)]
 mod tests {

@@ -64,6 +64,10 @@ impl Servers {
         Self { topology, access, tls, pool: Pool::default(), found, first }
     }
 
+    pub(super) fn topology(&self) -> &Topology {
+        &self.topology
+    }
+
     pub(super) fn settings(&self) -> (Topology, Access) {
         (self.topology.clone(), self.access.clone())
     }
@@ -176,15 +180,15 @@ impl Servers {
     }
 }
 
-impl fmt::Debug for Servers {
+impl fmt::Debug for Topology {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.topology {
-            Topology::One(server) => server.fmt(f),
-            Topology::Sentinel { sentinels, master } => {
+        match self {
+            Self::One(server) => server.fmt(f),
+            Self::Sentinel { sentinels, master } => {
                 let sentinels: Vec<_> = sentinels.iter().map(|(server, _)| server).collect();
                 f.debug_struct("Sentinel").field("sentinels", &sentinels).field("master", &master.host()).finish()
             }
-            Topology::Cluster(nodes) => f.debug_tuple("Cluster").field(nodes).finish(),
+            Self::Cluster(nodes) => f.debug_tuple("Cluster").field(nodes).finish(),
         }
     }
 }
