@@ -5,6 +5,7 @@
 //! ```
 //!
 //! `REDIS_URL` names the server; default: `redis://127.0.0.1:6379`. The number is that of the processes; default: 10.
+#![expect(clippy::disallowed_methods, reason = "a demonstration runs in real time")]
 
 use std::{
     env,
