@@ -150,7 +150,7 @@ pub(crate) fn throttled(layer: &'static str) {
         tracing::warn!(
             layer,
             "tokens are rejected as fast as they are renewed: the API may reject this client, or the server may keep one \
-             token per client and another process renews it"
+             token per client and another process renews it (see module `fleet`)"
         );
     }
     #[cfg(not(feature = "tracing"))]

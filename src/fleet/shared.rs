@@ -9,6 +9,8 @@ use std::{
     task::Poll,
 };
 
+use tokio::sync::OwnedMutexGuard;
+
 use super::{
     guarded::Reason,
     keyring::KeySource,
@@ -72,9 +74,11 @@ struct Fleet<T> {
     protocol: Protocol,
     keys: KeySource,
     /// One waiter per process.
-    turn: tokio::sync::Mutex<()>,
+    turn: Mutex<Turn>,
     last: Mutex<Last>,
 }
+
+type Turn = Arc<tokio::sync::Mutex<()>>;
 
 /// The token that was handed out last.
 #[derive(Default)]
@@ -85,7 +89,7 @@ struct Last {
 
 impl<T> SharedTokenSource<T> {
     pub(super) fn new_with(inner: T, protocol: Protocol, keys: KeySource) -> Self {
-        let (turn, last) = (tokio::sync::Mutex::default(), Mutex::default());
+        let (turn, last) = (Mutex::default(), Mutex::default());
         Self { fleet: Arc::new(Fleet { inner, protocol, keys, turn, last }) }
     }
 }
@@ -110,7 +114,7 @@ impl<T: TokenSource> TokenSource for SharedTokenSource<T> {
 impl<T: TokenSource> Fleet<T> {
     async fn fetch(&self, request: FetchRequest) -> Result<AccessToken, AuthError> {
         let (generation, started) = (self.inner.generation(), time::instant());
-        let turn = time::within(MAX_FOLLOW, self.turn.lock()).await;
+        let turn = self.wait_for_turn().await;
         let attempt = self.attempt(&request, generation, started).filter(|_| turn.is_some());
         let plan = match &attempt {
             Some(attempt) => self.protocol.plan(attempt).await,
@@ -130,6 +134,18 @@ impl<T: TokenSource> Fleet<T> {
         };
         *self.last() = Last { fingerprint: Some(fingerprint(token.expose_secret())), generation: Some(generation) };
         Ok(token)
+    }
+
+    /// `None` if it has not come in time.
+    async fn wait_for_turn(&self) -> Option<OwnedMutexGuard<()>> {
+        let turn = Arc::clone(&self.turn());
+        let guard = time::within(MAX_FOLLOW, Arc::clone(&turn).lock_owned()).await;
+        let mut current = self.turn();
+        if guard.is_none() && Arc::ptr_eq(&turn, &current) {
+            // Its runtime may not be driven any more, and would keep everybody waiting.
+            *current = Turn::default();
+        }
+        guard
     }
 
     fn attempt(&self, request: &FetchRequest, generation: u64, started: Instant) -> Option<Attempt> {
@@ -175,6 +191,10 @@ impl<T: TokenSource> Fleet<T> {
 }
 
 impl<T> Fleet<T> {
+    fn turn(&self) -> MutexGuard<'_, Turn> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn last(&self) -> MutexGuard<'_, Last> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }

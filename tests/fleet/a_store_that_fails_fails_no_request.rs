@@ -150,6 +150,12 @@ fn f4_a_runtime_that_is_not_driven_any_more_locks_nobody_out() {
         sleep(SECOND).await;
     });
     issuer.set(|settings| settings.latency = SECOND / 20);
-    let token = runtime().block_on(async { tokio::time::timeout(25 * SECOND, fetch(&source)).await.unwrap().unwrap() });
-    assert_eq!(token, "token-2");
+    runtime().block_on(async {
+        let fetched = tokio::time::timeout(25 * SECOND, fetch(&source)).await;
+        assert_eq!(fetched.unwrap().unwrap(), "token-2");
+        let start = Instant::now();
+        assert_eq!(fetch(&source).await.unwrap(), "token-3", "the dead one's lease has run out");
+        assert!(start.elapsed() < SECOND, "the next fetch does not wait for it");
+    });
+    drop(dead);
 }

@@ -11,7 +11,7 @@ use tower_outbound_auth::{
 };
 
 use super::{
-    stage::{Faulty, SECOND, all, builder, fetch, layer, process},
+    stage::{Fault, Faulty, SECOND, all, builder, fetch, layer, process},
     support::{Issuer, api, get},
 };
 
@@ -180,6 +180,37 @@ async fn f2_a_new_process_takes_an_old_token_when_the_server_is_down() {
     assert!(fetch(&old).await.is_err(), "it has that token already, and should learn that there is no new one");
     issuer.set(|settings| settings.failure = Some(AuthError::new(ErrorKind::Denied, "the client is locked")));
     assert!(fetch(&process(&issuer, &store)).await.is_err(), "a refusal is a refusal");
+}
+
+#[tokio::test(start_paused = true)]
+async fn f2_the_life_that_is_left_is_counted_from_the_question_and_not_from_the_answer() {
+    let (issuer, store) = (Issuer::new(), Faulty::default());
+    issuer.set(|settings| settings.lifetime = Some(100 * SECOND));
+    fetch(&process(&issuer, &store)).await.unwrap();
+    store.set(Fault::AnswersLate);
+    let token = process(&issuer, &store).fetch(FetchRequest::new()).await.unwrap();
+    assert!(token.expires_in().unwrap() <= 100 * SECOND - SECOND / 5, "{token:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn f1_a_store_that_shows_a_token_only_after_it_gave_the_lease_costs_no_token_request() {
+    let (issuer, store) = (Issuer::new(), Faulty::default());
+    fetch(&process(&issuer, &store)).await.unwrap();
+    store.set(Fault::SeesLate);
+    assert_eq!(fetch(&process(&issuer, &store)).await.unwrap(), "token-1");
+    assert_eq!((issuer.requests(), store.uses().last()), (1, Some(&"release")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn f7_a_token_that_was_fetched_during_a_rotation_is_not_published() {
+    let (issuer, store) = (Issuer::new(), Faulty::default());
+    issuer.set(|settings| settings.latency = SECOND);
+    let process = process(&issuer, &store);
+    let fetching = tokio::spawn(async move { fetch(&process).await });
+    sleep(SECOND / 2).await;
+    issuer.rotate();
+    assert_eq!(fetching.await.unwrap().unwrap(), "token-1");
+    assert_eq!((store.count("publish"), store.count("release")), (0, 1));
 }
 
 #[tokio::test(start_paused = true)]

@@ -75,6 +75,10 @@ pub(crate) enum Fault {
     FailsTo(&'static str),
     /// This use is answered with false, and does not happen.
     Forgets(&'static str),
+    /// Answers arrive 200 ms after the step.
+    AnswersLate,
+    /// The next look gives the lease, although a token was published just before.
+    SeesLate,
     /// Every entry holds bytes that nobody sealed.
     Garbage,
     /// Every entry holds what another entry of the same fleet's does, or would.
@@ -110,6 +114,11 @@ impl Faulty {
                 step.await?;
                 pending().await
             }
+            Some(Fault::AnswersLate) => {
+                let answer = step.await;
+                tokio::time::sleep(SECOND / 5).await;
+                answer
+            }
             _ => step.await,
         }
     }
@@ -118,6 +127,9 @@ impl Faulty {
 impl TokenStore for Faulty {
     fn read_or_lease<'a>(&'a self, key: &'a str, owner: &'a str, lease: Duration) -> StoreFuture<'a, Lookup> {
         Box::pin(self.step("read_or_lease", async move {
+            if self.fault.lock().unwrap().take_if(|fault| *fault == Fault::SeesLate).is_some() {
+                return Ok(Lookup::new(None, true));
+            }
             let found = self.inner.read_or_lease(key, owner, lease).await?;
             let fault = *self.fault.lock().unwrap();
             let foreign = match fault {
