@@ -81,11 +81,14 @@ const ANSWERS: &[&str] = &[
     "HTTP/1.1 400 Bad Request\r\n\r\n",
 ];
 
+/// What a server says, and whether it closes the connection then.
+type Answer = Mutex<(Vec<u8>, bool)>;
+
 /// A server that answers every command with this and closes the connection, or leaves it open.
 struct Hostile {
     url: String,
     heard: Arc<Mutex<Vec<u8>>>,
-    answer: Arc<Mutex<(Vec<u8>, bool)>>,
+    answer: Arc<Answer>,
     connections: Arc<AtomicUsize>,
 }
 
@@ -93,8 +96,8 @@ impl Hostile {
     async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("redis://{}", listener.local_addr().unwrap());
-        let (heard, answer): (Arc<Mutex<Vec<u8>>>, Arc<Mutex<(Vec<u8>, bool)>>) = Default::default();
-        let connections = Arc::new(AtomicUsize::new(0));
+        let (heard, answer, connections) =
+            (Arc::<Mutex<Vec<u8>>>::default(), Arc::<Answer>::default(), Arc::<AtomicUsize>::default());
         let (log, says, count) = (Arc::clone(&heard), Arc::clone(&answer), Arc::clone(&connections));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -114,7 +117,7 @@ impl Hostile {
     }
 }
 
-async fn serve(mut stream: TcpStream, heard: Arc<Mutex<Vec<u8>>>, answer: Arc<Mutex<(Vec<u8>, bool)>>) {
+async fn serve(mut stream: TcpStream, heard: Arc<Mutex<Vec<u8>>>, answer: Arc<Answer>) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(read @ 1..) = stream.read(&mut buffer).await {
         heard.lock().unwrap().extend(buffer.iter().take(read));

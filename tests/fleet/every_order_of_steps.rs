@@ -292,7 +292,9 @@ impl Run {
                 let waiting: Vec<_> = self.world.lock().unwrap().waiting.keys().map(|(process, _)| *process).collect();
                 let polling: Vec<_> =
                     self.running.keys().filter(|process| !waiting.contains(process)).copied().collect();
-                polling.into_iter().for_each(|process| self.poll(process));
+                for process in polling {
+                    self.poll(process);
+                }
             }
         }
     }
@@ -308,14 +310,18 @@ impl Run {
             // What one step leads to at once.
             for _ in 0..8 {
                 let steps: Vec<_> = self.world.lock().unwrap().waiting.keys().copied().collect();
-                steps.into_iter().for_each(|(process, step)| self.decide(process, step, Verdict::Happens));
+                for (process, step) in steps {
+                    self.decide(process, step, Verdict::Happens);
+                }
             }
             if self.running.is_empty() {
                 return true;
             }
             advance(SECOND / 10).await;
             let all: Vec<_> = self.running.keys().copied().collect();
-            all.into_iter().for_each(|process| self.poll(process));
+            for process in all {
+                self.poll(process);
+            }
         }
         false
     }
@@ -368,10 +374,10 @@ fn search(start: Start, processes: usize, faults: usize, length: usize, broken: 
         result?;
         runs += 1;
         // The next list: the last choice that has another.
-        let Some(last) = taken.iter().rposition(|(at, of)| at + 1 < *of) else {
+        let Some(end) = taken.iter().rposition(|(at, of)| at + 1 < *of) else {
             return Ok(runs);
         };
-        list = taken.iter().take(last + 1).map(|(at, _)| *at).collect();
+        list = taken.iter().take(end + 1).map(|(at, _)| *at).collect();
         if let Some(at) = list.last_mut() {
             *at += 1;
         }

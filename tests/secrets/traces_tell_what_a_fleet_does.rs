@@ -1,4 +1,6 @@
 //! The span of a fetch says whether a shared token was found, fetched or done without, and why; and no secret.
+#![expect(clippy::unwrap_used, reason = "a helper of a test may panic")]
+#![expect(clippy::disallowed_methods, reason = "tokio's clock is paused")]
 
 use std::time::Duration;
 
