@@ -75,7 +75,7 @@
 //! # Limits
 //!
 //! - Access tokens from the client-credentials grant or from your own [`TokenSource`](token::TokenSource).
-//! - A token lives in one process: each process fetches its own.
+//! - A token lives in one process: each process fetches its own, unless they share one through a [`fleet`] store.
 //! - Tokens are fetched within a Tokio runtime whose timer is enabled. Building a layer needs no runtime.
 //!
 //! # Features
@@ -87,6 +87,7 @@
 //! | `tracing` | yes | a span for each token fetch, events for rejections |
 //! | `reqwest` | no | module [`reqwest`]: a middleware for reqwest 0.13, and its client as a Tower service |
 //! | `native-roots` | no | the system's certificate store for [`client::HttpsClient`] |
+//! | `redis` | no | [`fleet::RedisStore`]: one token for many processes, over Redis or Valkey |
 //! | `sandbox` | no | module [`sandbox`]: a PayNet-compatible server for tests |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -97,6 +98,7 @@ mod basic;
 pub mod client;
 mod credentials;
 mod error;
+pub mod fleet;
 mod future;
 #[cfg(any(doc, doctest))]
 pub mod guide;

@@ -3,6 +3,9 @@
 //! | what | level | when |
 //! |---|---|---|
 //! | span `token_fetch`: `layer`, `trigger`, `attempt`, `outcome`, `next_refresh_ms` | INFO | one for each fetch |
+//! | its fields `fleet` (hit, led, followed, degraded) and `fleet_reason` | | a token that processes share |
+//! | event "shared token": `event`, `reason` | DEBUG | the same, and `retired` |
+//! | event "token store failed" | WARN | a store is left alone for some seconds |
 //! | event "token obtained" | INFO | a fetch has brought a token |
 //! | event "token request failed, will try again" | INFO | within a fetch |
 //! | event "token lifetime unusable, default assumed" | INFO | `expires_in` is not a positive number |
@@ -77,7 +80,9 @@ impl FetchSpan {
                 trigger,
                 attempt = empty,
                 outcome = empty,
-                next_refresh_ms = empty
+                next_refresh_ms = empty,
+                fleet = empty,
+                fleet_reason = empty
             )
         });
         let span = span.unwrap_or_else(tracing::Span::none);
@@ -235,7 +240,7 @@ pub(crate) fn throttled(layer: &'static str) {
         tracing::warn!(
             layer,
             "tokens are rejected as fast as they are renewed: the API may reject this client, or the server may keep one \
-             token per client and another process renews it"
+             token per client and another process renews it (see module `fleet`)"
         );
     });
     #[cfg(not(feature = "tracing"))]
@@ -265,6 +270,47 @@ pub(crate) fn not_kept_warm(place: &'static str) {
     });
     #[cfg(not(feature = "tracing"))]
     let _ = place;
+}
+
+/// What came of a look into the token store: `hit`, `led`, `followed`, `degraded` once for each fetch; or `retired`.
+pub(crate) fn shared(event: &'static str, reason: Option<&'static str>) {
+    #[cfg(feature = "tracing")]
+    trace(|| {
+        if event != "retired" {
+            let span = tracing::Span::current();
+            span.record("fleet", event);
+            span.record("fleet_reason", reason);
+        }
+        tracing::debug!(event, reason, "shared token");
+    });
+    #[cfg(not(feature = "tracing"))]
+    let _ = (event, reason);
+}
+
+/// A token was fetched for all processes, and only this one has it.
+pub(crate) fn not_published(reason: &'static str) {
+    #[cfg(feature = "tracing")]
+    trace(|| {
+        tracing::Span::current().record("fleet_reason", reason);
+        tracing::debug!(reason, "token not published");
+    });
+    #[cfg(not(feature = "tracing"))]
+    let _ = reason;
+}
+
+/// A use of the token store failed, and the store is left alone for a while.
+pub(crate) fn store_failed(
+    reason: impl fmt::Display,
+    error: Option<&(dyn std::error::Error + Send + Sync + 'static)>,
+    pause: Duration,
+) {
+    #[cfg(feature = "tracing")]
+    trace(|| {
+        let error = error.map(tracing::field::display);
+        tracing::warn!(%reason, error, pause_ms = millis(pause), "token store failed: this process fetches for itself");
+    });
+    #[cfg(not(feature = "tracing"))]
+    let _ = (reason, error, pause);
 }
 
 /// Runs the subscriber, which is foreign code, unless this thread panics. If it panics itself, that ends here.

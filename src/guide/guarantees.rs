@@ -298,6 +298,41 @@
 //!
 //! Keys are in no `Debug`, error, trace event or metric.
 //!
+//! # A fleet
+//!
+//! ## F1: One process fetches
+//!
+//! While the store works, any number of processes without a fresh token cause one token request, and the others take what it
+//! brought. A process that finds a fresh token pays one round trip.
+//!
+//! ## F2: The lease
+//!
+//! A lease ends by itself: within 5 s of its holder's end another process leads. Only the holder publishes, so an older token never
+//! replaces a newer one. A process waits for another one's fetch for 10 s at most. A failed fetch hands the lease on at once. A
+//! token from the store has the life that is left, by the store's count.
+//!
+//! ## F3: A rejected token is retired for all
+//!
+//! It is removed only if it is still the stored one, and cannot be published again for 30 s. A newer one is taken without a token
+//! request.
+//!
+//! ## F4: A store that fails fails no request
+//!
+//! It costs at most 250 ms once per pause of 2 s, doubling to 15 s; the process fetches for itself. It is used again within 20 s of
+//! its recovery.
+//!
+//! ## F5: Sealed
+//!
+//! What is stored can be read and made only with the key. An entry that was not sealed for this fleet, or was changed, is not used.
+//!
+//! ## F6: Only equals share
+//!
+//! Two sources that differ in anything that tells their tokens apart never share an entry.
+//!
+//! ## F7: Rotations
+//!
+//! A rotation of the client secret, or of the sealing key, costs the whole fleet two token requests at most.
+//!
 //! # Never
 //!
 //! - A secret, token or signature in any `Debug`, `Display`, trace event or panic message.

@@ -13,6 +13,7 @@
 //! | [`rejections`] | What happens when the API rejects a token? |
 //! | [`providers`] | Which setting does a provider's server need? |
 //! | [`many_tokens`] | How do I serve many tenants, scopes or audiences with one client? |
+//! | [`fleet`] | How do many processes share one token, and when should they? |
 //! | [`cost`] | What does a request pay, and what grows with what? |
 //! | [`guarantees`] | What exactly does the crate promise? The numbers in the tests' names are explained here. |
 //!
@@ -36,6 +37,7 @@
 pub mod clients;
 pub mod cost;
 pub mod errors_and_retries;
+pub mod fleet;
 pub mod guarantees;
 pub mod many_tokens;
 pub mod providers;

@@ -111,7 +111,8 @@
 //! means that renewing does not help. The usual causes:
 //!
 //! - **The server keeps one valid token per client.** Each token request of one process revokes the token of all others. The last
-//!   two rows of the table show what that costs. Give each process its own client id, or let all calls go through one process.
+//!   two rows of the table show what that costs. Let the processes [share one token](crate::guide::fleet), or give each its own
+//!   client id.
 //! - **The API does not accept these tokens at all:** wrong audience, wrong environment, an issuer it does not trust.
 //! - **The API learns of new tokens late**, for example because its nodes copy them from each other.
 //! - **A 401 means something else.** Tell the layer with [`accept_when`].

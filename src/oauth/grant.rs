@@ -17,6 +17,7 @@ use super::{
     echo::{EchoFilter, Past},
     encode,
     exchange::{Exchange, TokenResponse},
+    identity::Identity,
     members,
     wire::{Expected, Granted},
 };
@@ -230,6 +231,25 @@ impl TokenSource for ClientCredentialsGrant {
 
     fn generation(&self) -> u64 {
         self.settings.credentials.rotations()
+    }
+
+    fn identity(&self) -> Option<[u8; 32]> {
+        let settings = &*self.settings;
+        let mut identity = Identity::default()
+            .with("token_url", "", settings.token_url.to_string())
+            .with("client_id", "", settings.credentials.client_id())
+            .with("method", "", format!("{:?}", settings.client_auth))
+            .with("grant_type", "", &settings.grant_type);
+        for (name, value) in &settings.params {
+            identity = identity.with_param(name, value);
+        }
+        for (name, value) in &settings.headers {
+            identity = identity.with("header", name.as_str(), value);
+        }
+        for token_type in &settings.token_types {
+            identity = identity.with("token_type", "", token_type.trim().to_ascii_lowercase());
+        }
+        Some(identity.digest())
     }
 }
 

@@ -8,6 +8,7 @@ mod echo;
 mod encode;
 mod exchange;
 mod grant;
+mod identity;
 mod members;
 mod wire;
 

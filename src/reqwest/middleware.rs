@@ -3,6 +3,7 @@
 use std::{
     fmt,
     future::{Future, poll_fn},
+    hash::Hash,
     pin::Pin,
     sync::Arc,
 };
@@ -21,6 +22,7 @@ use super::{
 use crate::paynet::PayNetLayer;
 use crate::{
     error::{AuthError, BoxError, ErrorKind},
+    keyed::KeyedAuthLayer,
     layer::AuthLayer,
     replay::Replay,
 };
@@ -33,7 +35,8 @@ use crate::{
 ///
 /// # One request
 ///
-/// - [`NoAuth`](crate::NoAuth) and [`Sign`](crate::signing::Sign) are set with `RequestBuilder::with_extension`.
+/// - [`NoAuth`](crate::NoAuth), [`Sign`](crate::signing::Sign) and the key of a [`KeyedAuthLayer`] are set with
+///   `RequestBuilder::with_extension`.
 /// - `RequestBuilder::timeout` covers the wait for a token and the replay: each send gets what is left of it. If it passes
 ///   while the request waits for a token, the error is an [`AuthError`] of kind [`Timeout`](ErrorKind::Timeout); if it passes
 ///   during a send, it is reqwest's. `ClientBuilder::timeout` starts anew with each send: set
@@ -85,6 +88,17 @@ impl<R: Replay<RequestBody>> From<PayNetLayer<R>> for AuthMiddleware {
     }
 }
 
+#[diagnostic::do_not_recommend]
+impl<K, R> From<KeyedAuthLayer<K, R>> for AuthMiddleware
+where
+    K: Clone + Eq + Hash + Send + Sync + 'static,
+    R: Replay<RequestBody>,
+{
+    fn from(layer: KeyedAuthLayer<K, R>) -> Self {
+        Self { layer: Arc::new(layer) }
+    }
+}
+
 #[async_trait::async_trait]
 impl Middleware for AuthMiddleware {
     async fn handle(&self, request: Request, extensions: &mut Extensions, next: Next<'_>) -> Result<Response, Error> {
@@ -122,6 +136,16 @@ impl<R: Replay<RequestBody>> ErasedLayer for AuthLayer<R> {
 impl<R: Replay<RequestBody>> ErasedLayer for PayNetLayer<R> {
     fn send<'a>(&self, request: http::Request<RequestBody>, next: NextService<'a>) -> SendFuture<'a> {
         Box::pin(send(self.layer(next), request, Body::wrap))
+    }
+}
+
+impl<K, R> ErasedLayer for KeyedAuthLayer<K, R>
+where
+    K: Clone + Eq + Hash + Send + Sync + 'static,
+    R: Replay<RequestBody>,
+{
+    fn send<'a>(&self, request: http::Request<RequestBody>, next: NextService<'a>) -> SendFuture<'a> {
+        Box::pin(send(self.layer(next), request, |body| body))
     }
 }
 

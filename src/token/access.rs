@@ -136,6 +136,14 @@ impl AccessToken {
         self.response_fields.as_ref()?.get(name).map(|value| value.as_str())
     }
 
+    /// All other members of the token response.
+    pub(crate) fn response_fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.response_fields
+            .iter()
+            .flat_map(|fields| fields.iter())
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// `Bearer <token>`, or the token after another scheme.
     pub(crate) fn header(&self, scheme: Option<&str>) -> HeaderValue {
         match scheme {

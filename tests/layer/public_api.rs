@@ -14,6 +14,10 @@ use tower::Layer;
 use tower_outbound_auth::{
     Auth, AuthError, AuthLayer, BoxError, Credentials, ErrorKind, NoAuth, ResponseFuture,
     client::{HttpsClient, HttpsClientBuilder},
+    fleet::{
+        Lookup, MemoryStore, SealedToken, SharedTokenSource, SharedTokenSourceBuilder, StoreFuture, TokenStore,
+        conformance,
+    },
     keyed::{KeyedAuth, KeyedAuthLayer, KeyedAuthLayerBuilder},
     oauth::{ClientAuth, ClientCredentialsGrant, ClientCredentialsGrantBuilder},
     paynet::{self, PayNetLayer},
@@ -255,4 +259,51 @@ fn the_module_of_reqwest_has_its_names() {
     let policy: reqwest::redirect::Policy = redirect_policy();
     let client: reqwest::Client = reqwest::Client::builder().redirect(policy).build().unwrap();
     let _: ReqwestService = ReqwestService::new(client).clone();
+}
+
+fn shared(
+    inner: ClientCredentialsGrant,
+    credentials: &Credentials,
+    store: Box<dyn TokenStore>,
+) -> Result<SharedTokenSource<ClientCredentialsGrant>, AuthError> {
+    let builder: SharedTokenSourceBuilder<_> = SharedTokenSource::builder(inner, store);
+    builder
+        .credentials(credentials)
+        .sealing_key("current", Some(SecretString::from("previous")))
+        .identity("a")
+        .lease(Duration::from_secs(4))
+        .timeout(Duration::from_millis(250))
+        .build()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_of_tokens_has_the_signatures_that_users_write() {
+    struct Store(Arc<MemoryStore>);
+    impl TokenStore for Store {
+        fn read_or_lease<'a>(&'a self, key: &'a str, owner: &'a str, lease: Duration) -> StoreFuture<'a, Lookup> {
+            self.0.read_or_lease(key, owner, lease)
+        }
+        fn renew<'a>(&'a self, key: &'a str, owner: &'a str, lease: Duration) -> StoreFuture<'a, bool> {
+            self.0.renew(key, owner, lease)
+        }
+        fn publish<'a>(&'a self, key: &'a str, owner: &'a str, token: &'a SealedToken) -> StoreFuture<'a, bool> {
+            self.0.publish(key, owner, token)
+        }
+        fn retire<'a>(&'a self, key: &'a str, fingerprint: &'a str, tombstone: Duration) -> StoreFuture<'a, bool> {
+            self.0.retire(key, fingerprint, tombstone)
+        }
+    }
+    let store = Store(Arc::new(MemoryStore::new().clone()));
+    store.release("key", "owner").await.unwrap();
+    assert!(conformance::check(&store).await.is_err(), "the default of `release` leaves the lease to run out");
+    let token = SealedToken::new(Bytes::from_static(b"a"), "b", Duration::from_secs(2), Duration::from_secs(1));
+    let lookup = Lookup::new(Some(token.clone()), true);
+    let found = lookup.token().unwrap();
+    assert_eq!((found, lookup.leased()), (&token, true));
+    assert_eq!((found.sealed().as_ref(), found.fingerprint()), (&b"a"[..], "b"));
+    assert_eq!((found.expires_in(), found.fresh_for()), (Duration::from_secs(2), Duration::from_secs(1)));
+    let grant =
+        ClientCredentialsGrant::builder("https://a.example.com/", Credentials::new("id", "key")).build().unwrap();
+    let source = shared(grant, &Credentials::new("id", "key"), Box::new(MemoryStore::default())).unwrap();
+    assert!(source.clone().identity().is_some() && format!("{source:?}").contains("SharedTokenSource"));
 }

@@ -13,3 +13,5 @@ mod support;
 mod the_http_client_shows_no_secret;
 #[cfg(feature = "tracing")]
 mod traces_tell_of_fetches_and_rejections;
+#[cfg(feature = "tracing")]
+mod traces_tell_what_a_fleet_does;

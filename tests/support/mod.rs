@@ -97,6 +97,12 @@ impl Issuer {
         self.state.valid.lock().unwrap().clear();
     }
 
+    /// Makes all tokens but the newest invalid.
+    pub(crate) fn keep_only_the_newest(&self) {
+        let newest = format!("token-{}", self.requests());
+        self.state.valid.lock().unwrap().retain(|token| *token == newest);
+    }
+
     pub(crate) fn rotate(&self) {
         self.state.generation.fetch_add(1, SeqCst);
     }
