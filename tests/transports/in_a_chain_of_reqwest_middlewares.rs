@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep};
 use tower::BoxError;
 use tower_outbound_auth::{
     AuthError, AuthLayer, Credentials, ErrorKind, NoAuth,
+    keyed::KeyedAuthLayer,
     rejection::NotReplayed,
     replay::{EmptyBody, NoReplay, Replay},
     reqwest::{AuthMiddleware, RequestBody, auth_error},
@@ -114,6 +115,26 @@ async fn s6_extensions_of_one_request_overrule_the_settings() -> TestResult {
     let is_there = |name: &str| end.header(name).iter().map(Option::is_some).collect::<Vec<_>>();
     assert_eq!(is_there("authorization"), [false, true, true, true]);
     assert_eq!(is_there("x-signature"), [false, true, false, true]);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn k1_the_key_in_the_extensions_of_a_request_selects_its_token() -> TestResult {
+    #[derive(Clone, PartialEq, Eq, Hash)]
+    struct Tenant(u8);
+    let issuers = [Issuer::new(), Issuer::new()];
+    let made = issuers.clone();
+    let keyed = KeyedAuthLayer::builder(move |Tenant(number): &Tenant| made[usize::from(*number)].builder().build());
+    let end = End::new(|_, _| ready(200, "yes"));
+    let client = end.client(keyed.build());
+    for number in [0, 1, 0] {
+        assert_eq!(client.get(url()).with_extension(Tenant(number)).send().await?.status(), 200);
+    }
+    assert_eq!(issuers.each_ref().map(Issuer::requests), [1, 1]);
+    let error = client.get(url()).send().await.unwrap_err();
+    assert_eq!(auth_error(&error).map(AuthError::kind), Some(ErrorKind::Config), "k2: {error:?}");
+    assert_eq!(client.get(url()).with_extension(NoAuth).send().await?.status(), 200);
+    assert_eq!(end.header("authorization").iter().map(Option::is_some).collect::<Vec<_>>(), [true, true, true, false]);
     Ok(())
 }
 
