@@ -17,7 +17,7 @@ async fn main() -> Result<(), BoxError> {
     let sandbox = Sandbox::start().await?;
     let environment = sandbox.environment();
     let auth = paynet::layer(&environment, sandbox.credentials())?;
-    let client = reqwest::Client::builder().redirect(redirect_policy()).build()?;
+    let client = reqwest::Client::builder().redirect(redirect_policy()).no_proxy().build()?;
     let client = ClientBuilder::new(client).with(AuthMiddleware::from(auth)).build();
 
     let reports = format!("{}/v1/reports", environment.api_origin());

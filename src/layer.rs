@@ -14,7 +14,7 @@ use crate::{
     service::Auth,
     settings::Settings,
     signing::{SignRules, Signer},
-    token::{Fetcher, RefreshPolicy, TokenHandle, TokenSource},
+    token::{Fetcher, RefreshPolicy, TokenHandle, TokenSource, UNNAMED},
 };
 
 /// Layer that adds an access token to the requests for the configured origins.
@@ -52,7 +52,7 @@ impl AuthLayer {
             classifier: Classifier::default(),
             refresh: RefreshPolicy::default(),
             max_wait: None,
-            name: "default",
+            name: UNNAMED,
             policy: CloneBody,
         }
     }

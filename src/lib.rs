@@ -104,6 +104,7 @@ mod future;
 pub mod guide;
 pub mod keyed;
 mod layer;
+mod metrics;
 pub mod oauth;
 mod origin;
 #[cfg(feature = "paynet")]

@@ -8,7 +8,7 @@ use super::{
     seal::{Content, Entry},
 };
 use crate::{
-    telemetry,
+    metrics, telemetry,
     time::{self, Instant, Moment},
     token::AccessToken,
 };
@@ -160,6 +160,7 @@ impl Protocol {
     async fn retire(&self, attempt: &Attempt, fingerprint: &str) -> Result<(), Reason> {
         for entry in attempt.keyring.entries() {
             if self.store.ask(|store| store.retire(entry.name(), fingerprint, TOMBSTONE)).await? {
+                metrics::shared("retired");
                 telemetry::shared("retired", None);
             }
         }

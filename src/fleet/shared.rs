@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     error::AuthError,
-    telemetry,
+    metrics, telemetry,
     time::{self, Instant},
     token::{AccessToken, FetchRequest, TokenSource},
 };
@@ -122,12 +122,14 @@ impl<T: TokenSource> Fleet<T> {
         };
         let token = match (plan, &attempt) {
             (Ok(Plan::Take(token, event)), _) => {
+                metrics::shared(event);
                 telemetry::shared(event, None);
                 token
             }
             (Ok(Plan::Lead(lead)), Some(attempt)) => self.lead(attempt, lead, request).await?,
             (plan, _) => {
                 drop(turn);
+                metrics::shared("degraded");
                 telemetry::shared("degraded", plan.err().map(Reason::text));
                 self.inner.fetch(request).await?
             }
@@ -162,6 +164,7 @@ impl<T: TokenSource> Fleet<T> {
     /// Fetches from the inner source, while the lease is renewed, and publishes.
     async fn lead(&self, attempt: &Attempt, lead: Lead<'_>, request: FetchRequest) -> Result<AccessToken, AuthError> {
         let Lead { held, stale } = lead;
+        metrics::shared("led");
         telemetry::shared("led", None);
         let fetched = beside(self.inner.fetch(request), self.protocol.renew(attempt, &held)).await;
         match &fetched {

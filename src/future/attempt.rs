@@ -8,6 +8,7 @@ use tower_service::Service;
 use crate::{
     authorize::Authorized,
     error::AuthError,
+    metrics::{self, Action, Replayed},
     origin::{Target, near::OtherOrigin},
     rejection::{NotReplayed, Rejection, Verdict},
     replay,
@@ -89,8 +90,17 @@ impl SentToken {
         SentWith { version: self.version, at: self.sent_at(), is_replay }
     }
 
+    /// Counts how its replay ended, if this is one.
+    #[inline]
+    pub(super) fn replay_ended(&self, outcome: Replayed) {
+        if self.replay_of.is_some() {
+            metrics::replay_ended(outcome);
+        }
+    }
+
     #[inline]
     fn accepted(&self) {
+        self.replay_ended(Replayed::Accepted);
         let cache = &self.settings.fetcher.cache;
         if cache.awaits_acceptance() {
             cache.accepted(self.with());
@@ -181,8 +191,11 @@ where
         let (response, verdict) = sent.settings.classifier.classify(response);
         match verdict {
             Verdict::Accepted => sent.accepted(),
-            Verdict::Unknown => {}
-            Verdict::InsufficientScope => return Next::Return(marked(response, NotReplayed::InsufficientScope)),
+            Verdict::Unknown => sent.replay_ended(Replayed::Accepted),
+            Verdict::InsufficientScope => {
+                sent.replay_ended(Replayed::Accepted);
+                return Next::Return(marked(response, Rejection::Token, NotReplayed::InsufficientScope));
+            }
             Verdict::Rejected(rejection) => {
                 return match (sent.replay_of, rejection) {
                     (Some(first), _) => Next::Return(rejected_again(sent, first, rejection, response)),
@@ -205,7 +218,7 @@ where
         let renewal = sent.settings.fetcher.rejected(sent.with(), replayable);
         telemetry::rejected(Rejection::Token, response.status());
         match (renewal, self) {
-            (Renewal::Return(reason), _) => Next::Return(marked(response, reason)),
+            (Renewal::Return(reason), _) => Next::Return(marked(response, Rejection::Token, reason)),
             (Renewal::ReplayNow, Self::Replayable(attempt)) if replayable => {
                 let Replayable { sent, saved } = *attempt;
                 Next::Replay(Box::new(Replay { by: Rejection::Token, waiter: None, sent, saved, response }))
@@ -214,7 +227,7 @@ where
                 let Replayable { sent, saved } = *attempt;
                 Next::Replay(Box::new(Replay { by: Rejection::Token, waiter: Some(waiter), sent, saved, response }))
             }
-            _ => Next::Return(marked(response, NotReplayed::BodyNotReplayable)),
+            _ => Next::Return(marked(response, Rejection::Token, NotReplayed::BodyNotReplayable)),
         }
     }
 
@@ -223,17 +236,20 @@ where
         telemetry::rejected(Rejection::ClockSkew, response.status());
         match self {
             // It would be signed as before.
-            _ if !has_learnt => Next::Return(response),
+            _ if !has_learnt => {
+                metrics::rejected(Rejection::ClockSkew, Action::NotLearnt);
+                Next::Return(response)
+            }
             Self::Replayable(attempt) if attempt.saved.is_complete() => {
                 let Replayable { sent, saved } = *attempt;
                 Next::Replay(Box::new(Replay { by: Rejection::ClockSkew, waiter: None, sent, saved, response }))
             }
-            _ => Next::Return(marked(response, NotReplayed::BodyNotReplayable)),
+            _ => Next::Return(marked(response, Rejection::ClockSkew, NotReplayed::BodyNotReplayable)),
         }
     }
 
     #[inline]
-    fn sent(&self) -> Option<&SentToken> {
+    pub(super) fn sent(&self) -> Option<&SentToken> {
         match self {
             Self::Passthrough | Self::OtherOrigin(_) => None,
             Self::Final(sent) => Some(sent),
@@ -270,12 +286,14 @@ fn rejected_again<RB>(
         (Rejection::ClockSkew, Rejection::Token) => _ = sent.settings.fetcher.rejected(sent.with(), false),
     }
     telemetry::rejected(rejection, response.status());
-    marked(response, NotReplayed::RejectedAgain)
+    sent.replay_ended(Replayed::Rejected);
+    marked(response, rejection, NotReplayed::RejectedAgain)
 }
 
 /// The response, with the reason why its request was not replayed.
-pub(super) fn marked<RB>(mut response: Response<RB>, reason: NotReplayed) -> Response<RB> {
+pub(super) fn marked<RB>(mut response: Response<RB>, by: Rejection, reason: NotReplayed) -> Response<RB> {
     response.extensions_mut().insert(reason);
+    metrics::rejected(by, Action::NotReplayed(reason));
     telemetry::not_replayed(reason);
     response
 }

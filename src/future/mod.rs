@@ -25,6 +25,7 @@ use self::{
 };
 use crate::{
     error::{AuthError, BoxError},
+    metrics::Replayed,
     replay::Replay,
     settings::Settings,
 };
@@ -107,7 +108,12 @@ where
             let rejected = match polled {
                 Ok(response) if attempt.is_accepted(&response) => return Poll::Ready(Ok(response)),
                 Ok(response) => response,
-                Err(error) => return Poll::Ready(Err(error.into())),
+                Err(error) => {
+                    if let Some(sent) = attempt.sent() {
+                        sent.replay_ended(Replayed::Error);
+                    }
+                    return Poll::Ready(Err(error.into()));
+                }
             };
             match mem::replace(attempt, Attempt::Passthrough).classify(rejected) {
                 Next::Return(response) => return Poll::Ready(Ok(response)),

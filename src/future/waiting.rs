@@ -20,6 +20,7 @@ use crate::{
         attempt::{self, Attempt, SavedRequest, SentToken, marked},
         discard::Discard,
     },
+    metrics::{self, Action, WaitTimer},
     rejection::{NotReplayed, Rejection},
     replay::Replay,
     settings::Settings,
@@ -34,6 +35,8 @@ pub(crate) struct Waiting<S, R, B, RB> {
     saved: SavedRequest<S, R, B>,
     stage: Stage<RB>,
     replay_of: Option<Box<Rejected<RB>>>,
+    /// Runs while it waits for a token.
+    timer: Option<WaitTimer>,
 }
 
 /// What a replay is caused by.
@@ -65,7 +68,7 @@ impl<S, R, B, RB> Waiting<S, R, B, RB> {
     /// For a request that found no token.
     pub(super) fn for_token(settings: Arc<Settings>, saved: SavedRequest<S, R, B>) -> Self {
         let wait = TokenWait::for_any(&settings.fetcher, settings.max_wait);
-        Self { settings, saved, stage: Stage::Acquiring(wait), replay_of: None }
+        Self { settings, saved, stage: Stage::Acquiring(wait), replay_of: None, timer: None }
     }
 
     /// For a rejected request.
@@ -78,7 +81,7 @@ impl<S, R, B, RB> Waiting<S, R, B, RB> {
             None => TokenWait::for_any(fetcher, max_wait),
         };
         let replay_of = Some(Box::new(Rejected { by, not_again, response: Some(response) }));
-        Self { settings: sent.settings, saved, stage: Stage::Acquiring(wait), replay_of }
+        Self { settings: sent.settings, saved, stage: Stage::Acquiring(wait), replay_of, timer: None }
     }
 }
 
@@ -93,22 +96,29 @@ where
         loop {
             match &mut self.stage {
                 Stage::Acquiring(wait) => {
-                    let acquired = ready!(wait.poll(&self.settings.fetcher, cx));
+                    let Poll::Ready(acquired) = wait.poll(&self.settings.fetcher, cx) else {
+                        self.timer.get_or_insert_with(WaitTimer::start);
+                        return Poll::Pending;
+                    };
+                    self.timer = None;
                     let max_wait = self.settings.max_wait.zip(wait.time_left(&self.settings.fetcher));
                     let waited = max_wait.map_or(Duration::ZERO, |(limit, left)| limit.saturating_sub(left));
                     self.saved.waited = u32::try_from(waited.as_millis()).unwrap_or(u32::MAX);
-                    let rejected =
-                        self.replay_of.as_mut().and_then(|replay| Some((replay.not_again, replay.response.take()?)));
+                    let rejected = self
+                        .replay_of
+                        .as_mut()
+                        .and_then(|replay| Some((replay.by, replay.not_again, replay.response.take()?)));
                     self.stage = match (acquired, rejected) {
-                        (Ok(token), Some((not_again, response))) => {
+                        (Ok(token), Some((by, not_again, response))) => {
                             if let Some(reason) = self.reason_against(not_again, &token) {
-                                return Poll::Ready(Ok(Waited::Return(marked(response, reason))));
+                                return Poll::Ready(Ok(Waited::Return(marked(response, by, reason))));
                             }
+                            metrics::rejected(by, Action::Replayed);
                             Stage::Discarding(Box::pin(Discard::new(response.into_body())))
                         }
                         (Ok(_), None) => Stage::Readying,
-                        (Err(_), Some((_, response))) => {
-                            return Poll::Ready(Ok(Waited::Return(marked(response, NotReplayed::FetchFailed))));
+                        (Err(_), Some((by, _, response))) => {
+                            return Poll::Ready(Ok(Waited::Return(marked(response, by, NotReplayed::FetchFailed))));
                         }
                         (Err(error), None) => return Poll::Ready(Err(error.into())),
                     };

@@ -44,7 +44,7 @@
 //!     let credentials = Credentials::from_env("CLIENT_ID", "CLIENT_SECRET")?;
 //!     let grant = ClientCredentialsGrant::builder("https://login.example.com/oauth/token", credentials).build()?;
 //!     let auth = AuthLayer::builder(grant).origin("https://api.example.com").build()?;
-//!     let client = reqwest::Client::builder().redirect(redirect_policy()).build()?;
+//!     let client = reqwest::Client::builder().redirect(redirect_policy()).no_proxy().build()?;
 //!     let client = ClientBuilder::new(client).with(AuthMiddleware::from(auth)).build();
 //!
 //!     let order = json!({ "article": 7 });
@@ -54,6 +54,8 @@
 //! }
 //! ```
 //!
+//! - `no_proxy()`: without it reqwest sends plain `http` requests, with their secrets, to a proxy that the environment names; see
+//!   [transports](super::transports#reqwest).
 //! - The documentation of the [module](crate::reqwest) tells about redirects, the order of middlewares, and compiler messages.
 //! - `reqwest::Client` alone has no place for a layer. What `ClientBuilder::connector_layer` wraps opens connections: it sees no
 //!   headers and no status, and is not called for a request on an open connection.

@@ -20,7 +20,7 @@
 //!     let grant = ClientCredentialsGrant::builder("https://login.example.com/oauth/token", credentials).build()?;
 //!     let auth = AuthLayer::builder(grant).origin("https://api.example.com").build()?;
 //!
-//!     let client = reqwest::Client::builder().redirect(redirect_policy()).build()?;
+//!     let client = reqwest::Client::builder().redirect(redirect_policy()).no_proxy().build()?;
 //!     Ok(ClientBuilder::new(client).with(AuthMiddleware::from(auth)).build())
 //! }
 //!
@@ -117,7 +117,7 @@ pub fn auth_error(error: &reqwest_middleware::Error) -> Option<&AuthError> {
 /// # Example
 ///
 /// ```
-/// let client = reqwest::Client::builder().redirect(tower_outbound_auth::reqwest::redirect_policy()).build()?;
+/// let client = reqwest::Client::builder().redirect(tower_outbound_auth::reqwest::redirect_policy()).no_proxy().build()?;
 /// # drop(client);
 /// # Ok::<(), reqwest::Error>(())
 /// ```

@@ -45,13 +45,13 @@ use crate::error::BoxError;
 /// };
 ///
 /// # async fn orders(credentials: Credentials) -> Result<(), BoxError> {
-/// let transport = reqwest::Client::builder().redirect(Policy::none()).build()?;
+/// let transport = reqwest::Client::builder().redirect(Policy::none()).no_proxy().build()?;
 /// let grant = ClientCredentialsGrant::builder("https://login.example.com/oauth/token", credentials)
 ///     .transport(ReqwestService::new(transport))
 ///     .build()?;
 /// let auth = AuthLayer::builder(grant).origin("https://api.example.com").build()?;
 ///
-/// let client = reqwest::Client::builder().redirect(redirect_policy()).build()?;
+/// let client = reqwest::Client::builder().redirect(redirect_policy()).no_proxy().build()?;
 /// let client = ServiceBuilder::new().layer(auth).service(ReqwestService::new(client));
 /// let response = client.oneshot(Request::get("https://api.example.com/orders").body(String::new())?).await?;
 /// println!("{}: {}", response.status(), reqwest::Response::from(response).text().await?);

@@ -9,10 +9,11 @@ use tokio::{runtime::Handle, sync::Notify};
 
 use crate::{
     error::{AuthError, ErrorKind},
+    metrics,
     rejection::NotReplayed,
     server_clocks::ServerClocks,
     telemetry::{self, FetchSpan},
-    time::{self, Moment, nanos},
+    time::{self, Instant, Moment, nanos},
     token::{
         AccessToken, FetchRequest, RefreshPolicy, TokenSource,
         budget::SentWith,
@@ -157,7 +158,13 @@ impl Fetcher {
     /// Runs the fetch as a task of its own, which no caller can cancel.
     fn run(self: &Arc<Self>, flight: Arc<Flight>) {
         let span = FetchSpan::new(self.name, flight.trigger.name());
-        let mut guard = FetchGuard { fetcher: Arc::clone(self), flight, span: span.clone(), is_complete: false };
+        let mut guard = FetchGuard {
+            fetcher: Arc::clone(self),
+            flight,
+            span: span.clone(),
+            begun: time::instant(),
+            is_complete: false,
+        };
         if !time::has_timers() {
             // Another runtime may have some, so nothing holds its fetch back.
             return guard.complete(End::Aborted(time::no_timers()));
@@ -233,6 +240,7 @@ struct FetchGuard {
     fetcher: Arc<Fetcher>,
     flight: Arc<Flight>,
     span: FetchSpan,
+    begun: Instant,
     is_complete: bool,
 }
 
@@ -255,15 +263,33 @@ impl FetchGuard {
     fn complete(&mut self, end: End) {
         self.is_complete = true;
         let told = match &end {
-            End::Token { token, life, .. } => Ok(life.stale_after.saturating_sub(Moment::now().since(token.created()))),
+            End::Token { token, life, .. } => {
+                let next_refresh = life.stale_after.saturating_sub(Moment::now().since(token.created()));
+                let lifetime = self.fetcher.policy.lifetime(token.lifetime());
+                Ok((next_refresh, token.created().wall.checked_add(lifetime)))
+            }
             End::Failed { error, backoff } => Err((error.clone(), *backoff)),
             End::Aborted(error) => Err((error.clone(), Duration::ZERO)),
         };
         self.fetcher.finish(&self.flight, end);
         match told {
-            Ok(next_refresh) => self.span.brought_token(next_refresh),
-            Err((error, backoff)) => self.span.failed(&error, backoff),
+            Ok((next_refresh, ends_at)) => {
+                self.tell_metrics(None);
+                if let Some(ends_at) = ends_at.filter(|_| self.fetcher.name != UNNAMED) {
+                    metrics::token_expires(self.fetcher.name, ends_at);
+                }
+                self.span.brought_token(next_refresh);
+            }
+            Err((error, backoff)) => {
+                self.tell_metrics(Some(error.kind()));
+                self.span.failed(&error, backoff);
+            }
         }
+    }
+
+    fn tell_metrics(&self, failure: Option<ErrorKind>) {
+        let took = time::instant().saturating_duration_since(self.begun);
+        metrics::fetched(self.flight.trigger.name(), failure, took);
     }
 }
 
@@ -276,6 +302,8 @@ impl Drop for FetchGuard {
     }
 }
 
+/// The name of a layer that was given none.
+pub(crate) const UNNAMED: &str = "default";
 /// What a fetch may take beyond its deadline, on a busy runtime.
 const GRACE: Duration = Duration::from_secs(1);
 

@@ -31,6 +31,6 @@ pub(crate) use self::{
     acquire::{AcquireToken, TokenWait},
     budget::SentWith,
     cached::CachedToken,
-    fetcher::{Fetcher, Renewal},
+    fetcher::{Fetcher, Renewal, UNNAMED},
     waiters::Waiter,
 };

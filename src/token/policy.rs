@@ -146,9 +146,14 @@ impl RefreshPolicy {
         drawn.clamp(self.refresh_at / 2.0, f64::midpoint(1.0, self.refresh_at))
     }
 
+    /// How long a token lives whose server says so.
+    pub(crate) fn lifetime(&self, said: Option<Duration>) -> Duration {
+        bounded(said.unwrap_or(self.default_lifetime))
+    }
+
     /// The ages of a token that matter. `age` is its age when the fetch has ended.
     pub(crate) fn life(&self, lifetime: Option<Duration>, age: Duration, refresh_at: f64) -> Life {
-        let lifetime = bounded(lifetime.unwrap_or(self.default_lifetime));
+        let lifetime = self.lifetime(lifetime);
         let usable_for = lifetime.saturating_sub(self.expiry_margin.min(lifetime / 10));
         let stale_after = lifetime.mul_f64(refresh_at).min(usable_for);
         let earliest = age.saturating_add(MIN_FETCH_INTERVAL);

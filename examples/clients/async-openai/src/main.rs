@@ -22,7 +22,7 @@ fn client(server: &Server) -> Result<Client<OpenAIConfig>, BoxError> {
     // async-openai always sends an API key, which the token replaces.
     let auth = AuthLayer::builder(grant).origin(server.origin()).overwrite_authorization().build()?;
 
-    let http = reqwest::Client::builder().redirect(redirect_policy()).build()?;
+    let http = reqwest::Client::builder().redirect(redirect_policy()).no_proxy().build()?;
     let http = ClientBuilder::new(http).with(AuthMiddleware::from(auth)).build();
     // A retry layer of async-openai goes around this service.
     let service = service_fn(move |request: HttpRequestFactory| {

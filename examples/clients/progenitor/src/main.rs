@@ -61,7 +61,7 @@ fn client(server: &Server) -> Result<Client, BoxError> {
     let grant =
         ClientCredentialsGrant::builder(&server.token_url(), Credentials::new("my-client", "my-secret")).build()?;
     let auth = AuthLayer::builder(grant).origin(server.origin()).build()?;
-    let http = reqwest::Client::builder().redirect(redirect_policy()).build()?;
+    let http = reqwest::Client::builder().redirect(redirect_policy()).no_proxy().build()?;
     Ok(Client::new_with_client(server.origin(), http, auth.handle()))
 }
 

@@ -11,7 +11,7 @@ async fn main() -> Result<(), BoxError> {
     let credentials = Credentials::from_env("CLIENT_ID", "CLIENT_SECRET")?;
     let grant = ClientCredentialsGrant::builder("https://login.example.com/oauth/token", credentials).build()?;
     let auth = AuthLayer::builder(grant).origin("https://api.example.com").build()?;
-    let client = reqwest::Client::builder().redirect(redirect_policy()).build()?;
+    let client = reqwest::Client::builder().redirect(redirect_policy()).no_proxy().build()?;
     let client = ClientBuilder::new(client).with(AuthMiddleware::from(auth)).build();
 
     let order = json!({ "article": 7 });

@@ -18,7 +18,7 @@ async fn main() -> Result<(), BoxError> {
     let [token_url, api_url, id, secret] = protocol::arguments(0)?;
     let grant = ClientCredentialsGrant::builder(&token_url, Credentials::new(id, secret)).build()?;
     let auth = AuthLayer::builder(grant).origin(api_url.trim_end_matches("/api")).build()?;
-    let http = reqwest::Client::builder().redirect(redirect_policy()).build()?;
+    let http = reqwest::Client::builder().redirect(redirect_policy()).no_proxy().build()?;
     let client = ClientBuilder::new(http).with(AuthMiddleware::from(auth)).build();
     protocol::serve("tower-outbound-auth 0.1.0, reqwest 0.13", move |url, timeout| {
         let client = client.clone();
