@@ -85,6 +85,7 @@
 //! | `client` | yes | [`client::HttpsClient`]: HTTPS over hyper-util and rustls, for token requests and, if wanted, for the API |
 //! | `paynet` | yes | module [`paynet`] |
 //! | `tracing` | yes | a span for each token fetch, events for rejections |
+//! | `jwt` | no | [`oauth::PrivateKeyJwt`]: assertions signed with a private key, over ring |
 //! | `native-roots` | no | the system's certificate store for [`client::HttpsClient`] |
 //! | `sandbox` | no | module [`sandbox`]: a PayNet-compatible server for tests |
 
@@ -104,10 +105,12 @@ pub mod oauth;
 mod origin;
 #[cfg(feature = "paynet")]
 pub mod paynet;
+mod polled_file;
 pub mod rejection;
 pub mod replay;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
+mod secret_file;
 mod server_clocks;
 mod service;
 mod settings;

@@ -122,4 +122,6 @@ fn reason(_error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
     None
 }
 
+/// The default `User-Agent`.
+pub(super) const PRODUCT: &str = concat!("tower-outbound-auth/", env!("CARGO_PKG_VERSION"));
 const MAX_BODY: usize = 64 * 1024;

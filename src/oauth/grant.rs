@@ -1,10 +1,15 @@
 //! The client-credentials grant as a source of tokens (RFC 6749, section 4.4).
 
-use std::{fmt, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Method, Request, StatusCode, Uri,
+    HeaderMap, HeaderValue, Method, Request, StatusCode,
     header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, USER_AGENT},
 };
 use http_body_util::Full;
@@ -12,11 +17,14 @@ use secrecy::ExposeSecret;
 use zeroize::Zeroizing;
 
 use super::{
+    assertion::{Assertion, AssertionRequest, AssertionSource},
     client_auth::ClientAuth,
     echo::EchoFilter,
     encode,
-    exchange::{Exchange, TokenResponse},
+    endpoint::Endpoint,
+    exchange::{Exchange, PRODUCT, TokenResponse},
     members,
+    server::Server,
     wire::{Expected, Granted},
 };
 use crate::{
@@ -64,10 +72,13 @@ pub struct ClientCredentialsGrant {
 
 /// The settings, checked.
 pub(super) struct GrantSettings {
-    pub(super) token_url: Uri,
-    pub(super) origin: Origin,
+    pub(super) endpoint: Endpoint,
     pub(super) credentials: Credentials,
     pub(super) client_auth: ClientAuth,
+    /// In place of `client_auth`.
+    pub(super) assertions: Option<Box<dyn AssertionSource>>,
+    /// Beside an assertion.
+    pub(super) omit_client_id: bool,
     pub(super) grant_type: String,
     /// What the body holds besides grant type and credentials.
     pub(super) params: Vec<(String, Zeroizing<String>)>,
@@ -83,35 +94,99 @@ impl ClientCredentialsGrant {
         Self { settings: Arc::new(settings) }
     }
 
-    async fn fetch_token(&self) -> Result<AccessToken, AuthError> {
+    async fn fetch_token(&self, request: FetchRequest) -> Result<AccessToken, AuthError> {
         let settings = &*self.settings;
+        let (credentials, now) = (&settings.credentials, request.now());
+        credentials.look().await;
+        let server = settings.endpoint.server(&*settings.exchange, settings.timeout).await?;
         // The only look at the secret: a rotation meanwhile changes neither the request nor what is said of its token.
-        let secret = settings.credentials.secret();
+        let secret = credentials.secret();
+        let token = match settings.obtain(&server, Arc::clone(&secret), now).await {
+            // The server may not have learnt the new secret yet.
+            Err(error) if settings.sends_secret() && is_unknown_client(&error) => {
+                let previous = credentials.previous_of(&secret).ok_or_else(|| error.clone())?;
+                settings.obtain(&server, previous, now).await.map_err(|_| error)?
+            }
+            obtained => {
+                let token = obtained?;
+                credentials.is_known(&secret);
+                token
+            }
+        };
+        // The next is due after another rotation, not after this one.
+        Ok(token.of_generation(secret.rotation()))
+    }
+}
+
+/// Whether the server says that it knows no client with this secret. Some say it in other words, or in none.
+fn is_unknown_client(error: &AuthError) -> bool {
+    error.kind() == ErrorKind::Denied
+        && matches!(error.oauth_error(), None | Some("invalid_client" | "unauthorized_client"))
+}
+
+impl GrantSettings {
+    /// One token request, with this secret.
+    async fn obtain(&self, server: &Server, secret: Arc<Secret>, now: SystemTime) -> Result<AccessToken, AuthError> {
+        let assertion = self.assertion(server, now).await?;
         let sent = Moment::now();
-        let exchange = settings.exchange.exchange(settings.request(&secret)?);
-        let response = time::within(settings.timeout, exchange).await.ok_or_else(|| settings.timed_out())??;
-        let origin = settings.origin.is_trusted().then(|| settings.origin.key());
+        let exchange = self.exchange.exchange(self.request(server, &secret, assertion.as_ref())?);
+        let response = time::within(self.timeout, exchange).await.ok_or_else(|| self.timed_out(&server.origin))??;
+        if response.head.status == StatusCode::NOT_FOUND {
+            self.endpoint.doubt();
+        }
+        let origin = server.origin.is_trusted().then(|| server.origin.key());
         let date = origin.zip(time::date(&response.head.headers));
-        let granted = settings.read(response, &secret)?;
+        let granted = self.read(response, &secret, assertion.as_ref())?;
         if granted.lifetime_unusable {
             telemetry::lifetime_unusable();
         }
         // The server may have issued it at any time since the request was sent.
         let token = granted.token.created_at(sent).with_server_date(date);
-        Ok(if settings.client_auth.sends_secret() { token.obtained_with(&settings.credentials, secret) } else { token })
+        Ok(if self.sends_secret() { token.obtained_with(&self.credentials, secret) } else { token })
     }
-}
 
-impl GrantSettings {
-    fn request(&self, secret: &Secret) -> Result<Request<Full<Bytes>>, AuthError> {
-        self.client_auth.check(&self.credentials, secret)?;
-        let (id, secret) = (self.credentials.client_id(), secret.expose_secret());
-        let (authorization, in_body) = match self.client_auth {
-            ClientAuth::Body => (None, &[("client_id", id), ("client_secret", secret)][..]),
-            ClientAuth::Basic => (Some(encode::basic(id, secret)?), &[][..]),
-            ClientAuth::BasicUnencoded => (Some(basic::header(id, secret)?), &[][..]),
-            ClientAuth::Certificate => (None, &[("client_id", id)][..]),
+    fn sends_secret(&self) -> bool {
+        self.assertions.is_none() && self.client_auth.sends_secret()
+    }
+
+    /// A new assertion, if that is how the client authenticates.
+    async fn assertion(&self, server: &Server, now: SystemTime) -> Result<Option<Assertion>, AuthError> {
+        let Some(source) = &self.assertions else {
+            return Ok(None);
         };
+        let request = AssertionRequest::new(self.credentials.client_id(), &server.url, now);
+        let request = self.endpoint.issuer().map_or(request, |issuer| request.with_issuer(issuer));
+        let assertion = source.assertion(request).await?;
+        if assertion.expose_secret().is_empty() || assertion.assertion_type().is_empty() {
+            return Err(AuthError::new(ErrorKind::Signing, "`client_assertion`: the assertion or its type is empty"));
+        }
+        server.check(&assertion).inspect_err(|_| self.endpoint.doubt())?;
+        Ok(Some(assertion))
+    }
+
+    fn request(
+        &self,
+        server: &Server,
+        secret: &Secret,
+        assertion: Option<&Assertion>,
+    ) -> Result<Request<Full<Bytes>>, AuthError> {
+        let id = self.credentials.client_id();
+        let mut authorization = None;
+        let mut in_body = Vec::new();
+        if let Some(assertion) = assertion {
+            in_body.extend((!self.omit_client_id).then_some(("client_id", id)));
+            in_body.push(("client_assertion_type", assertion.assertion_type()));
+            in_body.push(("client_assertion", assertion.expose_secret()));
+        } else {
+            self.client_auth.check(&self.credentials, secret)?;
+            let secret = secret.expose_secret();
+            match self.client_auth {
+                ClientAuth::Body => in_body.extend([("client_id", id), ("client_secret", secret)]),
+                ClientAuth::Basic => authorization = Some(encode::basic(id, secret)?),
+                ClientAuth::BasicUnencoded => authorization = Some(basic::header(id, secret)?),
+                ClientAuth::Certificate => in_body.push(("client_id", id)),
+            }
+        }
         let params = self.params.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let pairs = [("grant_type", self.grant_type.as_str())].into_iter().chain(in_body.iter().copied()).chain(params);
         let (content_type, body) = if self.json_body {
@@ -122,7 +197,7 @@ impl GrantSettings {
 
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.token_url.clone();
+        *request.uri_mut() = server.uri.clone();
         let headers = request.headers_mut();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -135,14 +210,20 @@ impl GrantSettings {
         Ok(request)
     }
 
-    fn read(&self, response: TokenResponse, secret: &Secret) -> Result<Granted, AuthError> {
+    fn read(
+        &self,
+        response: TokenResponse,
+        secret: &Secret,
+        assertion: Option<&Assertion>,
+    ) -> Result<Granted, AuthError> {
         let TokenResponse { head, mut body } = response;
         if let Some(body) = body.as_deref_mut() {
             members::repair(body);
         }
         let params = self.params.iter().map(|(_, value)| value.as_str());
         let headers = self.headers.values().filter_map(|value| value.to_str().ok());
-        let echo = EchoFilter::new(self.credentials.client_id(), secret.expose_secret(), params.chain(headers));
+        let others = params.chain(headers).chain(assertion.into_iter().flat_map(telling_parts));
+        let echo = EchoFilter::new(self.credentials.client_id(), secret.expose_secret(), others);
         let mut expected = Expected { token_types: &self.token_types, echo };
         let read = expected.read(head.status, &head.headers, body.as_ref().map(|body| body.as_slice()));
         read.map_err(|error| {
@@ -173,8 +254,8 @@ impl GrantSettings {
         if is_unknown && differs() { error.with_help(help) } else { error }
     }
 
-    fn timed_out(&self) -> AuthError {
-        let Self { origin, timeout, .. } = self;
+    fn timed_out(&self, origin: &Origin) -> AuthError {
+        let timeout = self.timeout;
         let message =
             format!("the authorization server at {origin} did not answer within {timeout:?} (`timeout` of the grant)");
         AuthError::new(ErrorKind::Timeout, message)
@@ -184,23 +265,26 @@ impl GrantSettings {
 impl TokenSource for ClientCredentialsGrant {
     fn fetch(
         &self,
-        _request: FetchRequest,
+        request: FetchRequest,
     ) -> Pin<Box<dyn Future<Output = Result<AccessToken, AuthError>> + Send + '_>> {
-        Box::pin(self.fetch_token())
+        Box::pin(self.fetch_token(request))
     }
 
     fn generation(&self) -> u64 {
+        self.settings.credentials.look_if_due();
         self.settings.credentials.rotations()
     }
 }
 
 impl fmt::Debug for ClientCredentialsGrant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let GrantSettings { origin, credentials, client_auth, params, headers, timeout, .. } = &*self.settings;
+        let GrantSettings { endpoint, credentials, client_auth, assertions, params, headers, timeout, .. } =
+            &*self.settings;
         f.debug_struct("ClientCredentialsGrant")
-            .field("token_endpoint", origin)
+            .field("token_endpoint", endpoint)
             .field("credentials", credentials)
             .field("client_auth", client_auth)
+            .field("client_assertion", &assertions.is_some())
             .field("params", &params.iter().map(|(name, _)| name).collect::<Vec<_>>())
             .field("headers", &headers.keys().collect::<Vec<_>>())
             .field("timeout", timeout)
@@ -208,5 +292,12 @@ impl fmt::Debug for ClientCredentialsGrant {
     }
 }
 
-/// The default `User-Agent`.
-const PRODUCT: &str = concat!("tower-outbound-auth/", env!("CARGO_PKG_VERSION"));
+/// Those of an assertion that no error may repeat: its beginning, and that of its signature.
+fn telling_parts(assertion: &Assertion) -> impl Iterator<Item = &str> {
+    let text = assertion.expose_secret();
+    let signature = text.rsplit_once('.').map(|(_, signature)| signature);
+    [Some(text), signature].into_iter().flatten().map(|part| part.get(..TELLING).unwrap_or(part))
+}
+
+/// So many characters of an assertion tell too much.
+const TELLING: usize = 12;

@@ -78,15 +78,36 @@ fn check_form(shared: &ServerState, form: &HashMap<Vec<u8>, Vec<u8>>) -> Result<
     };
     let grant_type = field("grant_type", "grant_type is missing")?;
     let id = field("client_id", "client_id is missing")?;
+    #[cfg(feature = "jwt")]
+    let secret =
+        if shared.assertions.is_some() { &[][..] } else { field("client_secret", "client_secret is missing")? };
+    #[cfg(not(feature = "jwt"))]
     let secret = field("client_secret", "client_secret is missing")?;
     if grant_type != b"client_credentials" {
         return Err(TokenError::UnsupportedGrantType);
+    }
+    #[cfg(feature = "jwt")]
+    if let Some(assertions) = &shared.assertions {
+        let kind = field("client_assertion_type", "client_assertion_type is missing")?;
+        let assertion = field("client_assertion", "client_assertion is missing")?;
+        let is_of_client = id == shared.credentials.client_id().as_bytes() && kind == JWT_BEARER;
+        let is_alone = !form.contains_key(&b"client_secret"[..]);
+        let is_accepted = is_of_client && is_alone && accepts(shared, assertions, assertion);
+        return if is_accepted { Ok(()) } else { Err(TokenError::InvalidClient) };
     }
     let expected = shared.credentials.secret();
     if id != shared.credentials.client_id().as_bytes() || secret != expected.expose_secret().as_bytes() {
         return Err(TokenError::InvalidClient);
     }
     Ok(())
+}
+
+#[cfg(feature = "jwt")]
+fn accepts(shared: &ServerState, assertions: &super::assertion::Assertions, assertion: &[u8]) -> bool {
+    let token_url = format!("{}{PATH}", shared.origin);
+    let (client, now) = (shared.credentials.client_id(), shared.clock.unix_seconds());
+    std::str::from_utf8(assertion)
+        .is_ok_and(|text| assertions.accepts(text, client, &[&token_url, &shared.origin], now))
 }
 
 /// Parses a form in which no field is repeated (RFC 6749, section 3.2).
@@ -142,4 +163,6 @@ fn seconds(duration: Duration) -> Value {
 }
 
 pub(super) const PATH: &str = "/token";
+#[cfg(feature = "jwt")]
+const JWT_BEARER: &[u8] = b"urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 const NO_STORE: (HeaderName, &str) = (CACHE_CONTROL, "no-store");

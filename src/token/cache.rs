@@ -235,7 +235,8 @@ impl TokenCache {
             End::Token { token, header, life } => {
                 let created = self.clock.at(token.created());
                 let previous = state.newest.as_deref();
-                let token = CachedToken::new(token, header, life, created, previous, flight.generation);
+                let generation = flight.generation.max(token.generation().unwrap_or(0));
+                let token = CachedToken::new(token, header, life, created, previous, generation);
                 Ok(self.add(&mut state, token, now.instant))
             }
             End::Failed { error, backoff } => {

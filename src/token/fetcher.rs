@@ -203,6 +203,9 @@ impl Fetcher {
         let age = Moment::now().since(token.created());
         let life = self.policy.life(token.lifetime(), age, self.refresh_at);
         let header = token.header(self.scheme.as_deref());
+        // A source around the one that made the token may count in its own way.
+        let generation = token.generation().map(|generation| generation.min(self.generation()));
+        let token = generation.into_iter().fold(token, AccessToken::of_generation);
         End::Token { token, header, life }
     }
 

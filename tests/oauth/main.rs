@@ -2,7 +2,12 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a helper of a test may panic")]
 #![expect(clippy::disallowed_methods, reason = "time is paused, and is what some of these tests measure")]
 
+mod a_discovery_document_is_found;
 mod a_failed_token_request_has_the_right_kind;
+#[cfg(feature = "jwt")]
+mod a_private_key_signs_assertions;
+mod an_assertion_authenticates_a_client;
+mod an_assertion_file_is_read_at_every_fetch;
 mod an_error_repeats_no_credential;
 mod every_token_response_is_read_with_care;
 mod settings_of_a_grant_are_in_its_request;

@@ -7,6 +7,7 @@
 )]
 
 pub(crate) mod authority;
+pub(crate) mod keys;
 pub(crate) mod planted;
 pub(crate) mod secrets;
 pub(crate) mod server;
