@@ -27,6 +27,8 @@ pub(crate) struct Server {
     pub(crate) strict: String,
     /// The private authority, PEM.
     pub(crate) root: String,
+    /// Private keys that sign assertions, by the name of the algorithm, PEM.
+    pub(crate) keys: std::collections::BTreeMap<String, String>,
     pub(crate) clients: Clients,
     #[serde(skip)]
     #[expect(dead_code, reason = "it holds the process's input, which ends when this process does, however it ends")]
