@@ -10,6 +10,7 @@ mod an_assertion_authenticates_a_client;
 mod an_assertion_file_is_read_at_every_fetch;
 mod an_error_repeats_no_credential;
 mod every_token_response_is_read_with_care;
+mod promises_hold_with_assertions;
 mod settings_of_a_grant_are_in_its_request;
 #[path = "../support/mod.rs"]
 mod support;
