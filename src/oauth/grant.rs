@@ -101,16 +101,16 @@ impl ClientCredentialsGrant {
         let server = settings.endpoint.server(&*settings.exchange, settings.timeout).await?;
         // The only look at the secret: a rotation meanwhile changes neither the request nor what is said of its token.
         let secret = credentials.secret();
+        let began = Moment::now();
         let token = match settings.obtain(&server, Arc::clone(&secret), now).await {
-            // The server may not have learnt the new secret yet.
-            Err(error) if settings.sends_secret() && is_unknown_client(&error) => {
-                let previous = credentials.previous_of(&secret).ok_or_else(|| error.clone())?;
-                settings.obtain(&server, previous, now).await.map_err(|_| error)?
-            }
-            obtained => {
-                let token = obtained?;
+            Ok(token) => {
                 credentials.is_known(&secret);
                 token
+            }
+            Err(Refused { error, server_time }) => {
+                let again = settings.another_try(&error, &secret, server_time, now + Moment::now().since(began));
+                let (secret, now) = again.ok_or_else(|| error.clone())?;
+                settings.obtain(&server, secret, now).await.map_err(|_| error)?
             }
         };
         // The next is due after another rotation, not after this one.
@@ -118,15 +118,46 @@ impl ClientCredentialsGrant {
     }
 }
 
-/// Whether the server says that it knows no client with this secret. Some say it in other words, or in none.
-fn is_unknown_client(error: &AuthError) -> bool {
-    error.kind() == ErrorKind::Denied
-        && matches!(error.oauth_error(), None | Some("invalid_client" | "unauthorized_client"))
+/// A token request that brought no token.
+struct Refused {
+    error: AuthError,
+    /// By the response to it.
+    server_time: Option<SystemTime>,
+}
+
+impl From<AuthError> for Refused {
+    fn from(error: AuthError) -> Self {
+        Self { error, server_time: None }
+    }
 }
 
 impl GrantSettings {
+    /// With what the token may be requested once more, if the server knows no client with this secret or assertion.
+    fn another_try(
+        &self,
+        error: &AuthError,
+        secret: &Arc<Secret>,
+        server_time: Option<SystemTime>,
+        now: SystemTime,
+    ) -> Option<(Arc<Secret>, SystemTime)> {
+        // Some servers say it in other words, or in none.
+        let is_unknown_client = error.kind() == ErrorKind::Denied
+            && matches!(error.oauth_error(), None | Some("invalid_client" | "unauthorized_client"));
+        if !is_unknown_client {
+            return None;
+        }
+        if self.sends_secret() {
+            // The server may not have learnt the new one yet.
+            return Some((self.credentials.previous_of(secret)?, now));
+        }
+        // An assertion may have been expired, or not valid yet, by the server's clock.
+        let server_time = server_time.filter(|_| self.assertions.is_some())?;
+        let ahead = server_time.duration_since(now).or_else(|_| now.duration_since(server_time)).ok()?;
+        (CLOCK_TOLERANCE..=LARGEST_OFFSET).contains(&ahead).then(|| (Arc::clone(secret), server_time))
+    }
+
     /// One token request, with this secret.
-    async fn obtain(&self, server: &Server, secret: Arc<Secret>, now: SystemTime) -> Result<AccessToken, AuthError> {
+    async fn obtain(&self, server: &Server, secret: Arc<Secret>, now: SystemTime) -> Result<AccessToken, Refused> {
         let assertion = self.assertion(server, now).await?;
         let sent = Moment::now();
         let exchange = self.exchange.exchange(self.request(server, &secret, assertion.as_ref())?);
@@ -136,7 +167,8 @@ impl GrantSettings {
         }
         let origin = server.origin.is_trusted().then(|| server.origin.key());
         let date = origin.zip(time::date(&response.head.headers));
-        let granted = self.read(response, &secret, assertion.as_ref())?;
+        let granted = self.read(response, &secret, assertion.as_ref());
+        let granted = granted.map_err(|error| Refused { error, server_time: date.map(|(_, time)| time) })?;
         if granted.lifetime_unusable {
             telemetry::lifetime_unusable();
         }
@@ -299,5 +331,9 @@ fn telling_parts(assertion: &Assertion) -> impl Iterator<Item = &str> {
     [Some(text), signature].into_iter().flatten().map(|part| part.get(..TELLING).unwrap_or(part))
 }
 
+/// A clock that differs by less explains no refusal.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(30);
+/// A `Date` further off says more about the server than about our clock.
+const LARGEST_OFFSET: Duration = Duration::from_secs(86_400);
 /// So many characters of an assertion tell too much.
 const TELLING: usize = 12;

@@ -180,7 +180,9 @@ impl Fetcher {
             let error = match self.source.fetch(request).await {
                 Ok(token) => {
                     if let Some((origin, date)) = token.server_date() {
-                        self.clocks.hint(origin, date, sent.instant, Moment::now());
+                        // The request itself, which may have had to wait for an assertion.
+                        let sent = token.created().instant.max(sent.instant);
+                        self.clocks.hint(origin, date, sent, Moment::now());
                     }
                     return Ok(token);
                 }

@@ -11,7 +11,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, header::AUTHORIZATION};
+use http::{
+    HeaderName, Request,
+    header::{AGE, AUTHORIZATION, DATE},
+};
 use tower_outbound_auth::{
     AuthError, AuthLayer, Credentials, ErrorKind,
     oauth::{
@@ -207,6 +210,59 @@ async fn r8_the_source_gets_the_time_that_the_layer_knows() {
     tokio::time::advance(Duration::from_secs(5)).await;
     grant.fetch(request).await.unwrap();
     assert_eq!(asked.lock().unwrap().len(), 1);
+}
+
+/// Says the time, as an assertion does.
+struct Times;
+
+impl AssertionSource for Times {
+    fn assertion<'a>(
+        &'a self,
+        request: AssertionRequest<'a>,
+    ) -> Pin<Box<dyn Future<Output = Result<Assertion, AuthError>> + Send + 'a>> {
+        let seconds = request.now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+        Box::pin(async move { Ok(Assertion::jwt(format!("a.{seconds}.c"))) })
+    }
+}
+
+/// The times of the assertions that were sent, from now, to a server whose clock is so many seconds ahead and whose
+/// responses to the first requests have these headers.
+async fn times_by(ahead: i64, headers: &'static [(HeaderName, &'static str)]) -> (Vec<i64>, Result<(), ErrorKind>) {
+    let date = httpdate::fmt_http_date(
+        SystemTime::now() + Duration::from_secs(100_000) - Duration::from_secs(u64::try_from(100_000 - ahead).unwrap()),
+    );
+    let (asked, transport) = endpoint(move |nth| {
+        let (status, body) = if nth == 0 { (401, r#"{"error":"invalid_client"}"#) } else { (200, GOOD) };
+        let mut response = reply(status, headers, body);
+        response.headers_mut().insert(DATE, date.parse().unwrap());
+        Ok(response)
+    });
+    let grant = builder().client_assertion(Times).transport(transport).build().unwrap();
+    let layer = AuthLayer::builder(grant).any_origin().build().unwrap();
+    let first = layer.handle().token().await.map(drop).map_err(|error| error.kind());
+    if first.is_ok() {
+        layer.handle().refresh().await.unwrap();
+    }
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs().cast_signed();
+    let time = |body: &Bytes| String::from_utf8_lossy(body).rsplit('.').nth(1).unwrap().parse::<i64>().unwrap() - now;
+    (asked.lock().unwrap().iter().map(|request| time(request.body())).collect(), first)
+}
+
+#[tokio::test(start_paused = true)]
+async fn r8_a_clock_that_is_wrong_is_learnt_from_the_refusal_of_an_assertion() {
+    for ahead in [3_600, -3_600, 45] {
+        let (times, result) = times_by(ahead, &[]).await;
+        assert_eq!(result, Ok(()), "{ahead}");
+        assert_eq!(times.len(), 3, "{times:?}: one more try, and the next token at once");
+        for (time, expected) in times.into_iter().zip([0, ahead, ahead]) {
+            assert!((time - expected).abs() <= 2, "{time} instead of {expected}");
+        }
+    }
+    // Then the clock is no reason, or the time is not the server's own.
+    for (ahead, headers) in [(20, &[][..]), (-20, &[]), (90_000, &[]), (3_600, &[(AGE, "0")])] {
+        let (times, result) = times_by(ahead, headers).await;
+        assert_eq!((times.len(), result), (1, Err(ErrorKind::Denied)), "{ahead}");
+    }
 }
 
 #[test]
