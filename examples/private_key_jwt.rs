@@ -52,7 +52,7 @@ async fn main() -> Result<(), BoxError> {
         // The next call needs a new token, and so a new assertion.
         sandbox.revoke_tokens();
     }
-    println!("{} token requests, each with an assertion of its own", sandbox.stats().token_requests);
+    println!("{} token requests, each with a new assertion", sandbox.stats().token_requests);
     Ok(())
 }
 

@@ -80,8 +80,7 @@ fn client(token_file: &Path, server: &Server) -> Result<Client, BoxError> {
         }))
         .build()?;
     let auth = AuthLayer::builder(grant).origin("https://api.example.com").build()?;
-    let server = server.clone();
-    let api = service_fn(move |request| std::future::ready(server.serve(&request)));
+    let api = service_fn(|request| std::future::ready(Server::serve(&request)));
     Ok(BoxCloneSyncService::new(ServiceBuilder::new().layer(auth).service(api)))
 }
 
@@ -155,16 +154,16 @@ impl Server {
         let assertion = assertion.map(|(_, value)| value.into_owned()).unwrap_or_default();
         let claims = assertion.split('.').nth(1).and_then(|claims| URL_SAFE_NO_PAD.decode(claims).ok());
         let claims: Value = serde_json::from_slice(&claims.unwrap_or_default()).unwrap_or_default();
-        if claims["exp"].as_f64().is_none_or(|end| end <= now()) {
+        if claims.get("exp").and_then(Value::as_f64).is_none_or(|end| end <= now()) {
             let body = r#"{"error":"invalid_client","error_description":"the assertion has expired"}"#;
             return Ok(Response::builder().status(StatusCode::UNAUTHORIZED).body(Full::from(body))?);
         }
-        self.identities.lock().unwrap_or_else(PoisonError::into_inner).insert(claims["jti"].to_string());
+        self.identities.lock().unwrap_or_else(PoisonError::into_inner).insert(claims.to_string());
         let token = json!({ "access_token": (now() + 1.0).to_string(), "token_type": "Bearer", "expires_in": 1 });
         Ok(Response::new(Full::from(token.to_string())))
     }
 
-    fn serve(&self, request: &Request<Full<Bytes>>) -> Result<Response<Full<Bytes>>, BoxError> {
+    fn serve(request: &Request<Full<Bytes>>) -> Result<Response<Full<Bytes>>, BoxError> {
         let token = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
         let is_valid = token.and_then(|token| token.parse().ok()).is_some_and(|end: f64| now() < end);
         let status = if is_valid { StatusCode::OK } else { StatusCode::UNAUTHORIZED };

@@ -46,7 +46,7 @@ docs() {
 example() {
   local name=$1
   shift
-  timeout 120 cargo run --locked --quiet --features sandbox --example "$name" "$@"
+  timeout 120 cargo run --locked --quiet --features sandbox,jwt --example "$name" "$@"
 }
 
 # The unit tests of the token's state machine, with a model checker's locks, atomics and tasks. A compiler flag for all
@@ -68,6 +68,17 @@ instructions() { have valgrind valgrind && benches/instructions.sh --check; }
 oidc() {
   have node nodejs && have npm npm && have openssl openssl && npm ci --prefix tests/oidc --no-audit --no-fund &&
     timeout 300 cargo test --locked --all-features --test servers -- --ignored oidc_provider
+}
+
+# Assertions, verified by PyJWT; keys, converted by OpenSSL and OpenSSH.
+jwt() {
+  local folder="${CARGO_TARGET_DIR:-target}/jwt"
+  have openssl openssl && have ssh-keygen openssh-client && have python3 python3 || return
+  if ! python3 -m venv "$folder"; then
+    apt-get update && apt-get install --yes --no-install-recommends python3-venv && python3 -m venv "$folder" || return
+  fi
+  "$folder/bin/pip" install --quiet --requirement tests/jwt/requirements.txt &&
+    PYTHON="$folder/bin/python" timeout 300 cargo test --locked --all-features --test oauth -- --ignored verif
 }
 
 proxies() {
@@ -116,12 +127,14 @@ step "doc tests, all features" cargo test --locked --doc --all-features
 step "tests, no default features" tests --no-default-features
 step "tests, default features" tests
 
-for name in custom_source paynet quickstart reports retry_timeout reqwest tonic proxy soak; do
+for name in custom_source paynet private_key_jwt quickstart reports retry_timeout reqwest tonic proxy soak \
+  workload_identity; do
   step "example $name" example "$name"
 done
 step "example sandbox" example sandbox -- --check
 
 step "oidc-provider agrees" oidc
+step "PyJWT, OpenSSL and OpenSSH agree" jwt
 ipv6
 step "nginx and tinyproxy let it through" proxies
 step "the vendor's flow, by Python and curl" vendor

@@ -11,7 +11,7 @@ use crate::{error::AuthError, origin::Origin};
 
 pub(super) enum Endpoint {
     Given(Arc<Server>),
-    Discovered(Discovery),
+    Discovered(Box<Discovery>),
 }
 
 impl Endpoint {
@@ -27,7 +27,7 @@ impl Endpoint {
     }
 
     pub(super) fn discovered(issuer: &str, insecure_http: bool, wanted: Wanted) -> Result<Self, AuthError> {
-        Discovery::new(issuer, insecure_http, wanted).map(Self::Discovered)
+        Ok(Self::Discovered(Box::new(Discovery::new(issuer, insecure_http, wanted)?)))
     }
 
     /// The server for the next token request; its document is read first if that is due.

@@ -55,7 +55,7 @@ pub(crate) enum AfterRejection {
 /// How a fetch ended.
 pub(crate) enum End {
     Token {
-        token: AccessToken,
+        token: Box<AccessToken>,
         header: HeaderValue,
         life: Life,
     },
@@ -236,7 +236,7 @@ impl TokenCache {
                 let created = self.clock.at(token.created());
                 let previous = state.newest.as_deref();
                 let generation = flight.generation.max(token.generation().unwrap_or(0));
-                let token = CachedToken::new(token, header, life, created, previous, generation);
+                let token = CachedToken::new(*token, header, life, created, previous, generation);
                 Ok(self.add(&mut state, token, now.instant))
             }
             End::Failed { error, backoff } => {

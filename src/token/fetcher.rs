@@ -208,7 +208,7 @@ impl Fetcher {
         // A source around the one that made the token may count in its own way.
         let generation = token.generation().map(|generation| generation.min(self.generation()));
         let token = generation.into_iter().fold(token, AccessToken::of_generation);
-        End::Token { token, header, life }
+        End::Token { token: Box::new(token), header, life }
     }
 
     fn end_with_failure(&self, error: AuthError) -> End {

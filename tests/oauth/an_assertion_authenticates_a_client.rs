@@ -66,7 +66,7 @@ async fn request(builder: ClientCredentialsGrantBuilder) -> Request<Bytes> {
 }
 
 fn refused(builder: ClientCredentialsGrantBuilder, advice: &str) {
-    let error = builder.transport(endpoint(|_| Ok(reply(200, &[], GOOD))).1).build().expect_err(advice);
+    let error = builder.transport(endpoint(|_| Ok(reply(200, &[], GOOD))).1).build().err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Config);
     assert!(error.to_string().contains(advice), "{error} should say: {advice}");
 }

@@ -93,6 +93,12 @@ fn layer(source: impl AssertionSource) -> (Asked, AuthLayer) {
     (asked, AuthLayer::builder(grant).any_origin().build().unwrap())
 }
 
+/// The assertions that were sent.
+fn sent(asked: &Asked) -> Vec<String> {
+    let assertion = |body| url::form_urlencoded::parse(body).find(|(name, _)| name == "client_assertion").unwrap().1;
+    asked.lock().unwrap().iter().map(|request| assertion(request.body()).into_owned()).collect()
+}
+
 /// An API that takes every token but the revoked ones.
 fn api(
     revoked: &Arc<Mutex<HashSet<String>>>,
@@ -233,11 +239,9 @@ async fn a_file_that_is_replaced_under_load_is_always_read_whole() {
     is_over.store(true, SeqCst);
     readers.join_all().await;
     let mut seen = HashSet::new();
-    for request in asked.lock().unwrap().iter() {
-        let form: Vec<_> = url::form_urlencoded::parse(request.body()).into_owned().collect();
-        let (_, assertion) = form.iter().find(|(name, _)| name == "client_assertion").unwrap();
+    for assertion in sent(&asked) {
         let number = assertion.rsplit('.').next().unwrap().parse().unwrap();
-        assert_eq!(*assertion, text(number));
+        assert_eq!(assertion, text(number));
         seen.insert(number);
     }
     assert!(seen.len() > 3, "{} versions were seen", seen.len());
@@ -266,17 +270,6 @@ async fn a_key_that_is_replaced_under_load_signs_with_the_one_or_the_other() {
 
     use crate::support::keys::key;
 
-    /// Changes its key as a program may.
-    struct Keys(RwLock<PrivateKeyJwt>);
-    impl AssertionSource for Keys {
-        fn assertion<'a>(
-            &'a self,
-            request: AssertionRequest<'a>,
-        ) -> Pin<Box<dyn Future<Output = Result<Assertion, AuthError>> + Send + 'a>> {
-            let current = self.0.read().unwrap().clone();
-            Box::pin(async move { current.assertion(request).await })
-        }
-    }
     let signer =
         |algorithm, pem| PrivateKeyJwt::from_pem(algorithm, Audience::TokenEndpoint, key(pem)).unwrap().key_id(pem);
     let keys = [(Algorithm::Es256, "p256"), (Algorithm::EdDsa, "ed25519"), (Algorithm::Ps256, "rsa4096")];
@@ -298,13 +291,26 @@ async fn a_key_that_is_replaced_under_load_signs_with_the_one_or_the_other() {
     }
     callers.join_all().await;
     let names = [("p256", "ES256"), ("ed25519", "EdDSA"), ("rsa4096", "PS256")];
-    for request in asked.lock().unwrap().iter() {
-        let form: Vec<_> = url::form_urlencoded::parse(request.body()).into_owned().collect();
-        let (_, assertion) = form.iter().find(|(name, _)| name == "client_assertion").unwrap();
+    for assertion in sent(&asked) {
         let header = URL_SAFE_NO_PAD.decode(assertion.split('.').next().unwrap()).unwrap();
         let header: serde_json::Value = serde_json::from_slice(&header).unwrap();
         let pair = (header["kid"].as_str().unwrap(), header["alg"].as_str().unwrap());
         assert!(names.contains(&pair), "{pair:?}");
     }
     assert_eq!(asked.lock().unwrap().len(), 320);
+}
+
+/// Changes its key as a program may.
+#[cfg(feature = "jwt")]
+struct Keys(std::sync::RwLock<tower_outbound_auth::oauth::PrivateKeyJwt>);
+
+#[cfg(feature = "jwt")]
+impl AssertionSource for Keys {
+    fn assertion<'a>(
+        &'a self,
+        request: AssertionRequest<'a>,
+    ) -> Pin<Box<dyn Future<Output = Result<Assertion, AuthError>> + Send + 'a>> {
+        let current = self.0.read().unwrap().clone();
+        Box::pin(async move { current.assertion(request).await })
+    }
 }

@@ -14,7 +14,7 @@ static KEYS: LazyLock<BTreeMap<String, String>> =
 
 /// PEM text.
 pub(crate) fn key(name: &str) -> &'static str {
-    &KEYS[name]
+    KEYS.get(name).unwrap()
 }
 
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {

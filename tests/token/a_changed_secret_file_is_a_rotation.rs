@@ -112,10 +112,11 @@ async fn call(layer: &AuthLayer, secrets: &[&str]) -> (String, String) {
     let request = Request::get("https://api.example.com/a").body(Body::default()).unwrap();
     let body = layer.layer(api).oneshot(request).await.unwrap().into_body().collect().await.unwrap().to_bytes();
     let text = String::from_utf8(body.to_vec()).unwrap();
-    let lines: Vec<_> = text.lines().collect();
-    let signs = |secret: &&&str| paynet::signature(lines[1], secret) == lines[2];
+    let mut lines = text.lines();
+    let [token, timestamp, signature] = [(); 3].map(|()| lines.next().unwrap());
+    let signs = |secret: &&&str| paynet::signature(timestamp, secret) == signature;
     let signed_with = secrets.iter().find(signs).map_or("another", |secret| *secret);
-    (lines[0].trim_start_matches("Bearer of.").to_owned(), signed_with.to_owned())
+    (token.trim_start_matches("Bearer of.").to_owned(), signed_with.to_owned())
 }
 
 fn both(secret: &str) -> (String, String) {

@@ -52,7 +52,7 @@ impl ClientCredentialsGrant {
 impl ClientCredentialsGrantBuilder {
     /// Authenticates with an assertion in place of a secret (RFC 7521, section 4.2).
     ///
-    /// A method of its own: leave [`client_auth`](Self::client_auth) out, and use [`Credentials::without_secret`]. The source is
+    /// Leave [`client_auth`](Self::client_auth) out, and use [`Credentials::without_secret`]. The source is
     /// asked for a new assertion for every token request. It may take its time: only the deadline of the
     /// [fetch](crate::token::RefreshPolicy::deadline) limits it. A second call replaces the first. The guide says
     /// [which client authentication](crate::guide::client_authentication) to use.

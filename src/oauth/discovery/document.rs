@@ -99,7 +99,7 @@ fn check_grant_type(members: &Members<'_>, grant_type: &str) -> Result<(), AuthE
     )))
 }
 
-/// A list of strings; `None` if there is none, or none that says anything.
+/// A list of strings; `None` if it is missing, or has no strings.
 fn list(members: &Members<'_>, name: &str) -> Option<Vec<String>> {
     let values: Vec<Value> = serde_json::from_str(members.json(name)?).ok()?;
     let texts: Vec<_> = values.into_iter().filter_map(|value| value.as_str().map(str::to_owned)).collect();

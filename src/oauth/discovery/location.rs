@@ -35,7 +35,7 @@ pub(super) fn of(issuer: &str) -> Result<[Location; 2], AuthError> {
     Ok([at(format!("{OAUTH}{path}"))?, at(format!("{path}{OPENID}"))?])
 }
 
-/// Reads one document; `None` if there is none. Redirects are followed within the origin only.
+/// Reads one document; `None` if it does not exist. Redirects are followed within the origin only.
 pub(super) async fn read(
     exchange: &dyn Exchange,
     location: &Location,
@@ -48,7 +48,7 @@ pub(super) async fn read(
         if head.status.is_redirection() {
             let target = head.headers.get(LOCATION).and_then(|target| target.to_str().ok());
             uri = target.and_then(|target| follow(&uri, target, origin)).ok_or_else(|| {
-                malformed(format!("redirects ({number}) to no place at {origin}, and no other origin is followed"))
+                malformed(format!("is redirected ({number}) away from {origin}, and such redirects are not followed"))
             })?;
             continue;
         }

@@ -41,7 +41,7 @@ impl Discovery {
         let (_, origin) = Origin::of_url("discover", issuer)?;
         if !origin.is_trusted() && !insecure_http {
             return Err(AuthError::config(format!(
-                "the issuer at {origin} could be anybody; use https, or `allow_insecure_http` if that is intended"
+                "the discovery document of {origin} could be changed on the way; use https, or `allow_insecure_http` if that is intended"
             )));
         }
         if issuer.contains(['?', '#']) {

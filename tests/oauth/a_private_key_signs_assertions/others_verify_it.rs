@@ -30,7 +30,7 @@ async fn pyjwt_verifies_assertions_of_every_algorithm() {
             let assertion = source.assertion(request()).await.unwrap();
             let line = json!({ "assertion": assertion.expose_secret(), "algorithm": name, "key": key(pem), "kid": pem,
                 "audience": TOKEN_URL, "client": "id", "certificate": key("rsa2048_certificate") });
-            lines += &format!("{line}\n");
+            lines.extend([line.to_string(), "\n".to_owned()]);
         }
     }
     let python = env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned());
