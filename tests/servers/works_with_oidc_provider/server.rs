@@ -27,6 +27,7 @@ pub(crate) struct Server {
     pub(crate) strict: String,
     /// The private authority, PEM.
     pub(crate) root: String,
+    #[cfg(feature = "jwt")]
     /// Private keys that sign assertions, by the name of the algorithm, PEM.
     pub(crate) keys: std::collections::BTreeMap<String, String>,
     pub(crate) clients: Clients,
