@@ -45,6 +45,14 @@ impl Endpoint {
         }
     }
 
+    /// What was set, and its name.
+    pub(super) fn name(&self) -> (&'static str, String) {
+        match self {
+            Self::Given(server) => ("token_url", server.uri.to_string()),
+            Self::Discovered(discovery) => ("issuer", discovery.issuer().to_owned()),
+        }
+    }
+
     pub(super) fn issuer(&self) -> Option<&str> {
         match self {
             Self::Given(_) => None,

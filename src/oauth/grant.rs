@@ -20,6 +20,7 @@ use super::{
     encode,
     endpoint::Endpoint,
     exchange::{Exchange, PRODUCT, TokenResponse},
+    identity::Identity,
     members,
     server::Server,
     wire::{Expected, Granted},
@@ -201,6 +202,31 @@ impl TokenSource for ClientCredentialsGrant {
     fn generation(&self) -> u64 {
         self.settings.credentials.look_if_due();
         self.settings.credentials.rotations()
+    }
+
+    fn identity(&self) -> Option<[u8; 32]> {
+        let settings = &*self.settings;
+        let (kind, server) = settings.endpoint.name();
+        let method = match &settings.assertions {
+            // Which key it is made with, no more counts than the secret.
+            Some(_) => format!("Assertion, client_id: {}", !settings.omit_client_id),
+            None => format!("{:?}", settings.client_auth),
+        };
+        let mut identity = Identity::default()
+            .with(kind, "", server)
+            .with("client_id", "", settings.credentials.client_id())
+            .with("method", "", method)
+            .with("grant_type", "", &settings.grant_type);
+        for (name, value) in &settings.params {
+            identity = identity.with_param(name, value);
+        }
+        for (name, value) in &settings.headers {
+            identity = identity.with("header", name.as_str(), value);
+        }
+        for token_type in &settings.token_types {
+            identity = identity.with("token_type", "", token_type.trim().to_ascii_lowercase());
+        }
+        Some(identity.digest())
     }
 }
 

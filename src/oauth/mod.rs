@@ -12,6 +12,7 @@ mod encode;
 mod endpoint;
 mod exchange;
 mod grant;
+mod identity;
 #[cfg(feature = "jwt")]
 mod jwt;
 mod members;

@@ -212,6 +212,25 @@ async fn r8_the_source_gets_the_time_that_the_layer_knows() {
     assert_eq!(asked.lock().unwrap().len(), 1);
 }
 
+#[test]
+fn the_way_to_authenticate_tells_tokens_apart_and_the_key_does_not() {
+    let transport = || endpoint(|_| Ok(reply(200, &[], GOOD))).1;
+    let of =
+        |builder: ClientCredentialsGrantBuilder| builder.transport(transport()).build().unwrap().identity().unwrap();
+    let another = Numbered { failures: 1, ..Numbered::default() };
+    let asserting = of(builder().client_assertion(Numbered::default()));
+    assert_eq!(asserting, of(builder().client_assertion(Arc::new(another))));
+    let discovered = ClientCredentialsGrant::discover("https://login.example.com", Credentials::without_secret("id"));
+    for other in [
+        of(builder().client_auth(ClientAuth::Certificate)),
+        of(builder().client_assertion(Numbered::default()).omit_client_id()),
+        of(discovered.client_assertion(Numbered::default())),
+        of(ClientCredentialsGrant::builder(TOKEN_URL, Credentials::new("id", "key"))),
+    ] {
+        assert_ne!(asserting, other);
+    }
+}
+
 /// Says the time, as an assertion does.
 struct Times;
 

@@ -48,7 +48,8 @@ impl GrantSettings {
                 token
             }
             Err(Refused { error, server_time }) => {
-                let again = self.another_try(&error, &secret, server_time, now + Moment::now().since(began));
+                let now = now.checked_add(Moment::now().since(began)).unwrap_or(now);
+                let again = self.another_try(&error, &secret, server_time, now);
                 let (secret, now) = again.ok_or_else(|| error.clone())?;
                 self.obtain(&server, secret, now).await.map_err(|_| error)?
             }
