@@ -188,8 +188,10 @@ async fn t14_a_changed_file_is_one_rotation_within_a_minute_and_off_the_requests
     assert_eq!(call(&layer, &secrets).await, both("first"));
     files.write("second\n");
     advance(Duration::from_secs(59)).await;
-    assert_eq!(call(&layer, &secrets).await, both("first"));
-    let_it_look().await;
+    for _ in 0..3 {
+        assert_eq!(call(&layer, &secrets).await, both("first"));
+        let_it_look().await;
+    }
     assert_eq!(endpoint.asked(), ["first"], "not before a minute has passed");
     advance(Duration::from_secs(2)).await;
     let begin = Instant::now();
