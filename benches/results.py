@@ -22,15 +22,15 @@ from xml.sax.saxutils import escape
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benches/results"
-BENCHES = ["warm_path", "parts", "scaling", "growth", "memory", "herd", "rotation", "end_to_end", "peers", "build"]
+BENCHES = ["warm_path", "parts", "scaling", "growth", "memory", "herd", "rotation", "end_to_end", "keyed", "peers", "reqwest", "build"]
 # The memory layout of a process changes a figure by several percent: the median over this many processes.
 PROCESSES = {"warm_path": 5}
 OURS = "this crate"
 
 
 def command(name):
-    if name == "peers":
-        return ["cargo", "run", "--locked", "--release", "--manifest-path", "benches/peers/Cargo.toml"]
+    if name in ("peers", "reqwest"):
+        return ["cargo", "run", "--locked", "--release", "--manifest-path", f"benches/{name}/Cargo.toml"]
     return ["cargo", "bench", "--locked", "--bench", name]
 
 

@@ -4,14 +4,14 @@ use std::fmt;
 
 use http::{
     Extensions, HeaderMap, HeaderName, HeaderValue, Request,
-    header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
+    header::{AUTHORIZATION, CONNECTION},
 };
 
 use crate::{
-    error::AuthError,
-    origin::{Coverage, Scope, Target},
+    error::{AuthError, ErrorKind},
+    origin::{Coverage, Scope, Target, near::OtherOrigin},
     server_clocks::SignedBy,
-    signing::{Sign, SignRules, Signer, SigningContext},
+    signing::{Sign, SignRules, SignatureHeaders, Signer, SigningContext},
     time::RequestTime,
     token::{CachedToken, Fetcher},
 };
@@ -64,15 +64,24 @@ impl Default for Authorizer {
 
 impl Authorizer {
     pub(crate) fn check(&self) -> Result<(), AuthError> {
-        for (name, _) in &self.headers {
-            if *name == self.token_header {
-                return Err(AuthError::config(format!("header(\"{name}\"): this header carries the token; remove it")));
-            }
-            if [HOST, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION].contains(name) {
-                return Err(AuthError::config(format!(
-                    "header(\"{name}\"): the HTTP client sets this header; remove it"
-                )));
-            }
+        if is_of_client(&self.token_header) {
+            let name = &self.token_header;
+            return Err(AuthError::config(format!("token_header(\"{name}\"): {OF_CLIENT}; use another name")));
+        }
+        for (number, (name, _)) in self.headers.iter().enumerate() {
+            let why = if *name == self.token_header {
+                "this header carries the token"
+            } else if is_of_client(name) {
+                OF_CLIENT
+            } else if self.headers.iter().take(number).any(|(other, _)| other == name) {
+                "this header is set twice, and a request carries one"
+            } else {
+                continue;
+            };
+            return Err(AuthError::config(format!("header(\"{name}\"): {why}; remove it")));
+        }
+        if let Some((_, signer)) = &self.signing {
+            signer.check()?;
         }
         self.scope.check()
     }
@@ -80,12 +89,18 @@ impl Authorizer {
     /// Whether this request is to get credentials, as far as its destination tells.
     #[inline]
     pub(crate) fn covers<B>(&self, request: &Request<B>) -> Coverage {
-        if has::<NoAuth>(request.extensions()) { Coverage::NotCovered } else { self.scope.covers(request) }
+        if has::<NoAuth>(request.extensions()) { Coverage::Exempt } else { self.scope.covers(request) }
     }
 
     /// Whether the request passes untouched, since it has credentials of the caller's.
     pub(crate) fn keeps_own<B>(&self, request: &Request<B>) -> bool {
         !self.overwrite && request.headers().contains_key(&self.token_header)
+    }
+
+    /// Whether a request that is not covered was perhaps meant to be.
+    #[inline]
+    pub(crate) fn other_origin<B>(&self, request: &Request<B>) -> Option<OtherOrigin> {
+        OtherOrigin::of(request.uri(), &self.scope).filter(|_| !self.keeps_own(request))
     }
 
     /// Writes the credentials. Other headers of their names are replaced.
@@ -107,6 +122,9 @@ impl Authorizer {
         for (name, value) in &self.headers {
             put(headers, name.clone(), value.clone())?;
         }
+        if target.has_connection {
+            self.keep_end_to_end(headers, &SignatureHeaders::new());
+        }
         let Some((rules, signer)) = &self.signing else {
             return Ok(Authorized::Bearer);
         };
@@ -118,9 +136,35 @@ impl Authorizer {
         let context = SigningContext::new(request.method(), request.uri(), request.headers(), &token.token, now);
         let signature = signer.sign(&context)?;
         for (name, value) in signature.iter() {
+            if *name == self.token_header || is_of_client(name) {
+                return Err(not_for_a_signer(name));
+            }
             put(request.headers_mut(), name.clone(), value.clone())?;
         }
+        if target.has_connection {
+            self.keep_end_to_end(request.headers_mut(), &signature);
+        }
         Ok(Authorized::Signed(target.clock.map(|origin| SignedBy { origin, offset })))
+    }
+
+    /// Takes what was written out of `Connection`, since a proxy removes what that names (RFC 9110, section 7.6.1).
+    #[cold]
+    fn keep_end_to_end(&self, headers: &mut HeaderMap, signature: &SignatureHeaders) {
+        let written = self.headers.iter().chain(signature.iter()).map(|(name, _)| name);
+        let written: Vec<&HeaderName> = written.chain([&self.token_header]).collect();
+        let is_written = |named: &[u8]| written.iter().any(|name| named.eq_ignore_ascii_case(name.as_str().as_bytes()));
+        let values = headers.get_all(CONNECTION).iter();
+        let named: Vec<&[u8]> = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).collect();
+        let kept: Vec<&[u8]> = named.iter().map(|name| name.trim_ascii()).filter(|name| !is_written(name)).collect();
+        if kept.len() == named.len() {
+            return;
+        }
+        let kept = HeaderValue::from_bytes(&kept.join(&b", "[..])).ok().filter(|kept| !kept.is_empty());
+        headers.remove(CONNECTION);
+        if let Some(kept) = kept {
+            // There was room for it before.
+            let _ = headers.try_insert(CONNECTION, kept);
+        }
     }
 }
 
@@ -178,6 +222,29 @@ fn put(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) -> Result<
     }
 }
 
+/// Whether the header belongs to the HTTP client or to one connection.
+#[inline]
+fn is_of_client(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "host"
+            | "content-length"
+            | "transfer-encoding"
+            | "connection"
+            | "upgrade"
+            | "trailer"
+            | "keep-alive"
+            | "proxy-connection"
+    )
+}
+
+#[cold]
+fn not_for_a_signer(name: &HeaderName) -> AuthError {
+    let message = format!("the signer wrote the header {name}, which carries the token or belongs to the HTTP client");
+    AuthError::new(ErrorKind::Signing, message)
+}
+
+const OF_CLIENT: &str = "the HTTP client sets this header";
 const TOO_MANY_HEADERS: &str = "the request already has the maximum number of headers; send fewer";
 
 fn has<T: Send + Sync + 'static>(extensions: &Extensions) -> bool {

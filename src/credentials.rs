@@ -15,6 +15,7 @@ use arc_swap::ArcSwap;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
+    credential_text::{is_quoted, problem},
     error::{AuthError, ErrorKind},
     polled_file::{self, PolledFile},
     time::Moment,
@@ -79,7 +80,8 @@ impl Credentials {
     /// Creates credentials from an id and a secret.
     ///
     /// Neither is checked here. Building a token source fails with [`Config`](crate::ErrorKind::Config) if one of them is
-    /// empty or contains a control character, such as the line end of a secret file.
+    /// empty, contains a control character, such as the line end of a secret file, or another invisible character, such as
+    /// a zero-width space, or if it begins or ends with a blank.
     pub fn new(client_id: impl Into<String>, client_secret: impl Into<SecretString>) -> Self {
         Self::with_file(client_id.into(), client_secret.into(), None)
     }
@@ -131,7 +133,7 @@ impl Credentials {
     ///
     /// A changed secret counts as a rotation, as after [`rotate`](Self::rotate): the file is looked at before each token
     /// fetch, and once a minute while requests are sent, on a thread for blocking work. The id is read once. A file that
-    /// cannot be read then, is empty, or holds a control character, leaves the secret as it is, with a warning in the trace.
+    /// cannot be read then, is empty, or holds what no secret may, leaves the secret as it is, with a warning in the trace.
     /// Replace the file in one step, by a rename or a symbolic link, so that it never holds half a secret.
     ///
     /// # Example
@@ -266,9 +268,15 @@ impl Credentials {
         }
     }
 
+    /// Whether id and secret may have been copied with quotation marks around them. A secret may have some of its own, so
+    /// that is known only once they are refused.
+    pub(crate) fn are_quoted(&self, secret: &Secret) -> (bool, bool) {
+        (is_quoted(self.client_id()), is_quoted(secret.expose_secret()))
+    }
+
     /// Checks the id against RFC 6749, appendix A.1.
     ///
-    /// Unlike there, characters beyond ASCII are allowed, since some servers issue them.
+    /// Unlike there, characters beyond ASCII are allowed, since some servers issue them; invisible ones are not.
     pub(crate) fn check_id(&self) -> Result<(), AuthError> {
         match problem(self.client_id()) {
             Some(problem) => Err(AuthError::config(format!("the client id {problem}"))),
@@ -345,14 +353,6 @@ impl fmt::Debug for Credentials {
     }
 }
 
-fn problem(value: &str) -> Option<&'static str> {
-    if value.is_empty() {
-        return Some("is empty");
-    }
-    let has_control = value.chars().any(char::is_control);
-    has_control.then_some("holds a control character; was it read from a file with its line end?")
-}
-
 fn variable(name: &str) -> Result<String, AuthError> {
     match env::var(name) {
         Ok(value) if !value.is_empty() => Ok(value),
@@ -366,7 +366,6 @@ fn variable(name: &str) -> Result<String, AuthError> {
 
 /// How long the secret before a rotation may still be tried.
 const OVERLAP: Duration = Duration::from_secs(60);
-
 #[cfg(test)]
 mod tests {
     use super::*;

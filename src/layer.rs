@@ -63,6 +63,14 @@ impl<R> AuthLayer<R> {
     pub fn handle(&self) -> TokenHandle {
         TokenHandle::new(&self.settings.fetcher)
     }
+
+    pub(crate) fn settings(&self) -> &Arc<Settings> {
+        &self.settings
+    }
+
+    pub(crate) fn policy(&self) -> &R {
+        &self.policy
+    }
 }
 
 impl<S, R: Clone> Layer<S> for AuthLayer<R> {
@@ -171,7 +179,11 @@ impl<R> AuthLayerBuilder<R> {
         self
     }
 
-    /// Adds a static header to authorized requests, such as PayNet's `X-Fiid`. Repeatable; marked sensitive.
+    /// Adds a static header to authorized requests, such as PayNet's `X-Fiid`. Repeatable, once for each name; marked
+    /// sensitive.
+    ///
+    /// Headers that the HTTP client sets (`Host`, `Content-Length`, `Transfer-Encoding`, `Connection` and the like) are refused
+    /// by [`build`](Self::build), and so is the header of the token.
     pub fn header(mut self, name: HeaderName, mut value: HeaderValue) -> Self {
         value.set_sensitive(true);
         self.authorizer.headers.push((name, value));
@@ -276,8 +288,8 @@ impl<R> AuthLayerBuilder<R> {
     /// # Errors
     ///
     /// [`Config`](crate::ErrorKind::Config), with what to change: no origin, an origin that is not `https://host[:port]`
-    /// or would receive the token unencrypted, a fraction out of range, a static header that carries the token or belongs
-    /// to the HTTP client, a token scheme that is not one.
+    /// or would receive the token unencrypted, a fraction out of range, a static header that is set twice, carries the token or
+    /// belongs to the HTTP client, a token scheme that is not one, a signing key that is empty or contains a line end.
     pub fn build(mut self) -> Result<AuthLayer<R>, AuthError> {
         let origins = self.origins.iter().map(|origin| Origin::parse("origin", origin));
         self.authorizer.scope.origins = origins.collect::<Result<_, _>>()?;

@@ -41,7 +41,7 @@
 //! # Ok(()) }
 //! ```
 //!
-//! For PayNet Malaysia's API see [`paynet`].
+//! For PayNet Malaysia's API see [`paynet`]. For many tenants, scopes or audiences behind one client see [`keyed`].
 //!
 //! # What happens when
 //!
@@ -86,6 +86,7 @@
 //! | `paynet` | yes | module [`paynet`] |
 //! | `tracing` | yes | a span for each token fetch, events for rejections |
 //! | `jwt` | no | [`oauth::PrivateKeyJwt`]: assertions signed with a private key, over ring |
+//! | `reqwest` | no | module [`reqwest`]: a middleware for reqwest 0.13, and its client as a Tower service |
 //! | `native-roots` | no | the system's certificate store for [`client::HttpsClient`] |
 //! | `sandbox` | no | module [`sandbox`]: a PayNet-compatible server for tests |
 
@@ -95,19 +96,24 @@ mod authorize;
 mod basic;
 #[cfg(feature = "client")]
 pub mod client;
+mod credential_text;
 mod credentials;
 mod error;
 mod future;
 #[cfg(any(doc, doctest))]
 pub mod guide;
+pub mod keyed;
 mod layer;
 pub mod oauth;
 mod origin;
 #[cfg(feature = "paynet")]
 pub mod paynet;
 mod polled_file;
+mod product;
 pub mod rejection;
 pub mod replay;
+#[cfg(feature = "reqwest")]
+pub mod reqwest;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 mod secret_file;
@@ -131,6 +137,6 @@ pub use self::{
 };
 
 /// The README's code, compiled.
-#[cfg(all(doctest, feature = "client", feature = "paynet"))]
+#[cfg(all(doctest, feature = "client", feature = "paynet", feature = "reqwest"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

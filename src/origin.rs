@@ -1,5 +1,7 @@
 //! Scheme, host and port: who may receive a credential.
 
+pub(crate) mod near;
+
 use std::{
     fmt,
     hash::{DefaultHasher, Hasher},
@@ -9,7 +11,7 @@ use std::{
 
 use http::{
     HeaderValue, Method, Request, Uri,
-    header::HOST,
+    header::{CONNECTION, HOST},
     uri::{Authority, Scheme},
 };
 
@@ -145,6 +147,8 @@ pub(crate) struct Scope {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Coverage {
     Covered(Target),
+    /// Since the request says so.
+    Exempt,
     NotCovered,
     /// Its URI names no server.
     Unknown,
@@ -155,6 +159,8 @@ pub(crate) enum Coverage {
 pub(crate) struct Target {
     /// Whose clock its response tells. `None` where anybody may have written the response, or nothing says who did.
     pub(crate) clock: Option<OriginKey>,
+    /// Whether it has a `Connection` header, which may have a proxy remove others.
+    pub(crate) has_connection: bool,
 }
 
 impl Scope {
@@ -175,9 +181,12 @@ impl Scope {
         let Some(authority) = request.uri().authority() else {
             return Coverage::Unknown;
         };
-        match self.target_at(request.uri(), authority) {
-            Some(target) if goes_there_alone(request, authority) => Coverage::Covered(target),
-            _ => Coverage::NotCovered,
+        let Some(target) = self.target_at(request.uri(), authority) else {
+            return Coverage::NotCovered;
+        };
+        match goes_there_alone(request, authority) {
+            Some(has_connection) => Coverage::Covered(Target { has_connection, ..target }),
+            None => Coverage::NotCovered,
         }
     }
 
@@ -189,7 +198,7 @@ impl Scope {
         }
         let origin = self.origins.iter().find(|origin| origin.is_of(https, authority))?;
         let clock = origin.trusted.then_some(origin.key);
-        (origin.trusted || self.insecure_http).then_some(Target { clock })
+        (origin.trusted || self.insecure_http).then_some(Target { clock, has_connection: false })
     }
 
     #[inline(never)]
@@ -199,14 +208,14 @@ impl Scope {
         }
         let trusted = https || is_loopback(authority.host());
         let clock = port(authority, https).filter(|_| trusted).map(|port| key(https, authority.host(), port));
-        (trusted || self.insecure_http).then_some(Target { clock })
+        (trusted || self.insecure_http).then_some(Target { clock, has_connection: false })
     }
 
     /// The inner service chooses the server; all that the request tells must fit to the one that is configured.
     #[cold]
     pub(crate) fn relative_target<B>(&self, request: &Request<B>) -> Result<Option<Target>, AuthError> {
         let refuse = |why: &str| Err(AuthError::config(format!("a request whose URI has no host {why}")));
-        if *request.method() == Method::TRACE || *request.method() == Method::CONNECT {
+        if is_echo(request.method()) || *request.method() == Method::CONNECT {
             return Ok(None);
         }
         if !self.relative_uri {
@@ -223,21 +232,31 @@ impl Scope {
         if !request.headers().get_all(HOST).iter().all(is_configured) {
             return refuse("has a Host header that names none of the configured origins: add it with origin()");
         }
-        Ok(Some(Target { clock: None }))
+        Ok(Some(Target { clock: None, has_connection: request.headers().contains_key(CONNECTION) }))
     }
 }
 
-/// Whether the credentials reach this server and stay there.
+/// `Some` if the credentials reach this server and stay there, with whether there is a `Connection` header.
 ///
-/// The response to `TRACE` repeats them (RFC 9110, section 9.3.8). `Host`, where there is one, must name what the URI does:
-/// servers prefer it, or route by it (RFC 9112, section 3.2). Out of line, for the requests that never come here.
+/// The response to `TRACE` repeats them. `Host`, where there is one, must name what the URI does: servers prefer it, or
+/// route by it (RFC 9112, section 3.2). Out of line, for the requests that never come here.
 #[inline(never)]
-fn goes_there_alone<B>(request: &Request<B>, authority: &Authority) -> bool {
+fn goes_there_alone<B>(request: &Request<B>, authority: &Authority) -> Option<bool> {
     let headers = request.headers();
     // Walking through some ten names takes less than looking for one.
-    let has_host = headers.keys().any(|name| name == HOST);
+    let is_plain = !headers.keys().any(|name| name == HOST || name == CONNECTION);
+    if *request.method() == Method::GET && is_plain {
+        return Some(false);
+    }
     let is_same = |host| is_same_host(host, request.uri(), authority);
-    *request.method() != Method::TRACE && (!has_host || headers.get_all(HOST).iter().all(is_same))
+    let goes_there = !is_echo(request.method()) && headers.get_all(HOST).iter().all(is_same);
+    goes_there.then(|| headers.contains_key(CONNECTION))
+}
+
+/// Whether the response repeats the request's headers: `TRACE` (RFC 9110, section 9.3.8), or `TRACK`, as some servers call
+/// it, and some take either in any case.
+fn is_echo(method: &Method) -> bool {
+    ["TRACE", "TRACK"].iter().any(|echo| method.as_str().eq_ignore_ascii_case(echo))
 }
 
 fn is_same_host(host: &HeaderValue, uri: &Uri, authority: &Authority) -> bool {

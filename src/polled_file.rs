@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use tokio::{runtime::Handle, sync::Mutex};
 
 use crate::{
+    credential_text::problem,
     error::AuthError,
     secret_file, telemetry,
     time::{self, Instant, nanos},
@@ -100,10 +101,10 @@ pub(crate) fn text(what: &str, path: &Path) -> Result<SecretString, AuthError> {
 /// What cannot be read, or could not be sent, leaves the secret as it is: a file may be missing while it is replaced.
 fn look(path: &Path, last: &mut [u8; 32], rotate: impl FnOnce(SecretString)) {
     let secret = match text(WHAT, path) {
-        Ok(secret) if secret.expose_secret().chars().any(char::is_control) => {
-            return telemetry::secret_file_unusable(&"it holds a control character");
-        }
-        Ok(secret) => secret,
+        Ok(secret) => match problem(secret.expose_secret()) {
+            Some(problem) => return telemetry::secret_file_unusable(&format_args!("the secret in it {problem}")),
+            None => secret,
+        },
         Err(error) => return telemetry::secret_file_unusable(&error),
     };
     let digest = digest(&secret);

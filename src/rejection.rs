@@ -4,6 +4,8 @@ use std::{fmt, sync::Arc};
 
 use http::{HeaderMap, Response, StatusCode, header::WWW_AUTHENTICATE, response::Parts};
 
+pub use crate::origin::near::OtherOrigin;
+
 /// What a response rejects.
 ///
 /// [`AuthLayerBuilder::reject_when`](crate::AuthLayerBuilder::reject_when) returns one, and so may a service inside the

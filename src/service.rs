@@ -13,9 +13,11 @@ use tower_service::Service;
 use crate::{
     error::{AuthError, BoxError},
     future::{Attempt, ResponseFuture, SavedRequest},
-    origin::{Coverage, Target},
+    origin::{Coverage, Target, near::OtherOrigin},
     replay::{CloneBody, Replay},
     settings::Settings,
+    telemetry,
+    time::{self, Instant},
 };
 
 /// HTTP client service that authenticates its requests; made by an [`AuthLayer`](crate::AuthLayer).
@@ -33,12 +35,7 @@ use crate::{
 /// - [`Timeout`](crate::ErrorKind::Timeout) after [`max_wait`](crate::AuthLayerBuilder::max_wait)
 /// - [`Signing`](crate::ErrorKind::Signing) or another error of the signer
 /// - [`Config`](crate::ErrorKind::Config) for a URI without a host, for a request that has the maximum number of headers,
-///   and outside of a tokio runtime
-///
-/// # Panics
-///
-/// The response future panics in a tokio runtime without timers (`enable_time`) when it needs one: for `max_wait`, or for
-/// the replay of a rejected request. A fetch there panics too, which fails it.
+///   and where a token is to be fetched or waited for outside of a tokio runtime, or in one without timers (`enable_time`)
 ///
 /// # Cancellation
 ///
@@ -85,36 +82,6 @@ impl<S, R> Auth<S, R> {
     }
 }
 
-impl<S: Clone, R: Clone> Auth<S, R> {
-    /// Puts the request aside until there is a token.
-    #[cold]
-    fn wait<B, RB>(&mut self, request: Request<B>, target: Target) -> ResponseFuture<S, R, B, RB>
-    where
-        S: Service<Request<B>>,
-    {
-        self.release();
-        let service = self.inner.clone();
-        let saved = SavedRequest { service, policy: self.policy.clone(), request, target, waited: 0 };
-        ResponseFuture::waiting(Arc::clone(&self.settings), saved)
-    }
-
-    /// Fails the request, which is not sent.
-    #[cold]
-    fn fail<B, RB>(&mut self, error: AuthError) -> ResponseFuture<S, R, B, RB>
-    where
-        S: Service<Request<B>>,
-    {
-        self.release();
-        ResponseFuture::failed(error)
-    }
-
-    /// Puts a clone in the place of the instance that was made ready, which may hold a permit.
-    fn release(&mut self) {
-        let clone = self.inner.clone();
-        drop(mem::replace(&mut self.inner, clone));
-    }
-}
-
 impl<S, R, B, RB> Service<Request<B>> for Auth<S, R>
 where
     S: Service<Request<B>, Response = Response<RB>> + Clone, // if it is not: `.buffer(n)` over it
@@ -130,34 +97,98 @@ where
         self.inner.poll_ready(cx).map_err(Into::into)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let settings = &self.settings;
-        let target = match settings.authorizer.covers(&request) {
-            Coverage::Covered(target) => target,
-            Coverage::NotCovered => return ResponseFuture::passthrough(self.inner.call(request)),
-            Coverage::Unknown => match settings.authorizer.scope.relative_target(&request) {
-                Ok(Some(target)) => target,
-                Ok(None) => return ResponseFuture::passthrough(self.inner.call(request)),
-                Err(error) => return self.fail(error),
-            },
-        };
-        let now = settings.fetcher.cache.clock.now();
-        let current = settings.fetcher.cache.current();
-        let Some((token, age)) = current.as_deref().and_then(|token| Some((token, token.usable_age(now)?))) else {
-            drop(current);
-            if settings.authorizer.keeps_own(&request) {
-                return ResponseFuture::passthrough(self.inner.call(request));
-            }
-            return self.wait(request, target);
-        };
-        match Attempt::first(settings, &self.inner, &self.policy, &mut request, target, token, now) {
-            Ok(attempt) => {
-                if !matches!(attempt, Attempt::Passthrough) {
-                    settings.fetcher.refresh_if_due(token, age);
-                }
-                ResponseFuture::sending(self.inner.call(request), attempt)
-            }
-            Err(error) => self.fail(error),
-        }
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        send(&mut self.inner, &self.settings, &self.policy, request, time::instant)
     }
+}
+
+/// Sends the request by a service that is ready, now or once there is a token.
+#[inline]
+pub(crate) fn send<S, R, B, RB>(
+    inner: &mut S,
+    settings: &Arc<Settings>,
+    policy: &R,
+    mut request: Request<B>,
+    now: impl FnOnce() -> Instant,
+) -> ResponseFuture<S, R, B, RB>
+where
+    S: Service<Request<B>, Response = Response<RB>> + Clone,
+    R: Replay<B>,
+{
+    let target = match settings.authorizer.covers(&request) {
+        Coverage::Covered(target) => target,
+        Coverage::Exempt => return ResponseFuture::passthrough(inner.call(request)),
+        Coverage::NotCovered => match settings.authorizer.other_origin(&request) {
+            None => return ResponseFuture::passthrough(inner.call(request)),
+            Some(origins) => return pass(inner, request, origins),
+        },
+        Coverage::Unknown => match settings.authorizer.scope.relative_target(&request) {
+            Ok(Some(target)) => target,
+            Ok(None) => return ResponseFuture::passthrough(inner.call(request)),
+            Err(error) => return fail(inner, error),
+        },
+    };
+    let now = settings.fetcher.cache.clock.now_at(now());
+    let current = settings.fetcher.cache.current();
+    let Some((token, age)) = current.as_deref().and_then(|token| Some((token, token.usable_age(now)?))) else {
+        drop(current);
+        if settings.authorizer.keeps_own(&request) {
+            return ResponseFuture::passthrough(inner.call(request));
+        }
+        return wait(inner, settings, policy, request, target);
+    };
+    match Attempt::first(settings, inner, policy, &mut request, target, token, now) {
+        Ok(attempt) => {
+            if !matches!(attempt, Attempt::Passthrough) {
+                settings.fetcher.refresh_if_due(token, age);
+            }
+            ResponseFuture::sending(inner.call(request), attempt)
+        }
+        Err(error) => fail(inner, error),
+    }
+}
+
+/// Puts the request aside until there is a token.
+#[cold]
+fn wait<S, R, B, RB>(
+    inner: &mut S,
+    settings: &Arc<Settings>,
+    policy: &R,
+    request: Request<B>,
+    target: Target,
+) -> ResponseFuture<S, R, B, RB>
+where
+    S: Service<Request<B>> + Clone,
+    R: Clone,
+{
+    release(inner);
+    let saved = SavedRequest { service: inner.clone(), policy: policy.clone(), request, target, waited: 0 };
+    ResponseFuture::waiting(Arc::clone(settings), saved)
+}
+
+/// Sends a request without credentials that was perhaps meant to have some.
+#[cold]
+fn pass<S, R, B, RB>(inner: &mut S, request: Request<B>, origins: OtherOrigin) -> ResponseFuture<S, R, B, RB>
+where
+    S: Service<Request<B>>,
+{
+    let response = inner.call(request);
+    telemetry::other_origin(origins.requested(), origins.configured());
+    ResponseFuture::sending(response, Attempt::OtherOrigin(Box::new(origins)))
+}
+
+/// Fails the request, which is not sent.
+#[cold]
+pub(crate) fn fail<S, R, B, RB>(inner: &mut S, error: AuthError) -> ResponseFuture<S, R, B, RB>
+where
+    S: Service<Request<B>> + Clone,
+{
+    release(inner);
+    ResponseFuture::failed(error)
+}
+
+/// Puts a clone in the place of the instance that was made ready, which may hold a permit.
+fn release<S: Clone>(inner: &mut S) {
+    let clone = inner.clone();
+    drop(mem::replace(inner, clone));
 }

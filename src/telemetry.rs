@@ -10,66 +10,111 @@
 //! | event "client secret file cannot be used" | WARN | it was looked at; the last secret stays in use |
 //! | event "discovery document cannot be read" | WARN | it was read again; the last one stays in use |
 //! | event "tokens are rejected as fast as they are renewed" | WARN | the renewal budget is used up, once |
+//! | event "a signed request was answered by another origin" | WARN | reqwest has followed a redirect with a signature or static header |
 //! | event "response rejected", "request replayed", "rejected request not replayed" | DEBUG | a rejection |
+//! | event "request sent without credentials": `requested`, `configured` | DEBUG | its origin is not quite the configured one |
+//! | event "401 to a request without credentials": the same | DEBUG | that was its response |
 //!
 //! No header, no body and no secret gets here. A request with a usable token makes no event. While a thread panics nothing
-//! is traced, as a subscriber that panics too would abort the process.
+//! is traced. A panic of a subscriber ends here, such as that of `eprintln!` when stderr is closed.
 
-use std::{fmt, future::Future, time::Duration};
+#[cfg(feature = "tracing")]
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use pin_project_lite::pin_project;
 
 use crate::error::AuthError;
 
 /// The span of one token fetch.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct FetchSpan {
     #[cfg(feature = "tracing")]
     span: tracing::Span,
 }
 
+pin_project! {
+    /// A future that is polled within the span.
+    pub(crate) struct InSpan<F> {
+        #[pin]
+        future: F,
+        span: FetchSpan,
+    }
+}
+
+impl FetchSpan {
+    pub(crate) fn around<F: Future>(&self, future: F) -> InSpan<F> {
+        InSpan { future, span: self.clone() }
+    }
+}
+
+impl<F: Future> Future for InSpan<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        this.span.enter();
+        let polled = this.future.poll(cx);
+        this.span.exit();
+        polled
+    }
+}
+
 #[cfg(feature = "tracing")]
 impl FetchSpan {
-    pub(crate) fn none() -> Self {
-        Self { span: tracing::Span::none() }
-    }
-
     /// A root, since a fetch outlives the request that started it and serves others.
     pub(crate) fn new(layer: &'static str, trigger: &'static str) -> Self {
         let empty = tracing::field::Empty;
-        let span = tracing::info_span!(
-            parent: None,
-            "token_fetch",
-            layer,
-            trigger,
-            attempt = empty,
-            outcome = empty,
-            next_refresh_ms = empty
-        );
-        span.follows_from(tracing::Span::current());
+        let span = trace(|| {
+            tracing::info_span!(
+                parent: None,
+                "token_fetch",
+                layer,
+                trigger,
+                attempt = empty,
+                outcome = empty,
+                next_refresh_ms = empty
+            )
+        });
+        let span = span.unwrap_or_else(tracing::Span::none);
+        trace(|| _ = span.follows_from(tracing::Span::current()));
         Self { span }
     }
 
-    pub(crate) fn around<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
-        tracing::Instrument::instrument(future, self.span.clone())
+    fn enter(&self) {
+        trace(|| self.span.with_subscriber(|(id, subscriber)| subscriber.enter(id)));
+    }
+
+    fn exit(&self) {
+        trace(|| self.span.with_subscriber(|(id, subscriber)| subscriber.exit(id)));
     }
 
     pub(crate) fn attempt(&self, attempt: u32) {
-        self.span.record("attempt", attempt);
+        trace(|| _ = self.span.record("attempt", attempt));
     }
 
     pub(crate) fn will_try_again(&self, error: &AuthError, pause: Duration) {
-        tracing::info!(parent: &self.span, kind = ?error.kind(), %error, pause_ms = millis(pause), "token request failed, will try again");
+        trace(|| {
+            tracing::info!(parent: &self.span, kind = ?error.kind(), %error, pause_ms = millis(pause), "token request failed, will try again");
+        });
     }
 
     pub(crate) fn brought_token(&self, next_refresh: Duration) {
-        if may_trace() {
+        trace(|| {
             self.span.record("outcome", "token");
             self.span.record("next_refresh_ms", millis(next_refresh));
             tracing::info!(parent: &self.span, next_refresh_ms = millis(next_refresh), "token obtained");
-        }
+        });
     }
 
     pub(crate) fn failed(&self, error: &AuthError, backoff: Duration) {
-        if may_trace() {
+        trace(|| {
             self.span.record("outcome", tracing::field::debug(error.kind()));
             tracing::warn!(
                 parent: &self.span,
@@ -79,6 +124,26 @@ impl FetchSpan {
                 backoff_ms = millis(backoff),
                 "no token"
             );
+        });
+    }
+}
+
+#[cfg(feature = "tracing")]
+impl Clone for FetchSpan {
+    fn clone(&self) -> Self {
+        Self { span: trace(|| self.span.clone()).unwrap_or_else(tracing::Span::none) }
+    }
+}
+
+/// The end of a span may be told too.
+#[cfg(feature = "tracing")]
+impl Drop for FetchSpan {
+    fn drop(&mut self) {
+        let span = std::mem::replace(&mut self.span, tracing::Span::none());
+        if std::thread::panicking() {
+            std::mem::forget(span);
+        } else {
+            trace(|| drop(span));
         }
     }
 }
@@ -86,38 +151,39 @@ impl FetchSpan {
 #[cfg(not(feature = "tracing"))]
 #[expect(clippy::unused_self, reason = "the same methods as with the feature")]
 impl FetchSpan {
-    pub(crate) fn none() -> Self {
-        Self {}
-    }
-
     pub(crate) fn new(_layer: &'static str, _trigger: &'static str) -> Self {
         Self {}
     }
 
-    pub(crate) fn around<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
-        future
-    }
-
+    fn enter(&self) {}
+    fn exit(&self) {}
     pub(crate) fn attempt(&self, _attempt: u32) {}
     pub(crate) fn will_try_again(&self, _error: &AuthError, _pause: Duration) {}
     pub(crate) fn brought_token(&self, _next_refresh: Duration) {}
     pub(crate) fn failed(&self, _error: &AuthError, _backoff: Duration) {}
 }
 
+#[cfg(not(feature = "tracing"))]
+impl Clone for FetchSpan {
+    fn clone(&self) -> Self {
+        Self {}
+    }
+}
+
 /// The lifetime in a token response is of no use; the default takes its place.
 pub(crate) fn lifetime_unusable() {
     #[cfg(feature = "tracing")]
-    if may_trace() {
+    trace(|| {
         tracing::info!("token lifetime unusable, default assumed");
-    }
+    });
 }
 
 /// A response rejected the credentials of its request.
 pub(crate) fn rejected(rejection: impl fmt::Debug, status: http::StatusCode) {
     #[cfg(feature = "tracing")]
-    if may_trace() {
+    trace(|| {
         tracing::debug!(?rejection, status = status.as_u16(), "response rejected");
-    }
+    });
     #[cfg(not(feature = "tracing"))]
     let _ = (rejection, status);
 }
@@ -125,31 +191,55 @@ pub(crate) fn rejected(rejection: impl fmt::Debug, status: http::StatusCode) {
 /// A rejected request is sent again.
 pub(crate) fn replayed() {
     #[cfg(feature = "tracing")]
-    if may_trace() {
+    trace(|| {
         tracing::debug!("request replayed");
-    }
+    });
 }
 
 /// A rejected request is not sent again.
 pub(crate) fn not_replayed(reason: impl fmt::Display) {
     #[cfg(feature = "tracing")]
-    if may_trace() {
+    trace(|| {
         tracing::debug!(%reason, "rejected request not replayed");
-    }
+    });
     #[cfg(not(feature = "tracing"))]
     let _ = reason;
+}
+
+/// A request is sent without credentials, perhaps by mistake.
+pub(crate) fn other_origin(requested: &str, configured: &str) {
+    #[cfg(feature = "tracing")]
+    trace(|| {
+        tracing::debug!(
+            requested,
+            configured,
+            "request sent without credentials: its origin is not quite the configured one"
+        );
+    });
+    #[cfg(not(feature = "tracing"))]
+    let _ = (requested, configured);
+}
+
+/// That request was answered with a 401.
+pub(crate) fn other_origin_refused(requested: &str, configured: &str) {
+    #[cfg(feature = "tracing")]
+    trace(|| {
+        tracing::debug!(requested, configured, "401 to a request without credentials: the token was not rejected");
+    });
+    #[cfg(not(feature = "tracing"))]
+    let _ = (requested, configured);
 }
 
 /// The renewal budget is used up.
 pub(crate) fn throttled(layer: &'static str) {
     #[cfg(feature = "tracing")]
-    if may_trace() {
+    trace(|| {
         tracing::warn!(
             layer,
             "tokens are rejected as fast as they are renewed: the API may reject this client, or the server may keep one \
              token per client and another process renews it"
         );
-    }
+    });
     #[cfg(not(feature = "tracing"))]
     let _ = layer;
 }
@@ -157,9 +247,7 @@ pub(crate) fn throttled(layer: &'static str) {
 /// A file that holds the client secret cannot be read, or what it holds cannot be sent.
 pub(crate) fn secret_file_unusable(why: &dyn fmt::Display) {
     #[cfg(feature = "tracing")]
-    if may_trace() {
-        tracing::warn!(%why, "client secret file cannot be used, the last secret stays in use");
-    }
+    trace(|| tracing::warn!(%why, "client secret file cannot be used, the last secret stays in use"));
     #[cfg(not(feature = "tracing"))]
     let _ = why;
 }
@@ -167,24 +255,45 @@ pub(crate) fn secret_file_unusable(why: &dyn fmt::Display) {
 /// The discovery document was to be read again.
 pub(crate) fn discovery_failed(error: &AuthError) {
     #[cfg(feature = "tracing")]
-    if may_trace() {
+    trace(|| {
         tracing::warn!(kind = ?error.kind(), %error, "discovery document cannot be read, the last one stays in use");
-    }
+    });
     #[cfg(not(feature = "tracing"))]
     let _ = error;
 }
 
-/// `keep_warm` was called where no task can run.
-pub(crate) fn not_kept_warm() {
+/// reqwest has followed a redirect to another origin, with credentials that it does not remove.
+#[cfg(feature = "reqwest")]
+pub(crate) fn answered_by_another_origin(origin: &str) {
     #[cfg(feature = "tracing")]
-    if may_trace() {
-        tracing::warn!("keep_warm() outside of a tokio runtime does nothing");
-    }
+    trace(|| {
+        tracing::warn!(
+            origin,
+            "a signed request was answered by another origin, which got its signature or static headers: give reqwest's client \
+             `redirect_policy()`"
+        );
+    });
+    #[cfg(not(feature = "tracing"))]
+    let _ = origin;
 }
 
+/// `keep_warm` was called where no task or no timer can run.
+pub(crate) fn not_kept_warm(place: &'static str) {
+    #[cfg(feature = "tracing")]
+    trace(|| {
+        tracing::warn!("keep_warm() {place} does nothing");
+    });
+    #[cfg(not(feature = "tracing"))]
+    let _ = place;
+}
+
+/// Runs the subscriber, which is foreign code, unless this thread panics. If it panics itself, that ends here.
 #[cfg(feature = "tracing")]
-fn may_trace() -> bool {
-    !std::thread::panicking()
+fn trace<T>(write: impl FnOnce() -> T) -> Option<T> {
+    if std::thread::panicking() {
+        return None;
+    }
+    catch_unwind(AssertUnwindSafe(write)).ok()
 }
 
 #[cfg(feature = "tracing")]

@@ -1,7 +1,9 @@
 //! The only file that reads clocks and makes timers; and the times in headers.
 
 use std::{
+    cell::Cell,
     future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::atomic::{AtomicI64, Ordering::Relaxed},
     time::{Duration, SystemTime},
 };
@@ -11,7 +13,12 @@ use http::{
     header::{AGE, DATE, RETRY_AFTER},
 };
 pub(crate) use tokio::time::Instant;
-use tokio::{runtime::Handle, time::Sleep};
+use tokio::{
+    runtime::{Handle, Id},
+    time::Sleep,
+};
+
+use crate::error::AuthError;
 
 /// A moment on tokio's clock, which tests can pause and advance, and on the wall clock, which runs on while a machine is
 /// suspended.
@@ -63,7 +70,13 @@ impl RequestClock {
 
     #[inline]
     pub(crate) fn now(&self) -> RequestTime {
-        let passed = self.passed();
+        self.now_at(instant())
+    }
+
+    /// The same for a caller that has read tokio's clock.
+    #[inline]
+    pub(crate) fn now_at(&self, instant: Instant) -> RequestTime {
+        let passed = self.passed_at(instant);
         if passed - self.wall_read_at.load(Relaxed) >= WALL_INTERVAL {
             self.read_wall(passed);
         }
@@ -78,20 +91,22 @@ impl RequestClock {
 
     /// A moment, perhaps before the start, as the time of a request.
     pub(crate) fn at(&self, moment: Moment) -> RequestTime {
-        let signed = |later: Duration, earlier: Duration| nanos(later).cast_signed() - nanos(earlier).cast_signed();
         let (start, instant) = (self.start.instant, moment.instant);
-        let passed = signed(instant.saturating_duration_since(start), start.saturating_duration_since(instant));
-        let wall_passed = match moment.wall.duration_since(self.start.wall) {
-            Ok(passed) => signed(passed, Duration::ZERO),
-            Err(before) => signed(Duration::ZERO, before.duration()),
-        };
-        RequestTime { passed, drift: wall_passed - passed }
+        let ahead = nanos(instant.saturating_duration_since(start)).cast_signed();
+        let passed = ahead - nanos(start.saturating_duration_since(instant)).cast_signed();
+        let wall_passed = unix_nanos(moment.wall) - unix_nanos(self.start.wall);
+        RequestTime { passed, drift: wall_passed.saturating_sub(passed) }
     }
 
     /// The nanoseconds since the start, by tokio's clock alone.
     #[inline]
     pub(crate) fn passed(&self) -> i64 {
-        nanos(instant().saturating_duration_since(self.start.instant)).cast_signed()
+        self.passed_at(instant())
+    }
+
+    #[inline]
+    fn passed_at(&self, instant: Instant) -> i64 {
+        nanos(instant.saturating_duration_since(self.start.instant)).cast_signed()
     }
 
     /// What tokio's clock says this many nanoseconds after the start.
@@ -120,7 +135,8 @@ impl RequestTime {
     #[inline]
     pub(crate) fn nanos_since(self, earlier: Self) -> u64 {
         let by_tokio = self.passed - earlier.passed;
-        let by_wall = by_tokio + (self.drift - earlier.drift);
+        // The sum fits, as it is what has passed by the wall clock, but the difference of the drifts need not.
+        let by_wall = by_tokio.wrapping_add(self.drift.wrapping_sub(earlier.drift));
         u64::try_from(by_tokio.max(by_wall)).unwrap_or(0)
     }
 }
@@ -137,16 +153,51 @@ pub(crate) fn after(instant: Instant, wait: Duration) -> Instant {
     instant.checked_add(wait).unwrap_or(instant)
 }
 
-/// A timer; `None` outside of a runtime, where none can run.
+/// A timer; `None` outside of a runtime, and in one that was built without timers.
 #[expect(clippy::disallowed_methods, reason = "this file is where timers are made")]
 pub(crate) fn sleep(wait: Duration) -> Option<Sleep> {
-    Handle::try_current().ok().map(|_| tokio::time::sleep(wait))
+    with_timers(|| tokio::time::sleep(wait))
 }
 
-/// The output of the future, unless it takes longer than the limit.
+/// The output of the future; `None` if it takes longer than the limit.
+///
+/// # Errors
+///
+/// [`Config`](crate::ErrorKind::Config) where there are no timers.
 #[expect(clippy::disallowed_methods, reason = "this file is where timers are made")]
-pub(crate) async fn within<F: Future>(limit: Duration, future: F) -> Option<F::Output> {
-    tokio::time::timeout(limit, future).await.ok()
+pub(crate) async fn within<F: Future>(limit: Duration, future: F) -> Result<Option<F::Output>, AuthError> {
+    let limited = with_timers(|| tokio::time::timeout(limit, future)).ok_or_else(no_timers)?;
+    Ok(limited.await.ok())
+}
+
+/// Whether timers can be made here.
+pub(crate) fn has_timers() -> bool {
+    sleep(Duration::ZERO).is_some()
+}
+
+/// The error where a timer is needed and [`sleep`] makes none.
+pub(crate) fn no_timers() -> AuthError {
+    AuthError::config(match Handle::try_current() {
+        Ok(_) => "the tokio runtime has no timers: call enable_time() or enable_all() on its builder",
+        Err(_) => "no tokio runtime: a limited wait needs one that has timers",
+    })
+}
+
+/// Tokio does not tell whether a runtime has timers, but panics where they are made without. What panicked once is not
+/// tried again, as the message of each panic is printed.
+fn with_timers<T>(make: impl FnOnce() -> T) -> Option<T> {
+    thread_local! {
+        static WITHOUT_TIMERS: Cell<Option<Id>> = const { Cell::new(None) };
+    }
+    let runtime = Handle::try_current().ok()?.id();
+    if WITHOUT_TIMERS.get() == Some(runtime) {
+        return None;
+    }
+    let timer = catch_unwind(AssertUnwindSafe(make)).ok();
+    if timer.is_none() {
+        WITHOUT_TIMERS.set(Some(runtime));
+    }
+    timer
 }
 
 /// When the response was made, unless a cache may have kept it since (RFC 9111, section 5.1).
@@ -178,6 +229,13 @@ pub(crate) fn nanos(duration: Duration) -> u64 {
     nanos.min(u64::MAX / 4)
 }
 
+/// From 1970 to 2261, so that the difference of any two fits, and another year.
+fn unix_nanos(wall: SystemTime) -> i64 {
+    let since = wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).map_or(LAST_WALL, |nanos| nanos.min(LAST_WALL))
+}
+
+const LAST_WALL: i64 = i64::MAX - 365 * 86_400_000_000_000;
 /// In nanoseconds.
 const WALL_INTERVAL: i64 = 1_000_000;
 const A_DAY: Duration = Duration::from_secs(86_400);
@@ -200,6 +258,24 @@ mod tests {
         assert_eq!(later(Duration::ZERO, HOUR).since(start), HOUR, "a suspended machine");
         let set_back = Moment { instant: start.instant + MINUTE, wall: start.wall - HOUR };
         assert_eq!(set_back.since(start), MINUTE);
+    }
+
+    /// 1970 is what the clock of a machine without a battery begins with.
+    #[test]
+    fn t13_a_wall_clock_may_jump_to_any_year_from_1970_to_2200_and_back() {
+        const YEAR: Duration = Duration::from_secs(31_556_952);
+        let tokio = instant();
+        let at = |year: u32| Moment { instant: tokio, wall: UNIX_EPOCH + (year - 1970) * YEAR };
+        let years = [1970, 1971, 2026, 2027, 2100, 2200];
+        for start in years {
+            let clock = RequestClock { start: at(start), wall_read_at: AtomicI64::new(0), drift: AtomicI64::new(0) };
+            for (from, to) in years.into_iter().flat_map(|from| years.map(|to| (from, to))) {
+                let (earlier, later) = (clock.at(at(from)), clock.at(at(to)));
+                assert_eq!(clock.wall(later), at(to).wall, "{to}, by a clock that was started in {start}");
+                let passed = at(to).since(at(from));
+                assert_eq!(u128::from(later.nanos_since(earlier)), passed.as_nanos(), "from {from} to {to}");
+            }
+        }
     }
 
     #[test]

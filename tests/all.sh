@@ -1,5 +1,10 @@
 #!/usr/bin/env bash
 # Everything that has to hold before a change lands. Goes on after a failed step, and fails at the end if one did.
+#
+#   tests/all.sh [--release] [NAME]
+#
+# The last line of the summary lists what this machine cannot check. With `--release` that is an error: a release needs all of
+# it. NAME limits the run to the steps whose names contain it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 exec </dev/null
@@ -10,8 +15,21 @@ export CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=0 RUST_TEST_THREADS="${RUST_T
 # Its configuration, deny.toml, is written for this version.
 readonly DENY_VERSION=0.20.2
 
+release=
+if [ "${1:-}" = --release ]; then
+  release=1
+  shift
+fi
+readonly release only=${1:-}
+case $only in -*)
+  echo "usage: $0 [--release] [NAME]" >&2
+  exit 2
+  ;;
+esac
+
 passed=0
 failed=0
+unchecked=()
 table=()
 
 row() { table+=("$(printf '%-6s %5ss  %s' "$1" "$2" "$3")"); }
@@ -20,6 +38,7 @@ row() { table+=("$(printf '%-6s %5ss  %s' "$1" "$2" "$3")"); }
 step() {
   local name=$1 begin=$SECONDS verdict=ok
   shift
+  [[ $name == *"$only"* ]] || return 0
   printf '\n==> %s\n    %s\n' "$name" "$*"
   if "$@"; then
     passed=$((passed + 1))
@@ -29,6 +48,14 @@ step() {
   fi
   printf '    %s after %s s\n' "$verdict" "$((SECONDS - begin))"
   row "$verdict" "$((SECONDS - begin))" "$name"
+}
+
+# not_checked NAME WHY: notes a step that this machine cannot do.
+not_checked() {
+  [[ $1 == *"$only"* ]] || return 0
+  printf '\n==> %s\n    not checked: %s\n' "$1" "$2"
+  row "-" "-" "$1: not checked, $2"
+  unchecked+=("$1")
 }
 
 clippy() { cargo clippy --locked --all-targets "$@" -- -D warnings; }
@@ -48,6 +75,41 @@ example() {
   shift
   timeout 120 cargo run --locked --quiet --features sandbox,jwt --example "$name" "$@"
 }
+
+# Clients of other crates, whose dependencies are in a lock file of their own. They share the folder of builds, and are built
+# together: alone, each would have their common dependencies built with other features.
+clients() {
+  local target="${CARGO_TARGET_DIR:-target}" name
+  cargo build --locked --quiet --manifest-path examples/clients/Cargo.toml --target-dir "$target" --workspace || return 1
+  for name in kube octocrab async-openai progenitor; do
+    printf '%s: ' "$name"
+    timeout 60 "$target/debug/example-$name" || return 1
+  done
+}
+
+# What crates.io would get: no warning, no stray file, and a crate that builds and passes its unit tests by itself.
+package() {
+  local target="${CARGO_TARGET_DIR:-$PWD/target}" said folder
+  said=$(cargo package --locked --allow-dirty --no-verify 2>&1) || { printf '%s\n' "$said"; return 1; }
+  if grep -i warning <<<"$said"; then return 1; fi
+  folder=$(mktemp -d)
+  tar -xzf "$target"/package/tower-outbound-auth-*.crate -C "$folder" --strip-components=1 &&
+    diff <(cd "$folder" && find . -mindepth 1 -maxdepth 1 ! -name .cargo_vcs_info.json -printf '%f\n' | LC_ALL=C sort) - <<<"$PACKED" &&
+    cargo test --locked --quiet --lib --manifest-path "$folder/Cargo.toml" --target-dir "$target"
+}
+readonly PACKED="CHANGELOG.md
+CONTRIBUTING.md
+Cargo.lock
+Cargo.toml
+Cargo.toml.orig
+LICENSE-APACHE
+LICENSE-MIT
+README.md
+SECURITY.md
+benches
+examples
+src
+tests"
 
 # The unit tests of the token's state machine, with a model checker's locks, atomics and tasks. A compiler flag for all
 # crates brings the checkers in, so this has another folder; only this crate is told which checker it is.
@@ -82,21 +144,29 @@ jwt() {
 }
 
 proxies() {
-  have nginx nginx-light && have tinyproxy tinyproxy-bin && have openssl openssl &&
+  have nginx nginx-light && have tinyproxy tinyproxy-bin && have apache2 apache2-bin && have openssl openssl &&
     timeout 300 cargo test --locked --all-features --test servers -- --ignored nginx
+}
+
+# A library that gives a process another time.
+clock_jumps() {
+  if ! compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null; then
+    apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends libfaketime || return
+  fi
+  timeout 300 cargo test --locked --all-features --test machine -- --ignored the_clock_jumps
 }
 
 vendor() { have curl curl && have openssl openssl && have gzip gzip && timeout 600 python3 tests/vendor/run.py; }
 
 fuzz() { cargo run --locked --quiet --release --manifest-path tests/fuzz/Cargo.toml -- "$@"; }
 
-# What takes a machine with IPv6. Without it, that is said, and counted neither way.
+# What takes a machine with IPv6.
 ipv6() {
   if grep -q '^00000000000000000000000000000001 ' /proc/net/if_inet6 2>/dev/null; then
     step "a token host on IPv6 alone" \
       cargo test --locked --all-features --test machine -- --ignored ipv6
   else
-    row "-" "-" "a token host on IPv6 alone: not run, there is no IPv6 here"
+    not_checked "a token host on IPv6 alone" "there is no IPv6 here"
   fi
 }
 
@@ -105,17 +175,20 @@ have_deny() {
     cargo install --locked --debug --version "$DENY_VERSION" cargo-deny
 }
 
-# The database comes from outside. Where it cannot be had, that is said, and counted neither way.
+# The database comes from outside.
 advisories() {
+  [[ "deny: advisories" == *"$only"* ]] || return 0
   if timeout 120 cargo deny --all-features --locked fetch db >/dev/null 2>&1; then
     step "deny: advisories" cargo deny --all-features --locked check advisories
   else
-    printf '\nadvisories: not checked, the database cannot be reached\n'
-    row "-" "-" "deny: advisories: not checked, the database cannot be reached"
+    not_checked "deny: advisories" "the database cannot be reached"
   fi
 }
 
 step "format" cargo fmt --check
+for folder in benches/reqwest benches/side_by_side/clients/rust examples/clients tests/newcomer; do
+  step "format, $folder" cargo fmt --manifest-path "$folder/Cargo.toml" --all --check
+done
 
 # incompatible_msrv refuses what the standard library got after the stated rust-version; new syntax it cannot see.
 step "clippy and rust-version (incompatible_msrv), all features" clippy --all-features
@@ -125,25 +198,33 @@ step "clippy and rust-version, no default features" clippy --no-default-features
 CUT_STEP=1 step "tests, all features; calls and token exchanges cut off at every byte" tests --all-features
 step "doc tests, all features" cargo test --locked --doc --all-features
 step "tests, no default features" tests --no-default-features
+# Another build leaves other copies on the stack.
+step "tests, release build: no secret is left in memory" cargo test --locked --release --all-features --test wiped_memory
 step "tests, default features" tests
 
-for name in custom_source paynet private_key_jwt quickstart reports retry_timeout reqwest tonic proxy soak \
+for name in custom_source paynet private_key_jwt quickstart reports retry_timeout tenants tonic proxy soak \
   workload_identity; do
   step "example $name" example "$name"
 done
 step "example sandbox" example sandbox -- --check
+step "example reqwest" timeout 120 cargo run --locked --quiet --all-features --example reqwest
+step "examples/clients: kube, octocrab, async-openai, progenitor" clients
+step "a newcomer's first programs" tests/newcomer/run
 
 step "oidc-provider agrees" oidc
 step "PyJWT, OpenSSL and OpenSSH agree" jwt
 ipv6
-step "nginx and tinyproxy let it through" proxies
+step "nginx, tinyproxy and Apache" proxies
+step "the system's clock jumps" clock_jumps
 step "the vendor's flow, by Python and curl" vendor
-step "side by side: this crate's goal" python3 benches/side_by_side/run.py tower-outbound-auth
+step "side by side: this crate's goal" python3 benches/side_by_side/run.py tower-outbound-auth "tower-outbound-auth, reqwest"
 
 step "a plain model agrees on 5,000 histories" env PROPTEST_CASES=5000 \
   cargo test --locked --all-features --test model the_layer
 step "chaos over sockets, 10 s" env CHAOS_SECONDS=10 \
   cargo test --locked --all-features --test chaos -- --nocapture
+step "a million random operations with keys agree with a plain model" \
+  cargo test --locked --all-features --test keyed -- --ignored a_million
 for checker in loom shuttle; do
   step "model checking with $checker" model "$checker"
 done
@@ -155,15 +236,20 @@ step "fuzz targets: corpus, and 20,000 random inputs each" fuzz --inputs 20000
 step "instructions of a warm request, within their budgets" instructions
 
 step "docs, as docs.rs builds them" docs
+step "the package, by itself" package
 
 step "cargo-deny $DENY_VERSION is here" have_deny
 step "deny: bans, licences, sources" cargo deny --all-features --locked check bans licenses sources
 advisories
 
-printf '\n==> crates with two versions, default features (to read, not a check)\n'
-cargo tree --locked --duplicates || true
+[ -n "$only" ] || printf '\n==> crates with two versions, default features (to read, not a check)\n'
+[ -n "$only" ] || cargo tree --locked --duplicates || true
 
 printf '\n==> summary, %s s\n' "$SECONDS"
 printf '%s\n' "${table[@]}"
 printf '\n%s passed, %s failed\n' "$passed" "$failed"
-[ "$failed" -eq 0 ]
+if [ "${#unchecked[@]}" -gt 0 ]; then
+  printf '%s NOT CHECKED:%s%s\n' "${#unchecked[@]}" "$(printf ' %s;' "${unchecked[@]}")" \
+    "${release:+ an error, as this is for a release}"
+fi
+[ "$failed" -eq 0 ] && { [ -z "$release" ] || [ "${#unchecked[@]}" -eq 0 ]; }

@@ -43,10 +43,17 @@ def debian(*packages):
     run("apt-get", "install", "-y", "-q", "--no-install-recommends", *packages, DEBIAN_FRONTEND="noninteractive")
 
 
-def tower_outbound_auth():
-    built = run("cargo", "build", "--locked", "--example", "side_by_side", "--message-format=json", seconds=1800)
-    messages = [json.loads(line) for line in built.splitlines()]
-    return [next(message["executable"] for message in reversed(messages) if message.get("executable"))]
+def rust(manifest, binary, *arguments):
+    """A program of a crate with a lock file of its own. The crates share the folder of builds."""
+
+    def install():
+        shared = ["--target-dir", CARGO_TARGET, "--manifest-path", ROOT / manifest / "Cargo.toml"]
+        built = run("cargo", "build", "--locked", *shared, "--bin", binary, "--message-format=json", seconds=1800)
+        messages = [json.loads(line) for line in built.splitlines()]
+        program = next(message["executable"] for message in reversed(messages) if message.get("executable"))
+        return [program, *arguments]
+
+    return install
 
 
 def go():
@@ -90,12 +97,18 @@ def javascript():
 
 # By the name in the tables: installs the client and returns the command that starts it.
 PEERS = {
-    "tower-outbound-auth": tower_outbound_auth,
+    "tower-outbound-auth": rust("benches/side_by_side/clients/rust", "hyper"),
     "Go x/oauth2": go,
     "Envoy": python("requirements-envoy.txt", "envoy.py"),
     "Authlib, httpx": python("requirements.txt", "authlib_httpx.py"),
     "Authlib, requests": python("requirements.txt", "authlib_requests.py"),
     "@badgateway/oauth2-client": javascript,
+}
+REQWEST_PEERS = {
+    "tower-outbound-auth, reqwest": rust("benches/side_by_side/clients/rust", "reqwest"),
+    "hand-written RwLock": rust("benches/reqwest", "client", "by-hand"),
+    "reqwest-auth": rust("benches/reqwest", "client", "reqwest-auth"),
+    "aliri_reqwest": rust("benches/reqwest", "client", "aliri_reqwest"),
 }
 
 

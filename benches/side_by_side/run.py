@@ -1,7 +1,8 @@
-"""Runs the same scenarios for this crate and for clients in other languages, against one server on this machine.
+"""Runs the same scenarios for this crate and for other clients, against one server on this machine.
 
-    python3 benches/side_by_side/run.py                        all clients; writes results.csv and results.md
-    python3 benches/side_by_side/run.py tower-outbound-auth    some clients; writes nothing
+    python3 benches/side_by_side/run.py                        other languages; writes results.csv and results.md
+    python3 benches/side_by_side/run.py --reqwest              middlewares of reqwest; writes reqwest.csv and reqwest.md
+    python3 benches/side_by_side/run.py tower-outbound-auth    some clients of both; writes nothing
 
 Installs what is missing, under `target/` and `clients/js/node_modules`. Fails if this crate does not achieve its goal.
 """
@@ -12,10 +13,11 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 
-from peers import HERE, PEERS, Client, NotInstalled
+from peers import HERE, PEERS, REQWEST_PEERS, Client, NotInstalled
 from server import CLIENT_ID, CLIENT_SECRET, Servers
 
-OURS = "tower-outbound-auth"
+OURS = "tower-outbound-auth"  # and what it begins
+ALL = PEERS | REQWEST_PEERS
 
 
 @dataclass
@@ -140,7 +142,7 @@ SCENARIOS = {
 
 def run(name, servers):
     """Runs all scenarios of one client. Returns its versions, and a result for each scenario."""
-    command, versions, results = PEERS[name](), "", []
+    command, versions, results = ALL[name](), "", []
 
     def start():
         nonlocal versions
@@ -155,7 +157,7 @@ def run(name, servers):
             cell, goal, answers = f"failed: {error}", False, []
         counted = (servers.token_requests, servers.second_requests, servers.leaks)
         results.append(Result(title, cell, goal, answers, *counted))
-        print(f"{name}: {title}: {cell}{'' if goal or name != OURS else '   MISSED'}", flush=True)
+        print(f"{name}: {title}: {cell}{'' if goal or not name.startswith(OURS) else '   MISSED'}", flush=True)
     return versions, results
 
 
@@ -170,33 +172,39 @@ def table(done, missing):
     return "\n".join(lines) + "\n"
 
 
-def write(done, text):
-    with open(HERE / "results.csv", "w", newline="") as file:
+def write(results, option, done, text):
+    with open(HERE / f"{results}.csv", "w", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(["client", "scenario", "token_requests", "outcomes", "slowest_ms", "leaks", "goal_met"])
-        for name, (_, results) in done.items():
-            for r in results:
+        for name, (_, outcomes) in done.items():
+            for r in outcomes:
                 slow = slowest(r.answers) if r.answers else ""
                 rows.writerow([name, r.scenario, r.token_requests, r.outcomes(), slow, r.leaks, "no yes".split()[r.goal]])
-    head = f"Made by `python3 benches/side_by_side/run.py` on {time.strftime('%Y-%m-%d')}. [How to read it](README.md)\n\n"
-    (HERE / "results.md").write_text(head + text)
+    command = f"python3 benches/side_by_side/run.py{option}"
+    head = f"Made by `{command}` on {time.strftime('%Y-%m-%d')}. [How to read it](README.md)\n\n"
+    (HERE / f"{results}.md").write_text(head + text)
 
 
 def main(chosen):
-    if unknown := set(chosen) - set(PEERS):
-        return f"unknown: {', '.join(unknown)}; there are: {', '.join(PEERS)}"
+    group, results, option = {
+        (): (PEERS, "results", ""),
+        ("--reqwest",): (REQWEST_PEERS, "reqwest", " --reqwest"),
+    }.get(tuple(chosen), (chosen, None, None))
+    if unknown := set(group) - set(ALL):
+        return f"unknown: {', '.join(unknown)}; there are: {', '.join(ALL)}"
     servers, done, missing = Servers(), {}, {}
-    for name in chosen or PEERS:
+    for peer in group:
         try:
-            done[name] = run(name, servers)
+            done[peer] = run(peer, servers)
         except NotInstalled as error:
-            missing[name] = str(error)
-            print(f"{name}: not run: {error}", flush=True)
+            missing[peer] = str(error)
+            print(f"{peer}: not run: {error}", flush=True)
     text = table(done, missing)
     print("\n" + text)
-    if not chosen:
-        write(done, text)
-    if OURS in missing or not all(result.goal for result in done.get(OURS, ("", []))[1]):
+    if results:
+        write(results, option, done, text)
+    ours = [peer for peer in group if peer.startswith(OURS)]
+    if any(peer in missing or not all(result.goal for result in done[peer][1]) for peer in ours):
         return f"{OURS} missed its goal"
     return 0
 

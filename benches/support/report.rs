@@ -24,6 +24,10 @@ impl<const N: usize> Rounds<N> {
         median(self.rounds.iter().filter_map(|round| round.get(variant).copied()))
     }
 
+    pub(crate) fn quantile(&self, variant: usize, fraction: f64) -> f64 {
+        quantile(self.rounds.iter().filter_map(|round| round.get(variant).copied()), fraction)
+    }
+
     /// Returns the median over the rounds of one variant's time divided by another's.
     pub(crate) fn ratio(&self, variant: usize, to: usize) -> f64 {
         median(self.rounds.iter().filter_map(|round| Some(round.get(variant)? / round.get(to)?)))

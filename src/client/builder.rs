@@ -157,8 +157,9 @@ impl HttpsClientBuilder {
 
     /// Connects through this forward proxy.
     ///
-    /// The URL is `http://host[:port]` or `https://host[:port]`. Each connection is a tunnel (`CONNECT`, RFC 9110,
-    /// section 9.3.6): TLS ends at the server, and the proxy learns the server's name only. This machine (`localhost`,
+    /// The URL is `http://host[:port]` or `https://host[:port]`. A connection for `https` is a tunnel (`CONNECT`, RFC
+    /// 9110, section 9.3.6): TLS ends at the server, and the proxy learns the server's name only. A plain `http` request
+    /// is sent to the proxy with its whole URI (RFC 9112, section 3.2.2), and the proxy reads all of it. This machine (`localhost`,
     /// 127.0.0.0/8 and `[::1]`) is always connected directly. A proxy with `https` is verified with the same roots as
     /// servers are. A second call replaces the first. Default: no proxy, and the environment is not read.
     ///
@@ -254,7 +255,8 @@ impl HttpsClientBuilder {
     /// Speaks HTTP/1.1 only.
     ///
     /// Default: HTTP/2 where the server selects it during the TLS handshake (ALPN), else HTTP/1.1. Use it for a server
-    /// or a load balancer whose HTTP/2 misbehaves.
+    /// or a load balancer whose HTTP/2 misbehaves, or that selects HTTP/2 and then resets each request with
+    /// `HTTP_1_1_REQUIRED` (RFC 9113, section 7).
     ///
     /// # Example
     ///
@@ -322,7 +324,8 @@ impl HttpsClientBuilder {
             http1_only: self.http1_only,
         };
         let mut tls = tls(roots)?;
-        let connector = Connector::new(self.proxies, tls.clone());
+        let proxies = Arc::new(self.proxies);
+        let connector = Connector::new(Arc::clone(&proxies), tls.clone());
         if let Some(identity) = self.identity {
             tls.client_auth_cert_resolver = identity;
         }
@@ -332,7 +335,7 @@ impl HttpsClientBuilder {
         } else {
             https.enable_http2().wrap_connector(connector)
         };
-        Ok(HttpsClient::new_with(https, self.pool_idle_timeout, summary))
+        Ok(HttpsClient::new_with(https, proxies, self.pool_idle_timeout, summary))
     }
 
     /// Keeps the first mistake, for `build` to return.

@@ -1,9 +1,10 @@
-//! Connections to servers: direct, or through a forward proxy by `CONNECT`.
+//! Connections to servers: direct, through a forward proxy by `CONNECT`, or to the proxy itself for plain `http`.
 
 use std::{
     error::Error,
     fmt,
-    future::{Future, poll_fn},
+    future::{Future, poll_fn, ready},
+    io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -11,13 +12,17 @@ use std::{
 };
 
 use http::Uri;
+use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
-use hyper_util::client::legacy::connect::{HttpConnector, proxy::Tunnel};
+use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector, proxy::Tunnel};
 use rustls::ClientConfig;
 use tower_service::Service;
 
 use super::proxy::{Proxies, Proxy};
-use crate::{error::BoxError, origin::Origin};
+use crate::{
+    error::{AuthError, BoxError},
+    origin::Origin,
+};
 
 /// Connects to a server, through the proxy that is set for it.
 #[derive(Clone)]
@@ -29,20 +34,27 @@ pub(super) struct Connector {
 
 impl Connector {
     /// `proxy_tls` is for proxies that are reached over TLS.
-    pub(super) fn new(proxies: Proxies, proxy_tls: ClientConfig) -> Self {
+    pub(super) fn new(proxies: Arc<Proxies>, proxy_tls: ClientConfig) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
         let to_proxy = HttpsConnectorBuilder::new().with_tls_config(proxy_tls).https_or_http();
         let to_proxy = to_proxy.enable_http1().wrap_connector(tcp.clone());
-        Self { tcp, to_proxy, proxies: Arc::new(proxies) }
+        Self { tcp, to_proxy, proxies }
     }
 
+    /// A tunnel for TLS. A request without TLS goes to the proxy itself, which knows from it where it is to go: many
+    /// proxies allow tunnels to port 443 only.
     fn connect_through(&self, proxy: &Proxy, server: &Origin) -> <Self as Service<Uri>>::Future {
-        let (connector, proxy, server) = (self.to_proxy.clone(), proxy.clone(), server.host_and_port());
+        let (mut connector, proxy, is_forwarding) = (self.to_proxy.clone(), proxy.clone(), !server.is_https());
+        let server = server.host_and_port();
         Box::pin(async move {
             let connected = async {
+                if is_forwarding {
+                    poll_fn(|cx| connector.poll_ready(cx)).await?;
+                    return connector.call(Uri::try_from(proxy.origin.to_string())?).await;
+                }
                 let mut tunnel = Tunnel::new(Uri::try_from(proxy.origin.to_string())?, connector);
                 if let Some(authorization) = proxy.authorization {
                     tunnel = tunnel.with_auth(authorization);
@@ -51,7 +63,10 @@ impl Connector {
                 // Always with its port: the tunnel takes a server without one for one with 443, whatever the scheme.
                 tunnel.call(Uri::try_from(server)?).await.map_err(BoxError::from)
             };
-            connected.await.map_err(|source| ProxyConnectError { proxy: proxy.origin, source }.into())
+            match connected.await {
+                Ok(io) => Ok(Stream { io, is_forwarding }),
+                Err(source) => Err(ProxyConnectError { proxy: proxy.origin, source }.into()),
+            }
         })
     }
 }
@@ -66,12 +81,15 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, server: Uri) -> Self::Future {
-        let origin = Origin::of(&server);
-        if let Some((proxy, origin)) = origin.as_ref().and_then(|origin| Some((self.proxies.find(origin)?, origin))) {
-            return self.connect_through(proxy, origin);
+        // TCP would connect somewhere all the same: past the proxy that is meant for it, or to another port.
+        let Some(origin) = Origin::of(&server) else {
+            return Box::pin(ready(Err(AuthError::config(NO_ORIGIN).into())));
+        };
+        if let Some(proxy) = self.proxies.find(&origin) {
+            return self.connect_through(proxy, &origin);
         }
         let connecting = self.tcp.call(server);
-        Box::pin(async move { Ok(MaybeHttpsStream::Http(connecting.await?)) })
+        Box::pin(async move { Ok(Stream { io: MaybeHttpsStream::Http(connecting.await?), is_forwarding: false }) })
     }
 }
 
@@ -95,7 +113,51 @@ impl Error for ProxyConnectError {
 }
 
 /// A connection to a server, or to the proxy that leads to it.
-type Stream = MaybeHttpsStream<<HttpConnector as Service<Uri>>::Response>;
+pub(super) struct Stream {
+    io: MaybeHttpsStream<<HttpConnector as Service<Uri>>::Response>,
+    /// Whether it ends at a proxy that has to be told the whole URI (RFC 9112, section 3.2.2).
+    is_forwarding: bool,
+}
 
+impl Connection for Stream {
+    fn connected(&self) -> Connected {
+        self.io.connected().proxy(self.is_forwarding)
+    }
+}
+
+impl Read for Stream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buffer)
+    }
+}
+
+impl Write for Stream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, slices)
+    }
+}
+
+const NO_ORIGIN: &str =
+    "HttpsClient: the request's URI names no server; use http or https, and a port of digits below 65536";
 /// Shared by the addresses of a host, so that one that does not answer leaves time for the next.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

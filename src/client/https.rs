@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    future::Future,
+    future::{Future, ready},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -10,7 +10,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{
+    HeaderValue, Request, Response,
+    header::{PROXY_AUTHORIZATION, USER_AGENT},
+};
 use http_body::Body;
 use http_body_util::{
     BodyExt,
@@ -23,18 +26,24 @@ use hyper_util::{
 };
 use tower_service::Service;
 
-use super::connector::Connector;
-use crate::error::BoxError;
+use super::{connector::Connector, proxy::Proxies};
+use crate::{error::BoxError, product::PRODUCT, time};
 
 /// HTTPS client that speaks HTTP/1.1 and HTTP/2.
 ///
 /// Give it to [`ClientCredentialsGrantBuilder::transport`](crate::oauth::ClientCredentialsGrantBuilder::transport), to
 /// an [`AuthLayer`](crate::AuthLayer), or to both. It accepts any body of [`Bytes`]. It does not follow redirects,
 /// retry, time requests out or decompress; Tower layers do. Plain `http` URLs work too: it is the grant and the layer
-/// that refuse them.
+/// that refuse them. A request without a `User-Agent` is sent with `tower-outbound-auth/<version>`, since some firewalls
+/// refuse one without.
 ///
 /// Clones share their connections. A grant uses the settings of the client it is given, but opens connections of its
 /// own and keeps none of them idle.
+///
+/// # Errors
+///
+/// [`Config`](crate::ErrorKind::Config) for a URI that names no server, such as one whose port is not a number below 65536,
+/// and in a tokio runtime without timers (`enable_time`); else the error of the connection.
 ///
 /// # Example
 ///
@@ -88,6 +97,7 @@ pub(super) struct Summary {
 struct Inner {
     client: Client<HttpsConnector<Connector>, UnsyncBoxBody<Bytes, BoxError>>,
     connector: HttpsConnector<Connector>,
+    proxies: Arc<Proxies>,
     pool_idle_timeout: Duration,
     summary: Summary,
 }
@@ -95,6 +105,7 @@ struct Inner {
 impl HttpsClient {
     pub(super) fn new_with(
         connector: HttpsConnector<Connector>,
+        proxies: Arc<Proxies>,
         pool_idle_timeout: Duration,
         summary: Summary,
     ) -> Self {
@@ -105,7 +116,7 @@ impl HttpsClient {
             client.pool_timer(TokioTimer::new()).pool_idle_timeout(pool_idle_timeout);
         }
         let client = client.build(connector.clone());
-        Self { inner: Arc::new(Inner { client, connector, pool_idle_timeout, summary }) }
+        Self { inner: Arc::new(Inner { client, connector, proxies, pool_idle_timeout, summary }) }
     }
 
     /// Returns a client with the same settings that shares no connection with this one and keeps none idle.
@@ -113,7 +124,8 @@ impl HttpsClient {
     /// For token requests: there is one in a token's lifetime, and it must not wait for a connection that is busy with
     /// the body of a rejected response (guarantee R9).
     pub(crate) fn without_pool(&self) -> Self {
-        Self::new_with(self.inner.connector.clone(), Duration::ZERO, self.inner.summary.clone())
+        let (connector, proxies) = (self.inner.connector.clone(), Arc::clone(&self.inner.proxies));
+        Self::new_with(connector, proxies, Duration::ZERO, self.inner.summary.clone())
     }
 }
 
@@ -130,7 +142,20 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        // Connecting takes them, and would panic.
+        if !time::has_timers() {
+            return Box::pin(ready(Err(time::no_timers().into())));
+        }
+        let authorization = self.inner.proxies.forwarding(request.uri()).cloned();
+        let headers = request.headers_mut();
+        if !headers.contains_key(USER_AGENT) {
+            // It has room for one more but where it is full, and then the server decides.
+            let _ = headers.try_insert(USER_AGENT, HeaderValue::from_static(PRODUCT));
+        }
+        if let Some(authorization) = authorization {
+            let _ = headers.try_insert(PROXY_AUTHORIZATION, authorization);
+        }
         let response = self.inner.client.request(request.map(|body| body.map_err(Into::into).boxed_unsync()));
         Box::pin(async move { Ok(response.await?.map(|body| body.map_err(Into::into).boxed())) })
     }

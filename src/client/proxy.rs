@@ -57,6 +57,12 @@ impl Proxies {
         if server.is_https() { self.https.as_ref() } else { self.http.as_ref() }
     }
 
+    /// What the proxy is told about a request that goes to it as it is, since it is for a server without TLS.
+    pub(super) fn forwarding(&self, uri: &Uri) -> Option<&HeaderValue> {
+        let server = Origin::of(uri).filter(|server| !server.is_https())?;
+        self.find(&server)?.authorization.as_ref()
+    }
+
     /// Adds what the environment names, as curl reads it: the lower-case variable first, and an empty one is not set.
     pub(super) fn add_env(&mut self) -> Result<(), AuthError> {
         self.add_vars(env::var_os::<&str>)

@@ -8,7 +8,7 @@ use tower_service::Service;
 use crate::{
     authorize::Authorized,
     error::AuthError,
-    origin::Target,
+    origin::{Target, near::OtherOrigin},
     rejection::{NotReplayed, Rejection, Verdict},
     replay,
     server_clocks::{self, SignedBy},
@@ -22,6 +22,8 @@ use crate::{
 pub(crate) enum Attempt<S, R, B> {
     /// Without credentials of ours.
     Passthrough,
+    /// The same, perhaps by mistake.
+    OtherOrigin(Box<OtherOrigin>),
     /// Not to be sent again: it cannot be, or this was the replay.
     Final(SentToken),
     Replayable(Box<Replayable<S, R, B>>),
@@ -155,18 +157,24 @@ where
     /// Whether the response can be returned as it is, as almost all can.
     #[inline]
     pub(super) fn is_accepted<RB>(&self, response: &Response<RB>) -> bool {
-        self.sent().is_none_or(|sent| {
-            let accepted = sent.settings.classifier.is_accepted(response);
-            if accepted {
-                sent.accepted();
-            }
-            accepted
-        })
+        let Some(sent) = self.sent() else {
+            return !matches!(self, Self::OtherOrigin(_)) || response.status() != StatusCode::UNAUTHORIZED;
+        };
+        let accepted = sent.settings.classifier.is_accepted(response);
+        if accepted {
+            sent.accepted();
+        }
+        accepted
     }
 
     /// What any other response means.
     #[cold]
-    pub(super) fn classify<RB>(self, response: Response<RB>) -> Next<S, R, B, RB> {
+    pub(super) fn classify<RB>(self, mut response: Response<RB>) -> Next<S, R, B, RB> {
+        if let Self::OtherOrigin(origins) = self {
+            telemetry::other_origin_refused(origins.requested(), origins.configured());
+            response.extensions_mut().insert(*origins);
+            return Next::Return(response);
+        }
         let Some(sent) = self.sent() else {
             return Next::Return(response);
         };
@@ -176,7 +184,6 @@ where
             Verdict::Unknown => {}
             Verdict::InsufficientScope => return Next::Return(marked(response, NotReplayed::InsufficientScope)),
             Verdict::Rejected(rejection) => {
-                telemetry::rejected(rejection, response.status());
                 return match (sent.replay_of, rejection) {
                     (Some(first), _) => Next::Return(rejected_again(sent, first, rejection, response)),
                     (None, Rejection::Token) => self.token_rejected(response),
@@ -196,6 +203,7 @@ where
             sent.learn_clock(&response, CLEARLY_ANOTHER_TIME);
         }
         let renewal = sent.settings.fetcher.rejected(sent.with(), replayable);
+        telemetry::rejected(Rejection::Token, response.status());
         match (renewal, self) {
             (Renewal::Return(reason), _) => Next::Return(marked(response, reason)),
             (Renewal::ReplayNow, Self::Replayable(attempt)) if replayable => {
@@ -212,6 +220,7 @@ where
 
     fn clock_rejected<RB>(self, response: Response<RB>) -> Next<S, R, B, RB> {
         let has_learnt = self.sent().is_some_and(|sent| sent.learn_clock(&response, server_clocks::DATE_RESOLUTION));
+        telemetry::rejected(Rejection::ClockSkew, response.status());
         match self {
             // It would be signed as before.
             _ if !has_learnt => Next::Return(response),
@@ -226,7 +235,7 @@ where
     #[inline]
     fn sent(&self) -> Option<&SentToken> {
         match self {
-            Self::Passthrough => None,
+            Self::Passthrough | Self::OtherOrigin(_) => None,
             Self::Final(sent) => Some(sent),
             Self::Replayable(replayable) => Some(&replayable.sent),
         }
@@ -260,6 +269,7 @@ fn rejected_again<RB>(
         }
         (Rejection::ClockSkew, Rejection::Token) => _ = sent.settings.fetcher.rejected(sent.with(), false),
     }
+    telemetry::rejected(rejection, response.status());
     marked(response, NotReplayed::RejectedAgain)
 }
 

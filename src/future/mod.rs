@@ -30,6 +30,7 @@ use crate::{
 };
 
 pin_project! {
+    #[project = ResponseFutureProj]
     /// Response future of an [`Auth`](crate::Auth) service.
     ///
     /// `Send` exactly when the inner service, its future and its bodies are.
@@ -41,23 +42,18 @@ pin_project! {
     where
         S: Service<Request<B>>,
     {
+        // The request on its way; `None` while it waits.
         #[pin]
-        state: State<S, R, B, RB>,
+        response: Option<S::Future>,
+        stage: Stage<S, R, B, RB>,
     }
 }
 
-pin_project! {
-    #[project = StateProj]
-    enum State<S, R, B, RB>
-    where
-        S: Service<Request<B>>,
-    {
-        /// Without credentials of ours.
-        Passthrough { #[pin] response: S::Future },
-        Sending { #[pin] response: S::Future, attempt: Attempt<S, R, B> },
-        Waiting { waiting: Option<Box<Waiting<S, R, B, RB>>> },
-        Failed { error: Option<AuthError> },
-    }
+enum Stage<S, R, B, RB> {
+    Sending(Attempt<S, R, B>),
+    Waiting(Box<Waiting<S, R, B, RB>>),
+    Failed(AuthError),
+    Ended,
 }
 
 impl<S, R, B, RB> ResponseFuture<S, R, B, RB>
@@ -66,21 +62,21 @@ where
 {
     #[inline]
     pub(crate) fn passthrough(response: S::Future) -> Self {
-        Self { state: State::Passthrough { response } }
+        Self::sending(response, Attempt::Passthrough)
     }
 
     #[inline]
     pub(crate) fn sending(response: S::Future, attempt: Attempt<S, R, B>) -> Self {
-        Self { state: State::Sending { response, attempt } }
+        Self { response: Some(response), stage: Stage::Sending(attempt) }
     }
 
     pub(crate) fn waiting(settings: Arc<Settings>, saved: SavedRequest<S, R, B>) -> Self {
-        Self { state: State::Waiting { waiting: Some(Box::new(Waiting::for_token(settings, saved))) } }
+        Self { response: None, stage: Stage::Waiting(Box::new(Waiting::for_token(settings, saved))) }
     }
 
     #[cold]
     pub(crate) fn failed(error: AuthError) -> Self {
-        Self { state: State::Failed { error: Some(error) } }
+        Self { response: None, stage: Stage::Failed(error) }
     }
 }
 
@@ -95,63 +91,62 @@ where
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut state = self.project().state;
+        let ResponseFutureProj { mut response, stage } = self.project();
         loop {
-            let (response, attempt) = match state.as_mut().project() {
-                StateProj::Passthrough { response } => return response.poll(cx).map_err(Into::into),
-                StateProj::Sending { response, attempt } => (response, attempt),
-                StateProj::Waiting { .. } | StateProj::Failed { .. } => match ready!(state.as_mut().poll_cold(cx))? {
-                    Some(response) => return Poll::Ready(Ok(response)),
-                    None => continue,
-                },
+            let Some(sent) = response.as_mut().as_pin_mut() else {
+                match ready!(stage.poll(cx))? {
+                    Progress::Sent(sent) => response.set(Some(sent)),
+                    Progress::Return(response) => return Poll::Ready(Ok(response)),
+                }
+                continue;
             };
-            let response = match ready!(response.poll(cx)) {
+            let polled = ready!(sent.poll(cx));
+            let Stage::Sending(attempt) = stage else {
+                return Poll::Ready(polled.map_err(Into::into));
+            };
+            let rejected = match polled {
                 Ok(response) if attempt.is_accepted(&response) => return Poll::Ready(Ok(response)),
                 Ok(response) => response,
                 Err(error) => return Poll::Ready(Err(error.into())),
             };
-            match mem::replace(attempt, Attempt::Passthrough).classify(response) {
+            match mem::replace(attempt, Attempt::Passthrough).classify(rejected) {
                 Next::Return(response) => return Poll::Ready(Ok(response)),
                 Next::Replay(replay) => {
-                    let waiting = Box::new(Waiting::for_replay(*replay));
-                    state.set(State::Waiting { waiting: Some(waiting) });
+                    response.set(None);
+                    *stage = Stage::Waiting(Box::new(Waiting::for_replay(*replay)));
                 }
             }
         }
     }
 }
 
-impl<S, R, B, RB> State<S, R, B, RB>
+/// What a wait has led to.
+enum Progress<F, RB> {
+    Sent(F),
+    Return(Response<RB>),
+}
+
+impl<S, R, B, RB> Stage<S, R, B, RB>
 where
     S: Service<Request<B>, Response = Response<RB>> + Clone,
     S::Error: Into<BoxError>,
     R: Replay<B>,
     RB: Body,
 {
-    /// Polls whatever is not a request on its way; the response, or `None` once a request is.
+    /// Polls what a request waits for, and sends it.
     #[cold]
-    fn poll_cold(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Option<Response<RB>>, BoxError>> {
-        let next = match self.as_mut().project() {
-            StateProj::Passthrough { .. } | StateProj::Sending { .. } => return Poll::Ready(Ok(None)),
-            StateProj::Failed { error } => return Poll::Ready(Err(error.take().unwrap_or_else(polled_again).into())),
-            StateProj::Waiting { waiting } => {
-                let waited = match waiting {
-                    Some(waiting) => ready!(waiting.poll(cx)),
-                    None => Err(polled_again().into()),
-                };
-                match (waited, waiting.take()) {
-                    (Ok(Waited::Ready(token)), Some(waiting)) => match waiting.send(&token) {
-                        Ok((response, attempt)) => State::Sending { response, attempt },
-                        Err(error) => State::Failed { error: Some(error) },
-                    },
-                    (Ok(Waited::Return(response)), _) => return Poll::Ready(Ok(Some(response))),
-                    (Ok(Waited::Ready(_)), None) => State::Failed { error: None },
-                    (Err(error), _) => return Poll::Ready(Err(error)),
-                }
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Progress<S::Future, RB>, BoxError>> {
+        let waited = if let Self::Waiting(waiting) = self { Some(ready!(waiting.poll(cx))) } else { None };
+        Poll::Ready(match (mem::replace(self, Self::Ended), waited.transpose()?) {
+            (Self::Waiting(waiting), Some(Waited::Ready(token, now))) => {
+                let (sent, attempt) = waiting.send(&token, now)?;
+                *self = Self::Sending(attempt);
+                Ok(Progress::Sent(sent))
             }
-        };
-        self.set(next);
-        Poll::Ready(Ok(None))
+            (_, Some(Waited::Return(response))) => Ok(Progress::Return(response)),
+            (Self::Failed(error), _) => Err(error.into()),
+            _ => Err(polled_again().into()),
+        })
     }
 }
 
@@ -160,13 +155,13 @@ where
     S: Service<Request<B>>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = match &self.state {
-            State::Passthrough { .. } => "Passthrough",
-            State::Sending { .. } => "Sending",
-            State::Waiting { .. } => "Waiting",
-            State::Failed { .. } => "Failed",
+        let stage = match &self.stage {
+            Stage::Sending(_) => "Sending",
+            Stage::Waiting(_) => "Waiting",
+            Stage::Failed(_) => "Failed",
+            Stage::Ended => "Ended",
         };
-        f.debug_struct("ResponseFuture").field("state", &state).finish_non_exhaustive()
+        f.debug_struct("ResponseFuture").field("stage", &stage).finish_non_exhaustive()
     }
 }
 

@@ -24,7 +24,7 @@ use crate::{
     replay::Replay,
     settings::Settings,
     telemetry,
-    time::{self, Moment},
+    time::{self, RequestTime},
     token::{CachedToken, TokenWait},
 };
 
@@ -53,8 +53,8 @@ enum Stage<RB> {
 
 /// What the wait ended with.
 pub(super) enum Waited<RB> {
-    /// The service is ready, and this token is to be sent.
-    Ready(Arc<CachedToken>),
+    /// The service is ready, and this token is to be sent, at this time.
+    Ready(Arc<CachedToken>, RequestTime),
     Return(Response<RB>),
 }
 
@@ -119,8 +119,10 @@ where
                 }
                 Stage::Readying => {
                     ready!(self.saved.service.poll_ready(cx)).map_err(Into::into)?;
-                    if let Some(token) = self.settings.fetcher.cache.usable(Moment::now()) {
-                        return Poll::Ready(Ok(Waited::Ready(token)));
+                    let cache = &self.settings.fetcher.cache;
+                    let now = cache.clock.now();
+                    if let Some(token) = cache.usable_at(now) {
+                        return Poll::Ready(Ok(Waited::Ready(token, now)));
                     }
                     // It has ended meanwhile. What is ready may hold a permit, and must not wait with it.
                     let clone = self.saved.service.clone();
@@ -143,8 +145,7 @@ where
     }
 
     /// Sends the request by the service that is ready.
-    pub(super) fn send(self, token: &CachedToken) -> Result<Sent<S, R, B>, AuthError> {
-        let now = self.settings.fetcher.cache.clock.now();
+    pub(super) fn send(self, token: &CachedToken, now: RequestTime) -> Result<Sent<S, R, B>, AuthError> {
         let SavedRequest { mut service, policy, mut request, target, waited } = self.saved;
         let Some(rejected) = self.replay_of else {
             let mut attempt = Attempt::first(&self.settings, &service, &policy, &mut request, target, token, now)?;

@@ -28,6 +28,9 @@
 //! Choose [`NoReplay`](crate::replay::NoReplay) or [`EmptyBody`](crate::replay::EmptyBody) if the copy shows in your profile.
 //! It is the largest item.
 //!
+//! Through [`AuthMiddleware`](crate::reqwest::AuthMiddleware) it pays 1 to 2 µs and 11 allocations more, five more with
+//! `CloneBody`: for the translation of reqwest's types, and for futures in boxes, as reqwest's middlewares have them.
+//!
 //! # Other requests
 //!
 //! | a request that | pays in addition |
@@ -44,6 +47,7 @@
 //! | bytes in a token | nothing: its header is built once and shared | |
 //! | waiting requests | memory for each, and the time to wake them | linearly |
 //! | layers in a process | memory for each; an idle layer runs nothing | linearly |
+//! | keys of a [`KeyedAuthLayer`](crate::keyed::KeyedAuthLayer) | memory for each; the entries that a look-up reads spread over the processor's caches | linearly |
 //! | origins | one comparison each, until one matches | linearly |
 //! | sign rules | next to nothing: a radix tree finds the path | |
 //!

@@ -13,7 +13,7 @@
 //! | [`Signing`] | the signer failed | only after a change |
 //! | [`Timeout`] | one of the [limits](super::timeouts) passed | perhaps |
 //! | [`Unavailable`] | the server is down, busy, or hidden behind something else that answered | perhaps, after `retry_after()` |
-//! | [`Aborted`] | the runtime of the token fetch ended | yes, at once |
+//! | [`Aborted`] | the runtime of the token fetch ended, or the token source panicked | yes, after `retry_after()` if there is one |
 //!
 //! [`is_transient`] is true for the last three. After a failed fetch the layer leaves the token endpoint alone for a while:
 //! calls that need a token get the same error at once, and [`retry_after`] says for how long. For a refusal, [`oauth_error`]
@@ -100,6 +100,22 @@
 //! be carried out twice, how long callers wait, and how much load the API can take. A policy in this crate would have to guess
 //! that or offer a setting for each.
 //!
+//! # If your code panics, blocks or calls the layer
+//!
+//! The layer holds no lock while it calls your code. Such code may call the layer's services and handles; it should not block the
+//! thread that runs it.
+//!
+//! | your code | runs in | if it panics |
+//! |---|---|---|
+//! | [`TokenSource::fetch`] | the task of the token fetch | the fetch fails with [`Aborted`], and a backoff follows |
+//! | [`TokenSource::generation`], signer, sign rules, replay policy, `reject_when`, `accept_when` | the task that polls the call | that call panics; no other call notices |
+//! | the waker of a task that waits for a token | the task of the token fetch | all other waiting tasks are woken |
+//!
+//! - A source that awaits its layer's token waits for itself, until the [deadline](crate::token::RefreshPolicy::deadline) fails
+//!   the fetch.
+//! - A `Buffer` outside of the layer polls calls in its worker. A panic there ends the buffer, and all its later requests fail; other
+//!   services of the same layer go on.
+//!
 //! [`Aborted`]: crate::ErrorKind::Aborted
 //! [`AuthError`]: crate::AuthError
 //! [`AuthError::find`]: crate::AuthError::find
@@ -115,4 +131,6 @@
 //! [`retry_after`]: crate::AuthError::retry_after
 //! [`Signing`]: crate::ErrorKind::Signing
 //! [`Timeout`]: crate::ErrorKind::Timeout
+//! [`TokenSource::fetch`]: crate::token::TokenSource::fetch
+//! [`TokenSource::generation`]: crate::token::TokenSource::generation
 //! [`Unavailable`]: crate::ErrorKind::Unavailable

@@ -24,7 +24,13 @@
 //!
 //! Any other request passes unchanged: no token, no signature, no static header, no token fetch and no handling of a 401. So does
 //! a `TRACE` request, whose response repeats its headers (RFC 9110, section 9.3.8), a request whose URI has userinfo, and one
-//! whose `Host` names another authority than its URI.
+//! whose `Host` names another authority than its URI. If its origin differs from a configured one only in the scheme, the port,
+//! a leading `www.` or a final dot, a DEBUG event names both, and a 401 response has an
+//! [`OtherOrigin`](crate::rejection::OtherOrigin) in its extensions. `TRACK` is taken for
+//! `TRACE`, and case does not matter.
+//!
+//! Headers that the layer writes are taken out of the request's `Connection` header, which would have a proxy remove them (RFC
+//! 9110, section 7.6.1).
 //!
 //! A request whose URI has no host fails with `Config`, unless `allow_relative_uri` says that the inner service is bound to one
 //! origin. Then its `Host` header, if it has one, must name a configured origin, and its path must not begin with `//` or `/\`.
@@ -45,7 +51,8 @@
 //!
 //! ## S7: The wait for a token is limited
 //!
-//! A request waits for a token at most `max_wait`, then fails with `Timeout`. The token fetch continues.
+//! A request waits for a token at most `max_wait`, then fails with `Timeout`. The token fetch continues. In a tokio runtime without
+//! timers, and outside of a runtime, the request fails with `Config`; so does a token fetch without timers.
 //!
 //! ## S8: A response future can be dropped at any point
 //!
@@ -234,7 +241,8 @@
 //!
 //! `POST`, with `Accept: application/json`, `Accept-Encoding: identity`, `User-Agent: tower-outbound-auth/<version>` unless
 //! another one is set, and `Content-Type: application/x-www-form-urlencoded` unless `json_body` is set. The body begins with
-//! `grant_type`. Credentials are sent by exactly one method. An assertion is made for each attempt, by the authorization server's
+//! `grant_type`. Credentials are sent by exactly one method; the client id alone may be in the body
+//! as well, by `param`. An assertion is made for each attempt, by the authorization server's
 //! clock as far as it is known. If the server refuses the client and its `Date` is more than 30 s from the time of the assertion,
 //! the token is requested once more, with that time.
 //!
@@ -246,7 +254,7 @@
 //! ## O3: The response is read with limits
 //!
 //! At most 64 KiB are read. `access_token` must be a valid header value of at most 16 KiB. `token_type` must be `Bearer` in any
-//! case, trimmed, or absent, or a type that you accept. A 200 with a non-empty `error` is an error. Each member is judged by
+//! case, trimmed, or absent, or a type that you accept; one that is no string counts as absent. A 200 with a non-empty `error` is an error. Each member is judged by
 //! itself: a byte-order mark, a member given twice (the last one counts), a `scope` that is a list, or a malformed member that is
 //! not needed never costs the token.
 //!
@@ -259,19 +267,54 @@
 //! `Denied` is a code of RFC 6749, section 5.2, or a 401 without a code. Any other 4xx, such as a proxy's 404, a firewall's 403 or
 //! a 421, is `Unavailable`; so are the codes `temporarily_unavailable`, `server_error` and `slow_down` at any status. A refusal
 //! keeps `error` if it is `[a-z_]{1,32}`. It keeps `error_description`, scrubbed, for its accessor and the trace event only, and
-//! drops everything else.
+//! drops everything else. Neither is kept if it repeats the beginning of a client secret, the current one or an earlier one, or of
+//! an access token: as it is, percent-encoded, in Base64 or in hex. An error of the HTTP client does not show the query of the
+//! token URL.
 //!
 //! ## O6: Secrets are wiped
 //!
-//! Secrets, assertions, the request's body, parameters, the bytes of the token response and the state of the HMAC are overwritten when they
-//! are dropped.
+//! Secrets, assertions, the request's body, parameters, the bytes of the token response, the state of the HMAC and the signatures of
+//! `TimestampHmac` are overwritten when they are dropped.
+//!
+//! # Many tokens
+//!
+//! For [`keyed`](crate::keyed), where each key has an entry with a layer of its own. All other guarantees hold for each entry.
+//!
+//! ## K1: A request carries what is its own key's
+//!
+//! Token, signature, static headers and origins are those of the entry that the request's key selects, also in a replay.
+//!
+//! ## K2: No key, no request
+//!
+//! A request without a key fails with `Config` and is not sent. A request with `NoAuth` needs no key.
+//!
+//! ## K3: Entries are limited, and a key has one
+//!
+//! At most 1,000 keys have an entry; the least recently used one is evicted first, and one that is idle for an hour. An entry
+//! that a request, a handle or a token fetch uses stays the one of its key when it is evicted, so a key never has two token
+//! fetches at a time. If `make` fails or panics, its caller alone notices, and nothing is kept. If `make` is slow, requests of
+//! other keys do not wait.
+//!
+//! ## K4: A backoff survives eviction
+//!
+//! Evicted entries whose backoff runs are kept, at most as many as the capacity, or 1,000 if that is more.
+//!
+//! ## K5: A removed key gets no token
+//!
+//! Requests called after `remove` do not use the entry of before, nor one that `make` had begun to make. Requests on their way
+//! finish. When the last one has, and a token fetch under way has ended, the secrets are wiped.
+//!
+//! ## K6: No key is shown
+//!
+//! Keys are in no `Debug`, error, trace event or metric.
 //!
 //! # Never
 //!
 //! - A secret, token, assertion or signature in any `Debug`, `Display`, trace event or panic message.
-//! - A request sent without its credential because obtaining one failed.
+//! - A request sent without its credential because obtaining one failed, or with that of another key.
 //! - `unwrap`, `expect`, `panic!` or indexing that can panic in library code; `unsafe`.
 //! - A lock, or a guard of the current token, held across an await. Foreign code (waker, error, body, callback) run or dropped
 //!   under a lock.
-//! - A response held back by logging: state changes first, then the trace. No trace while a thread unwinds.
+//! - A response held back by logging: state changes first, then the trace. No trace while a thread unwinds, and no panic of a
+//!   subscriber gets further than the trace.
 //! - A signature with an empty or refused key, or with another key than the one that `build` checked.

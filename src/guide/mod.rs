@@ -1,17 +1,19 @@
 //! The guide: one page for each question.
 //!
-//! Read the first four pages before you build a client; read the others when their question comes up.
+//! Read the first five pages before you build a client; read the others when their question comes up.
 //!
 //! | page | answers |
 //! |---|---|
 //! | [`transports`] | How do I use the layer with `HttpsClient`, hyper, reqwest, tonic, a proxy or a Unix socket? |
 //! | [`client_authentication`] | With a secret, a certificate or an assertion: how does my client authenticate? |
+//! | [`clients`] | Where does the layer go in reqwest, tonic, kube, octocrab, a generated client? First programs to copy. |
 //! | [`stack_order`] | Which layers belong outside of `AuthLayer`, and which inside? |
 //! | [`replay_policies`] | Which request bodies can be replayed, and under which policy? |
 //! | [`timeouts`] | Who waits for a token, and for how long? |
 //! | [`errors_and_retries`] | Which errors can a call return, and which are worth a retry? |
 //! | [`rejections`] | What happens when the API rejects a token? |
-//! | [`servers`] | Which setting does a server need that deviates from the RFCs? |
+//! | [`providers`] | Which setting does a provider's server need? |
+//! | [`many_tokens`] | How do I serve many tenants, scopes or audiences with one client? |
 //! | [`cost`] | What does a request pay, and what grows with what? |
 //! | [`guarantees`] | What exactly does the crate promise? The numbers in the tests' names are explained here. |
 //!
@@ -33,12 +35,14 @@
 
 // A new page is a file here, a row above and a line below.
 pub mod client_authentication;
+pub mod clients;
 pub mod cost;
 pub mod errors_and_retries;
 pub mod guarantees;
+pub mod many_tokens;
+pub mod providers;
 pub mod rejections;
 pub mod replay_policies;
-pub mod servers;
 pub mod stack_order;
 pub mod timeouts;
 pub mod transports;

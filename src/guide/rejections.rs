@@ -59,6 +59,10 @@
 //! | [`SameToken`] | the authorization server returned the token that was rejected | wait, or ask the server's operator: it caches tokens |
 //! | [`Throttled`] | the renewal budget is used up | try later; see below |
 //!
+//! A 401 without a `NotReplayed` may be the answer to a request that carried no token at all. If the origin of that request is
+//! not quite the configured one (`www.`, a final dot, another scheme or port), its extensions have an [`OtherOrigin`] that names
+//! both, and so has a DEBUG event.
+//!
 //! # The renewal budget
 //!
 //! An API that rejects every token must not cause a token request for every call. A fetch that a rejection causes therefore
@@ -124,6 +128,7 @@
 //! [`FetchFailed`]: crate::rejection::NotReplayed::FetchFailed
 //! [`InsufficientScope`]: crate::rejection::NotReplayed::InsufficientScope
 //! [`NotReplayed`]: crate::rejection::NotReplayed
+//! [`OtherOrigin`]: crate::rejection::OtherOrigin
 //! [`RefreshPolicy::renewal_budget`]: crate::token::RefreshPolicy::renewal_budget
 //! [`reject_when`]: crate::AuthLayerBuilder::reject_when
 //! [`RejectedAgain`]: crate::rejection::NotReplayed::RejectedAgain

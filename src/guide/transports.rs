@@ -13,7 +13,7 @@
 //! | hyper, one HTTP/1.1 connection | `Buffer::new(connection, 16)` over a service around `SendRequest` | see [One connection](#one-connection) |
 //! | hyper, one HTTP/2 connection | a service around `SendRequest`, which is `Clone` | see [One connection](#one-connection) |
 //! | Unix socket | a connector that ignores the URI, or one connection | the URI's host is only a name, but it must be a configured origin |
-//! | reqwest | `.map_response(..).filter(..)` | see [reqwest](#reqwest) |
+//! | reqwest | [`ReqwestService`] | see [reqwest](#reqwest) |
 //! | tonic | its `Channel` | see [tonic](#tonic) |
 //! | axum as a reverse proxy | any of these, in the handler's state | see [Reverse proxies](#reverse-proxies) |
 //!
@@ -52,6 +52,16 @@
 //! # Ok(()) }
 //! ```
 //!
+//! In a company's network:
+//!
+//! | the network | setting |
+//! |---|---|
+//! | a certification authority that is installed on each machine | [`native_roots`](crate::client::HttpsClientBuilder::native_roots), behind the feature of that name |
+//! | a proxy that the environment names | [`proxy_from_env`](crate::client::HttpsClientBuilder::proxy_from_env) |
+//! | servers that are reached without the proxy | [`no_proxy`](crate::client::HttpsClientBuilder::no_proxy), or `NO_PROXY` |
+//! | a proxy that allows tunnels to port 443 only | none: a plain `http` request goes to the proxy with its whole URI and needs no tunnel |
+//! | a server that resets HTTP/2 with `HTTP_1_1_REQUIRED` | [`http1_only`](crate::client::HttpsClientBuilder::http1_only) |
+//!
 //! A grant that gets an `HttpsClient` as its `transport` uses the client's settings, but opens its own connections and keeps
 //! none of them idle: a rejected response whose body is still unread never holds up the token request. Without `transport`, the
 //! grant uses an `HttpsClient` with default settings.
@@ -66,6 +76,10 @@
 //!   one origin, so use it for nothing else. If the request has a `Host` header, it must name a configured origin.
 //! - hyper adds no `Host` header here. Set it yourself; the replay keeps it.
 //! - The layer learns no clock from responses to such requests, because nothing says whether they came over TLS.
+//! - Never use the one connection for token requests as well. HTTP/1.1 has one response after the other: a token request could
+//!   be sent only behind the rejected response, and that is kept unread until there is a token, because without one it is the
+//!   caller's, body and all. A rejection of more than some kilobytes therefore ends with `FetchFailed`, after the grant's
+//!   `timeout` and attempts. Give the grant a connection, or a client, of its own.
 //! - The body of a rejected response is read before the replay, up to 64 KiB and for 100 ms, so that the connection stays
 //!   usable. A longer body ends the connection, and with a `Buffer` all later requests fail: open a new connection and build a
 //!   new stack around it with the same layer.
@@ -83,9 +97,14 @@
 //!   repeated whatever its method: the error's source chain has an `h2::Error` with `is_go_away()` and reason `NO_ERROR`.
 //! - If the server is yours, raise its limit.
 //!
+//! A server that allows few concurrent streams refuses what a client sends beyond them before it has read that limit
+//! (`REFUSED_STREAM`; RFC 9113, section 8.7). These requests have not been processed either. From then on requests wait for their
+//! turn, and token requests of an `HttpsClient` have a connection of their own.
+//!
 //! # reqwest
 //!
-//! `reqwest::Client` is a Tower service of `reqwest::Request`. reqwest converts from and to the types of `http`:
+//! With feature `reqwest`, [`ReqwestService`] is reqwest's client as a Tower service, and [`AuthMiddleware`] keeps reqwest's own
+//! interface; see [clients](super::clients#reqwest). Without that feature, reqwest converts both ways:
 //!
 //! ```no_run
 //! # use bytes::Bytes;
@@ -100,20 +119,19 @@
 //!     .layer(auth)
 //!     .map_response(http::Response::<reqwest::Body>::from)
 //!     .filter(|request: http::Request<Bytes>| reqwest::Request::try_from(request))
-//!     .service(reqwest::Client::builder().redirect(Policy::none()).build()?);
+//!     .service(reqwest::Client::builder().redirect(Policy::none()).no_proxy().build()?);
 //! let response = client.oneshot(request).await?;
 //! # Ok(response) }
 //! ```
 //!
-//! - Turn redirects off, as above. reqwest follows them inside the layer; it removes `Authorization` when the host changes, but
-//!   no signature and no other header. If you need redirects, put a redirect layer outside.
-//! - Use `Bytes`, `String` or `Vec<u8>` as the body, which the layer can clone. `reqwest::Body` is not `Clone`; for other body
-//!   types use `try_from(request.map(reqwest::Body::wrap))`.
+//! - reqwest follows redirects inside the layer; it removes `Authorization` when the host changes, but no signature and no other
+//!   header. Give it [`redirect_policy`](crate::reqwest::redirect_policy), or turn redirects off and put a redirect layer outside.
+//! - Turn the proxies of the environment off, as above, or name yours with `.proxy(..)`. By default reqwest sends every `http`
+//!   request, one to `http://localhost` included, to the proxy that `HTTP_PROXY` or the system names: client secret, token and
+//!   signature would leave the machine in the clear. A request with `https` goes through a tunnel, which shows the proxy the
+//!   server's name only. The same holds for the client of the token requests.
+//! - Use `Bytes`, `String` or `Vec<u8>` as the body, which the layer can clone; `reqwest::Body` is not `Clone`.
 //! - `filter` is behind Tower's feature of that name.
-//! - The same adapter works as the grant's `transport`, there with `Full<Bytes>` as the body.
-//! - `ClientBuilder::connector_layer` is not a place for this layer. It wraps what opens connections, and sees no requests.
-//!
-//! See `examples/reqwest.rs` for a complete program.
 //!
 //! # tonic
 //!
@@ -141,6 +159,8 @@
 //! - Remove the caller's `Authorization` above the layer. It was meant for your proxy, and the layer would keep it and send no
 //!   token. [`overwrite_authorization`](crate::AuthLayerBuilder::overwrite_authorization) replaces it instead; use that only if
 //!   all your callers are trusted.
+//! - Answer `TRACE` yourself, with a 501 for example. The response repeats the headers of the request, and would show the caller
+//!   your token; the layer adds none to it.
 //! - Remove the headers that belong to one connection (RFC 9110, section 7.6.1) and `Host`, in both directions.
 //! - Turn a 401 of the API into a 502. It is about the proxy's credentials, not the caller's.
 //! - `axum::body::Body` is not `Clone`. Wrap it in a `ReplayBody`, collect it (`axum::body::to_bytes` with a limit), or use
@@ -148,4 +168,6 @@
 //!
 //! See `examples/proxy.rs` for a complete program.
 //!
+//! [`AuthMiddleware`]: crate::reqwest::AuthMiddleware
 //! [`HttpsClient`]: crate::client::HttpsClient
+//! [`ReqwestService`]: crate::reqwest::ReqwestService

@@ -11,12 +11,14 @@ use http::{
 };
 use http_body::Body;
 use http_body_util::Full;
+use secrecy::ExposeSecret;
 use tower_service::Service;
 use zeroize::Zeroizing;
 
 use super::{
     assertion::AssertionSource,
     client_auth::ClientAuth,
+    echo::Past,
     exchange::{self, Exchange},
     grant::{ClientCredentialsGrant, GrantSettings},
 };
@@ -169,7 +171,8 @@ impl ClientCredentialsGrantBuilder {
     ///
     /// Repeatable, once for each name. Default: none. The value is wiped when the grant is dropped, and no error or
     /// trace event shows it, since it may be a credential. For scope, audience and resource use the methods of that
-    /// name.
+    /// name. The grant sends `grant_type`, `client_id` and `client_secret` itself; only beside [`ClientAuth::Basic`] and
+    /// [`ClientAuth::BasicUnencoded`], which leave the body without it, may `client_id` be added, with the credentials' id.
     ///
     /// # Example
     ///
@@ -373,6 +376,9 @@ impl ClientCredentialsGrantBuilder {
             return Err(AuthError::config("`grant_type` is empty; leave it out for \"client_credentials\""));
         }
         let (params, headers) = (self.check_params()?, self.check_headers()?);
+        let past = Past::default();
+        // It may be rotated before the first token request.
+        past.note_secret(self.credentials.client_id(), self.credentials.secret().expose_secret());
         let exchange = match self.exchange {
             Some(exchange) => exchange,
             None if self.client_auth == ClientAuth::Certificate => {
@@ -399,6 +405,7 @@ impl ClientCredentialsGrantBuilder {
             token_types: self.token_types,
             timeout: self.timeout,
             exchange,
+            past,
         }))
     }
 
@@ -414,7 +421,9 @@ impl ClientCredentialsGrantBuilder {
                     "`param`: {name} is what `client_assertion` sends; leave it out"
                 )));
             }
-            if let Some((_, setting)) = OWN_PARAMS.iter().find(|(own, _)| own == name) {
+            let id = self.credentials.client_id();
+            let is_beside_basic = self.client_auth.is_basic() && (name.as_str(), value.as_str()) == ("client_id", id);
+            if let Some((_, setting)) = OWN_PARAMS.iter().find(|(own, _)| own == name && !is_beside_basic) {
                 return Err(AuthError::config(format!("`param`: {name} is set already; use {setting} to change it")));
             }
             if name != "resource" && params.iter().any(|(other, _)| other == name) {
@@ -429,13 +438,12 @@ impl ClientCredentialsGrantBuilder {
     }
 
     fn check_headers(&self) -> Result<HeaderMap, AuthError> {
-        let uses_authorization = matches!(self.client_auth, ClientAuth::Basic | ClientAuth::BasicUnencoded);
         let mut headers = HeaderMap::new();
         for (name, value) in &self.headers {
             if OWN_HEADERS.contains(name) {
                 return Err(AuthError::config(format!("`header`: {name} is not yours to set; leave it out")));
             }
-            if uses_authorization && name == AUTHORIZATION {
+            if self.client_auth.is_basic() && name == AUTHORIZATION {
                 let method = self.client_auth;
                 return Err(AuthError::config(format!(
                     "`header`: authorization is used by the client authentication; choose another than {method:?} with \

@@ -1,5 +1,6 @@
 //! How a client authenticates to the token endpoint (RFC 6749, section 2.3).
 
+use http::{HeaderMap, header::WWW_AUTHENTICATE};
 use secrecy::ExposeSecret;
 
 use crate::{
@@ -13,13 +14,15 @@ use crate::{
 pub enum ClientAuth {
     /// Id and secret in the body: `client_secret_post`.
     ///
-    /// The default, because almost every server accepts it.
+    /// The default, because almost every server accepts it. Where a refusal asks for `Basic`, its error says so.
     #[default]
     Body,
     /// `Authorization: Basic` with id and secret form-encoded first.
     ///
     /// That is how the RFC has it, known as `client_secret_basic`. Some servers do not decode them. Where that matters,
-    /// the error of a refusal [names the other methods](crate::guide::servers).
+    /// the error of a refusal [names the other methods](crate::guide::providers).
+    /// For a server that wants the id in the body as well, add it with
+    /// [`param`](super::ClientCredentialsGrantBuilder::param).
     Basic,
     /// `Authorization: Basic` with id and secret as they are.
     ///
@@ -36,6 +39,11 @@ pub enum ClientAuth {
 impl ClientAuth {
     pub(super) fn sends_secret(self) -> bool {
         self != Self::Certificate
+    }
+
+    /// Whether id and secret are in the header `Authorization`.
+    pub(super) fn is_basic(self) -> bool {
+        matches!(self, Self::Basic | Self::BasicUnencoded)
     }
 
     /// Refuses credentials that this method cannot send.
@@ -57,4 +65,11 @@ impl ClientAuth {
         }
         secret.check()
     }
+}
+
+/// Whether a refusal asks for `Basic` (RFC 6749, section 5.2).
+pub(super) fn asks_for_basic(headers: &HeaderMap) -> bool {
+    let challenges = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|header| header.to_str().ok());
+    let mut challenges = challenges.filter_map(|header| http_auth::parse_challenges(header).ok()).flatten();
+    challenges.any(|challenge| challenge.scheme.eq_ignore_ascii_case("Basic"))
 }

@@ -6,9 +6,46 @@ use rustls::{AlertDescription, CertificateError, Error as TlsError};
 
 use crate::client::ProxyConnectError;
 
-/// The end of the message, if more is known than that there is no connection.
-pub(super) fn reason(error: &(dyn Error + 'static)) -> Option<Cow<'static, str>> {
-    // Before the others: a proxy may speak TLS too.
+/// How far the exchange came, as far as that is known, and why not further.
+pub(super) struct Diagnosis {
+    /// Whether the server was there and something came back, so that it is not said to be out of reach.
+    pub(super) is_reached: bool,
+    pub(super) reason: Option<Cow<'static, str>>,
+}
+
+impl Diagnosis {
+    pub(super) fn of(error: &(dyn Error + 'static)) -> Self {
+        let reason = of_connection(error);
+        if reason.is_some() {
+            return Self { is_reached: false, reason };
+        }
+        if causes(error).any(|cause| matches!(cause.downcast_ref(), Some(TlsError::InvalidMessage(_)))) {
+            return Self { is_reached: true, reason: Some(NO_TLS.into()) };
+        }
+        // hyper's errors come after the connection is made.
+        match causes(error).find_map(|cause| cause.downcast_ref::<hyper::Error>()) {
+            Some(error) => Self { is_reached: true, reason: of_answer(error).map(Cow::Borrowed) },
+            None => Self { is_reached: false, reason: None },
+        }
+    }
+}
+
+fn of_answer(error: &hyper::Error) -> Option<&'static str> {
+    if error.is_parse() {
+        return Some(NO_HTTP);
+    }
+    let is_end =
+        |error: &io::Error| matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset);
+    if error.is_incomplete_message() || causes(error).any(|cause| cause.downcast_ref().is_some_and(is_end)) {
+        return Some("it closed the connection before its answer was complete");
+    }
+    causes(error)
+        .any(|cause| cause.to_string().ends_with(HTTP_1_1_REQUIRED))
+        .then_some("it answers over HTTP/1.1 only; set `http1_only` of `HttpsClientBuilder`")
+}
+
+/// Why there is no connection, or why it was given up during the TLS handshake.
+fn of_connection(error: &(dyn Error + 'static)) -> Option<Cow<'static, str>> {
     if let Some(failed) = causes(error).find_map(|cause| cause.downcast_ref::<ProxyConnectError>()) {
         let wants_credentials = causes(error).any(|cause| cause.to_string().ends_with(PROXY_AUTH_REQUIRED));
         let advice = if wants_credentials { ", which asks for credentials: set `proxy_credentials`" } else { "" };
@@ -65,6 +102,12 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
     iter::successors(Some(error), move |error| next(*error))
 }
 
+const NO_TLS: &str = "its answer is not TLS; check scheme and port of the token URL";
+const NO_HTTP: &str = "its answer is not HTTP; check scheme and port of the token URL";
+
+/// The end of the text of h2's error, whose type is not public in hyper (RFC 9113, section 7).
+const HTTP_1_1_REQUIRED: &str = "endpoint requires HTTP/1.1";
+
 /// The end of the text of hyper-util's error, whose type is not public.
 const PROXY_AUTH_REQUIRED: &str = "proxy authorization required";
 
@@ -95,7 +138,7 @@ mod tests {
             (CertificateError::Revoked, None),
         ] {
             let inner = io::Error::new(io::ErrorKind::InvalidData, TlsError::InvalidCertificate(error));
-            let reason = reason(&io::Error::other(io::Error::other(inner)));
+            let reason = Diagnosis::of(&io::Error::other(io::Error::other(inner))).reason;
             assert_eq!(reason.is_some(), told.is_some(), "{reason:?}");
             assert!(told.is_none_or(|told| reason.unwrap().contains(told)), "{told:?}");
         }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, Request, StatusCode,
     header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, USER_AGENT},
+    response::Parts,
 };
 use http_body_util::Full;
 use secrecy::ExposeSecret;
@@ -15,11 +16,11 @@ use zeroize::Zeroizing;
 
 use super::{
     assertion::{Assertion, AssertionSource},
-    client_auth::ClientAuth,
-    echo::EchoFilter,
+    client_auth::{ClientAuth, asks_for_basic},
+    echo::{EchoFilter, Past},
     encode,
     endpoint::Endpoint,
-    exchange::{Exchange, PRODUCT, TokenResponse},
+    exchange::{Exchange, TokenResponse},
     identity::Identity,
     members,
     server::Server,
@@ -30,6 +31,7 @@ use crate::{
     credentials::{Credentials, Secret},
     error::{AuthError, ErrorKind},
     origin::Origin,
+    product::PRODUCT,
     time::{self, Moment},
     token::{AccessToken, FetchRequest, TokenSource},
 };
@@ -84,6 +86,7 @@ pub(super) struct GrantSettings {
     pub(super) token_types: Vec<String>,
     pub(super) timeout: Duration,
     pub(super) exchange: Box<dyn Exchange>,
+    pub(super) past: Past,
 }
 
 impl ClientCredentialsGrant {
@@ -143,7 +146,9 @@ impl GrantSettings {
         &self,
         response: TokenResponse,
         secret: &Secret,
+        server: &Server,
         assertion: Option<&Assertion>,
+        rejected: Option<&AccessToken>,
     ) -> Result<Granted, AuthError> {
         let TokenResponse { head, mut body } = response;
         if let Some(body) = body.as_deref_mut() {
@@ -151,36 +156,68 @@ impl GrantSettings {
         }
         let params = self.params.iter().map(|(_, value)| value.as_str());
         let headers = self.headers.values().filter_map(|value| value.to_str().ok());
-        let others = params.chain(headers).chain(assertion.into_iter().flat_map(telling_parts));
-        let echo = EchoFilter::new(self.credentials.client_id(), secret.expose_secret(), others);
+        // Some servers want a key there.
+        let query = form_urlencoded::parse(server.uri.query().unwrap_or_default().as_bytes());
+        let query: Vec<_> = query.map(|(_, value)| value).collect();
+        let others = params
+            .chain(headers)
+            .chain(query.iter().map(AsRef::as_ref))
+            .chain(rejected.map(AccessToken::expose_secret))
+            .chain(assertion.into_iter().flat_map(telling_parts));
+        let echo = EchoFilter::new(&self.past, self.credentials.client_id(), secret.expose_secret(), others);
         let mut expected = Expected { token_types: &self.token_types, echo };
         let read = expected.read(head.status, &head.headers, body.as_ref().map(|body| body.as_slice()));
         read.map_err(|error| {
             let retry_after = time::retry_after(&head.headers, Moment::now().wall);
-            self.with_help(head.status, error, secret).with_retry_after(retry_after)
+            self.with_help(&head, error, secret).with_retry_after(retry_after)
         })
     }
 
-    /// A client that is not known by one kind of Basic may be known by the other, where that sends something else.
-    fn with_help(&self, status: StatusCode, error: AuthError, secret: &Secret) -> AuthError {
-        let id = self.credentials.client_id();
-        let help = match self.client_auth {
-            // One with a colon cannot be sent as it is.
-            ClientAuth::Basic if !id.contains(':') => {
-                "if id and secret are right, try ClientAuth::BasicUnencoded or Body"
-            }
-            ClientAuth::BasicUnencoded => "if id and secret are right, try ClientAuth::Basic or Body",
-            _ => return error,
-        };
+    /// Adds what may have made the client unknown.
+    fn with_help(&self, head: &Parts, error: AuthError, secret: &Secret) -> AuthError {
         // Some servers answer 401 or 403 and nothing else, some 401 with a code of their own.
-        let is_unknown = match (status, error.oauth_error()) {
+        let is_unknown = match (head.status, error.oauth_error()) {
             (StatusCode::UNAUTHORIZED, _) | (StatusCode::FORBIDDEN, None) => true,
             (_, code) => {
                 error.kind() == ErrorKind::Denied && matches!(code, Some("invalid_client" | "unauthorized_client"))
             }
         };
+        let quotes = match self.credentials.are_quoted(secret) {
+            (true, _) => {
+                Some("the client id begins or ends with a quotation mark; remove it if it was copied by mistake")
+            }
+            (_, true) if self.sends_secret() => {
+                Some("the client secret begins or ends with a quotation mark; remove it if it was copied by mistake")
+            }
+            _ => None,
+        };
+        match quotes.or_else(|| self.other_method(&head.headers, secret)).filter(|_| is_unknown) {
+            Some(help) => error.with_help(help),
+            None => error,
+        }
+    }
+
+    /// A client that is not known by one method may be known by another: by `Basic` where the server asks for that, by the
+    /// other kind of `Basic` where that sends something else.
+    fn other_method(&self, headers: &HeaderMap, secret: &Secret) -> Option<&'static str> {
+        if self.assertions.is_some() {
+            return None;
+        }
+        let id = self.credentials.client_id();
         let differs = || [id, secret.expose_secret()].iter().any(|text| encode::encoded(text).as_str() != *text);
-        if is_unknown && differs() { error.with_help(help) } else { error }
+        match self.client_auth {
+            ClientAuth::Body if asks_for_basic(headers) => {
+                Some("the server asks for Basic: if id and secret are right, try ClientAuth::Basic")
+            }
+            // One with a colon cannot be sent as it is.
+            ClientAuth::Basic if !id.contains(':') && differs() => {
+                Some("if id and secret are right, try ClientAuth::BasicUnencoded or Body")
+            }
+            ClientAuth::BasicUnencoded if differs() => {
+                Some("if id and secret are right, try ClientAuth::Basic or Body")
+            }
+            _ => None,
+        }
     }
 
     fn timed_out(&self, origin: &Origin) -> AuthError {

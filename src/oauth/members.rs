@@ -36,6 +36,18 @@ pub(super) fn scalar(json: &str) -> Option<Zeroizing<String>> {
     if is_number { Some(Zeroizing::new(json.to_owned())) } else { string(json) }
 }
 
+/// The texts of a list of JSON strings, with a blank between them.
+pub(super) fn strings(json: &str) -> Option<Zeroizing<String>> {
+    let mut joined = Zeroizing::new(String::with_capacity(json.len()));
+    for (number, value) in serde_json::from_str::<Vec<&RawValue>>(json).ok()?.into_iter().enumerate() {
+        if number > 0 {
+            joined.push(' ');
+        }
+        joined.push_str(&string(value.get())?);
+    }
+    Some(joined)
+}
+
 /// The text of a JSON string, in memory that is wiped. Serde would put a text with escapes together in a buffer that is
 /// not.
 fn string(json: &str) -> Option<Zeroizing<String>> {
@@ -57,14 +69,24 @@ fn string(json: &str) -> Option<Zeroizing<String>> {
     Some(text)
 }
 
-/// Makes a body that is not UTF-8 readable, such as one with a message in Latin-1: each byte too many becomes a DEL,
-/// which no token and no message may have.
+/// Makes a body that is no JSON text for want of care readable, such as one with a message in Latin-1 or of several
+/// lines: each byte too many becomes a DEL, which no token and no message may have.
 pub(super) fn repair(body: &mut [u8]) {
     let mut start = 0;
     while let Err(error) = str::from_utf8(body.get(start..).unwrap_or_default()) {
         start += error.valid_up_to();
         if let Some(byte) = body.get_mut(start) {
             *byte = DEL;
+        }
+    }
+    let (mut in_string, mut is_escaped) = (false, false);
+    for byte in body {
+        match *byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = in_string,
+            b'"' => in_string = !in_string,
+            ..b' ' if in_string => *byte = DEL,
+            _ => {}
         }
     }
 }
@@ -141,11 +163,12 @@ mod tests {
     }
 
     #[test]
-    fn o3_a_body_that_is_not_utf_8_is_repaired_where_it_is_not() {
+    fn o3_a_body_that_is_no_json_text_is_repaired_where_it_is_not() {
         for (body, expected) in [
             (&b"{\"a\":\"caf\xe9\"}"[..], "{\"a\":\"caf\u{7f}\"}"),
             (b"\xff\xfe\xe2\x82", "\u{7f}\u{7f}\u{7f}\u{7f}"),
             ("\u{e9}\u{20ac}".as_bytes(), "\u{e9}\u{20ac}"),
+            (b"{\n\t\"a\\\"\n\\\\\": \"\r\t\"\n}", "{\n\t\"a\\\"\u{7f}\\\\\": \"\u{7f}\u{7f}\"\n}"),
             (b"", ""),
         ] {
             let mut body = body.to_vec();

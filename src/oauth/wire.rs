@@ -7,11 +7,11 @@ use http::{
     header::{CONTENT_ENCODING, LOCATION},
 };
 use secrecy::SecretString;
-use serde_json::Value;
+use zeroize::Zeroizing;
 
 use super::{
     echo::EchoFilter,
-    members::{Members, scalar},
+    members::{Members, scalar, strings},
 };
 use crate::{
     error::{AuthError, ErrorKind},
@@ -23,7 +23,7 @@ use crate::{
 pub(super) struct Expected<'a> {
     /// Besides `Bearer`.
     pub(super) token_types: &'a [String],
-    pub(super) echo: EchoFilter,
+    pub(super) echo: EchoFilter<'a>,
 }
 
 /// A token, and whether its response has a lifetime that means nothing.
@@ -58,9 +58,9 @@ impl Expected<'_> {
         let token = token.ok_or_else(|| malformed("the token response has no access_token that is a string"))?;
         let (lifetime, lifetime_unusable) = lifetime(members.json("expires_in"));
         let mut token = AccessToken::new(SecretString::from(token.as_str()), lifetime)?;
-        // `Debug` of a token shows its scope.
+        // Programs write the scope to their logs.
         if let Some(scope) = scope(&members).filter(|scope| self.echo.is_usable(scope, token.expose_secret())) {
-            token = token.with_scope(scope);
+            token = token.with_scope(scope.as_str());
         }
         for (name, value) in members.scalars().filter(|(name, _)| !STANDARD_MEMBERS.contains(name)) {
             token = token.with_response_field(name, value.as_str());
@@ -76,13 +76,14 @@ impl Expected<'_> {
     }
 
     fn check_token_type(&mut self, members: &Members<'_>) -> Result<(), AuthError> {
-        let Some(json) = members.json("token_type") else {
+        // One that is no string says nothing.
+        if members.json("token_type").is_none_or(|json| !json.starts_with('"')) {
             return Ok(());
-        };
+        }
         let text = members.string("token_type").unwrap_or_default();
         let found = text.trim();
         let mut accepted = ["Bearer"].into_iter().chain(self.token_types.iter().map(|accepted| accepted.trim()));
-        if json.starts_with('"') && accepted.any(|accepted| found.eq_ignore_ascii_case(accepted)) {
+        if accepted.any(|accepted| found.eq_ignore_ascii_case(accepted)) {
             return Ok(());
         }
         self.hide_token(members);
@@ -98,6 +99,7 @@ impl Expected<'_> {
         let code = members.and_then(|members| members.string("error")).filter(|code| is_code(code));
         let code = code.as_deref().map(String::as_str);
         let number = status.as_u16();
+        let coding = self.coding(headers).filter(|_| members.is_none() && status.is_client_error());
         let message = match kind(status, code) {
             ErrorKind::Malformed if status.is_redirection() => self.redirect(number, headers),
             ErrorKind::Malformed => format!("the token endpoint answered {number}, which has no meaning here"),
@@ -106,13 +108,19 @@ impl Expected<'_> {
             _ if code.is_some() || is_busy(status) => {
                 format!("the authorization server cannot serve the token request ({number})")
             }
+            _ if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED => format!(
+                "a proxy on the way to the token endpoint asks for credentials ({number}); set `proxy_credentials` of \
+                 `HttpsClientBuilder`"
+            ),
             _ => format!(
                 "the token endpoint answered {number} without an OAuth 2.0 error code: check the token URL, and proxies and \
                  firewalls on the way"
             ),
         };
+        let message = coding
+            .map_or(message, |coding| format!("the token endpoint answered {number}, with {}", unreadable(&coding)));
         let mut error = AuthError::new(kind(status, code), message);
-        if let Some(code) = code.filter(|code| is_known(code) || self.echo.is_clean(code)) {
+        if let Some(code) = code.filter(|code| is_known(code) || self.echo.is_clean_code(code)) {
             error = error.with_oauth_error(code);
         }
         let description = members.and_then(|members| members.string("error_description"));
@@ -123,25 +131,35 @@ impl Expected<'_> {
     }
 
     fn redirect(&self, number: u16, headers: &HeaderMap) -> String {
-        let location = headers.get(LOCATION).and_then(|location| Uri::try_from(location.as_bytes()).ok());
-        let target = location.and_then(|location| Origin::of(&location)).map(|origin| origin.to_string());
-        let target =
-            target.filter(|origin| self.echo.is_clean(origin)).map_or_else(String::new, |to| format!(" to {to}"));
+        let location = headers.get(LOCATION).map(|location| String::from_utf8_lossy(location.as_bytes()));
+        let location = location.as_deref().unwrap_or_default();
+        // RFC 3986, section 4.2: a reference may lack the scheme, or the server too.
+        let url = if location.starts_with("//") { format!("https:{location}") } else { location.to_owned() };
+        let is_path =
+            !location.is_empty() && url.split(['/', '?', '#']).next().is_none_or(|start| !start.contains(':'));
+        let origin = url.parse().ok().and_then(|url: Uri| Origin::of(&url)).map(|origin| origin.to_string());
+        let target = match origin.filter(|origin| self.echo.is_clean(origin)) {
+            Some(origin) => format!(" to {origin} ({number})"),
+            None if is_path => format!(" ({number}) to another path of the same server"),
+            None => format!(" ({number})"),
+        };
         format!(
-            "the token endpoint redirects{target} ({number}), and redirects are not followed; use the URL behind it as the \
-             token URL"
+            "the token endpoint redirects{target}, and redirects are not followed; use the URL behind it as the token URL"
         )
     }
 
     fn not_json(&self, headers: &HeaderMap) -> AuthError {
-        let coding = headers.get(CONTENT_ENCODING).and_then(|coding| coding.to_str().ok()).map(str::trim);
-        match coding.filter(|coding| self.is_shown(coding, "-_.+*, ") && !coding.eq_ignore_ascii_case("identity")) {
-            Some(coding) => malformed(format!(
-                "the token response has the content coding {coding}, although `identity` was asked for; put a decompression \
-                 layer into `transport`"
-            )),
+        match self.coding(headers) {
+            Some(coding) => malformed(format!("the token response has {}", unreadable(&coding))),
             None => malformed("the token response is not a JSON object (RFC 6749, section 5.1); check the token URL"),
         }
+    }
+
+    /// The content coding, if it may be shown and is one.
+    fn coding(&self, headers: &HeaderMap) -> Option<String> {
+        let codings = headers.get_all(CONTENT_ENCODING).iter().filter_map(|coding| coding.to_str().ok());
+        let codings = codings.map(str::trim).collect::<Vec<_>>().join(", ");
+        (self.is_shown(&codings, "-_.+*, ") && !codings.eq_ignore_ascii_case("identity")).then_some(codings)
     }
 
     /// Whether an error may quote this text: letters, digits and these characters, at most 64, and no credential.
@@ -168,17 +186,14 @@ fn is_busy(status: StatusCode) -> bool {
     status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429)
 }
 
-/// Whether there is an error: some servers always send the member, and an empty one where all is well.
+/// Whether there is an error: some servers always send the member, and an empty one where all is well. Its text may repeat
+/// a credential, so it is read into memory that is wiped.
 fn has_error(members: &Members<'_>) -> bool {
-    let is_empty = |value| match value {
-        Value::Null => true,
-        Value::Bool(value) => !value,
-        Value::Number(value) => value.as_i64() == Some(0),
-        Value::String(value) => value.trim().is_empty(),
-        Value::Array(value) => value.is_empty(),
-        Value::Object(value) => value.is_empty(),
-    };
-    members.json("error").is_some_and(|json| !serde_json::from_str(json).is_ok_and(is_empty))
+    members.json("error").is_some_and(|json| match json.as_bytes() {
+        [b'"', ..] => members.string("error").is_none_or(|text| !text.trim().is_empty()),
+        [b'[' | b'{', inner @ .., _] => !inner.trim_ascii().is_empty(),
+        _ => json != "false" && !json.parse().is_ok_and(|number: f64| number == 0.0),
+    })
 }
 
 fn is_code(text: &str) -> bool {
@@ -197,9 +212,8 @@ fn is_description(text: &str) -> bool {
 }
 
 /// `scope` as a string; some servers send a list.
-fn scope(members: &Members<'_>) -> Option<String> {
-    let list = |json| serde_json::from_str::<Vec<Cow<'_, str>>>(json).ok();
-    members.string("scope").map(|scope| scope.to_string()).or_else(|| Some(list(members.json("scope")?)?.join(" ")))
+fn scope(members: &Members<'_>) -> Option<Zeroizing<String>> {
+    members.string("scope").or_else(|| strings(members.json("scope")?))
 }
 
 /// `expires_in` in seconds, as a positive number or a decimal string; and whether it is there but unusable.
@@ -216,6 +230,13 @@ fn lifetime(json: Option<&str>) -> (Option<Duration>, bool) {
     let lifetime =
         lifetime.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).filter(|time| !time.is_zero());
     (lifetime, lifetime.is_none())
+}
+
+/// What is wrong with a content coding.
+fn unreadable(coding: &str) -> String {
+    format!(
+        "the content coding {coding}, although `identity` was asked for; put a decompression layer into `transport`"
+    )
 }
 
 fn malformed(message: impl Into<Cow<'static, str>>) -> AuthError {

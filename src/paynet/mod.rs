@@ -57,6 +57,8 @@ mod layer;
 mod peek;
 mod rejection;
 
+use std::mem;
+
 use http::HeaderName;
 
 #[cfg(feature = "client")]
@@ -133,7 +135,8 @@ pub fn sign_rules() -> SignRules {
 /// ```
 pub fn signature(timestamp: &str, client_secret: &str) -> String {
     // Never an error: HMAC takes a key of any length (RFC 2104, section 3).
-    signing::hmac_sha256(client_secret, timestamp.as_bytes()).unwrap_or_default()
+    let signature = signing::hmac_sha256(client_secret, timestamp.as_bytes());
+    signature.map(|mut signature| mem::take(&mut *signature)).unwrap_or_default()
 }
 
 const SIGNED_PATHS: [&str; 3] = ["/v1/reports/types", "/v1/reports/download", "/v2/reports/query"];

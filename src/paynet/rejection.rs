@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{HeaderMap, Request, Response, StatusCode, header::CONTENT_LENGTH, response::Parts};
+use http::{HeaderValue, Request, Response, StatusCode, header::CONTENT_LENGTH, response::Parts};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use serde_json::Value;
@@ -166,11 +166,17 @@ impl<B: Body> Reading<B> {
 fn may_be_rejection<B: Body>(response: &Response<B>) -> bool {
     matches!(response.status(), StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
         && response.body().size_hint().lower() <= MAX_BODY_BYTES
-        && content_length(response.headers()).is_none_or(|length| length <= MAX_BODY_BYTES)
+        && response.headers().get_all(CONTENT_LENGTH).iter().all(may_be_small)
 }
 
-fn content_length(headers: &HeaderMap) -> Option<u64> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+/// Whether the body may be small: one number, or the same several times (RFC 9110, section 8.6), however many digits it
+/// has. What is no number says nothing.
+fn may_be_small(content_length: &HeaderValue) -> bool {
+    let is_large = |length: &str| {
+        let is_number = !length.is_empty() && length.bytes().all(|byte| byte.is_ascii_digit());
+        is_number && !length.parse::<u64>().is_ok_and(|length| length <= MAX_BODY_BYTES)
+    };
+    !content_length.to_str().is_ok_and(|lengths| lengths.split(',').any(|length| is_large(length.trim())))
 }
 
 /// The rejection that a body reports.

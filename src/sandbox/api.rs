@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use super::{
     download,
     message::message,
-    state::{FIID, RejectionStyle, ServerState},
+    state::{Client, FIID, RejectionStyle, ServerState},
     token::is_media_type,
 };
 use crate::paynet::{self, X_FIID, X_SIGNATURE, X_TIMESTAMP};
@@ -107,18 +107,27 @@ async fn query(
 }
 
 fn authenticate(shared: &ServerState, headers: &HeaderMap, fiid: Fiid) -> Result<(), ApiError> {
-    let result = check(shared, headers, fiid);
-    let counters = &shared.counters;
-    let counter = if result.is_ok() { &counters.accepted } else { &counters.rejected };
-    counter.add_one();
+    let token =
+        header(headers, &AUTHORIZATION).map(|value| value.and_then(bearer).and_then(|token| shared.tokens.find(token)));
+    let client = token.as_ref().ok().and_then(|token| shared.client(token.as_ref()?.0.as_bytes()));
+    let result = token.and_then(|token| {
+        let is_valid = token.is_some_and(|(_, is_valid)| is_valid);
+        let client = client.filter(|_| is_valid).ok_or(ApiError::Token(shared.rejection))?;
+        check(shared, client, headers, fiid)
+    });
+    let (counters, of_client) = (&shared.counters, client.map(|client| &client.counters));
+    if result.is_ok() {
+        counters.accepted.add_one();
+        of_client.inspect(|of_client| of_client.accepted.add_one());
+    } else {
+        counters.rejected.add_one();
+        of_client.inspect(|of_client| of_client.rejected.add_one());
+    }
     result
 }
 
-fn check(shared: &ServerState, headers: &HeaderMap, fiid: Fiid) -> Result<(), ApiError> {
-    let token = header(headers, &AUTHORIZATION)?.and_then(bearer);
-    if !token.is_some_and(|token| shared.tokens.is_valid(token)) {
-        return Err(ApiError::Token(shared.rejection));
-    }
+/// Checks all but the token, which is this client's.
+fn check(shared: &ServerState, client: &Client, headers: &HeaderMap, fiid: Fiid) -> Result<(), ApiError> {
     if fiid == Fiid::Required {
         match header(headers, &X_FIID)? {
             Some(FIID) => {}
@@ -131,7 +140,7 @@ fn check(shared: &ServerState, headers: &HeaderMap, fiid: Fiid) -> Result<(), Ap
     if !in_window(shared, timestamp) {
         return Err(ApiError::Message("Timestamp not within valid range"));
     }
-    if signature != paynet::signature(timestamp, shared.credentials.secret().expose_secret()) {
+    if signature != paynet::signature(timestamp, client.credentials.secret().expose_secret()) {
         return Err(ApiError::Message("Invalid signature"));
     }
     Ok(())

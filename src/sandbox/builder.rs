@@ -1,6 +1,6 @@
 //! `SandboxBuilder`: the settings of a sandbox, and its start.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, iter, sync::Arc, time::Duration};
 
 use secrecy::SecretString;
 use tokio::{net::TcpListener, task::JoinSet};
@@ -37,6 +37,7 @@ use crate::{Credentials, paynet::Environment};
 #[derive(Debug)]
 pub struct SandboxBuilder {
     credentials: Credentials,
+    other_clients: Vec<Credentials>,
     token_lifetime: Duration,
     rejection: RejectionStyle,
     timestamp_window: Duration,
@@ -89,6 +90,7 @@ impl SandboxBuilder {
     fn new() -> Self {
         Self {
             credentials: Credentials::new(SAMPLE_ID, SAMPLE_SECRET),
+            other_clients: Vec::new(),
             token_lifetime: Duration::from_secs(3600),
             rejection: RejectionStyle::default(),
             timestamp_window: Duration::from_secs(300),
@@ -97,12 +99,34 @@ impl SandboxBuilder {
         }
     }
 
-    /// Sets the id and the secret of the one registered client.
+    /// Sets the id and the secret of the first registered client, which [`Sandbox::credentials`] returns.
     ///
     /// Default: `client_123456789` and `secret_abcdefghijklmnop`, as in PayNet's sample request. To test form-encoding, use
     /// a secret that contains `&`, `+` and `%`.
     pub fn credentials(mut self, id: impl Into<String>, secret: impl Into<SecretString>) -> Self {
         self.credentials = Credentials::new(id, secret);
+        self
+    }
+
+    /// Registers another client. Repeatable; of two with one id the first counts.
+    ///
+    /// Its requests are checked against its own secret, and [`Sandbox::client_stats`] counts them.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use tower_outbound_auth::sandbox::Sandbox;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), std::io::Error> {
+    /// let sandbox = Sandbox::builder().client("acme", "acme-secret").client("umbrella", "umbrella-secret").start().await?;
+    /// assert_eq!(sandbox.client_stats("acme").map(|stats| stats.tokens), Some(0));
+    /// assert_eq!(sandbox.client_stats("nobody"), None);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn client(mut self, id: impl Into<String>, secret: impl Into<SecretString>) -> Self {
+        self.other_clients.push(Credentials::new(id, secret));
         self
     }
 
@@ -167,13 +191,10 @@ impl SandboxBuilder {
         let (api, api_origin) = listen().await?;
         let (downloads, download_origin) = listen().await?;
         let environment = Environment::custom(&format!("{api_origin}/token"), &api_origin).map_err(io::Error::other)?;
-        let mut shared = ServerState::new(
-            self.credentials,
-            self.token_lifetime,
-            self.rejection,
-            self.timestamp_window,
-            download_origin,
-        );
+        let credentials = self.credentials.clone();
+        let clients = iter::once(self.credentials).chain(self.other_clients).collect();
+        let mut shared =
+            ServerState::new(clients, self.token_lifetime, self.rejection, self.timestamp_window, download_origin);
         shared.origin = api_origin;
         #[cfg(feature = "jwt")]
         {
@@ -183,7 +204,7 @@ impl SandboxBuilder {
         let mut listeners = JoinSet::new();
         listeners.spawn(server::run(api, Exchange::new(Listener::Api, &shared)));
         listeners.spawn(server::run(downloads, Exchange::new(Listener::Downloads, &shared)));
-        Ok(Sandbox { shared, environment, _listeners: listeners })
+        Ok(Sandbox { shared, credentials, environment, _listeners: listeners })
     }
 }
 

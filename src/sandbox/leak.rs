@@ -34,7 +34,7 @@ fn has_bearer(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Whether a part of a URI contains a token or the client secret, as it is or percent-encoded.
+/// Whether a part of a URI contains a token or a client secret, as it is or percent-encoded.
 fn has_credential(shared: &ServerState, text: &str) -> bool {
     let decoded: Vec<_> = form_urlencoded::parse(text.as_bytes()).collect();
     let has = |credential: &str| {
@@ -42,5 +42,6 @@ fn has_credential(shared: &ServerState, text: &str) -> bool {
             && (text.contains(credential)
                 || decoded.iter().any(|(name, value)| name.contains(credential) || value.contains(credential)))
     };
-    has(shared.credentials.secret().expose_secret()) || shared.tokens.any(|token| has(token))
+    let mut secrets = shared.clients.iter().map(|client| client.credentials.secret());
+    secrets.any(|secret| has(secret.expose_secret())) || shared.tokens.any(|token| has(token))
 }

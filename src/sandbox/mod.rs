@@ -29,7 +29,7 @@ pub use self::{
     builder::SandboxBuilder,
     fault::{Fault, FaultKind},
     state::{FIID, RejectionStyle},
-    stats::Stats,
+    stats::{ClientStats, Stats},
 };
 
 use self::state::ServerState;
@@ -96,6 +96,7 @@ use crate::{Credentials, paynet::Environment};
 /// ```
 pub struct Sandbox {
     shared: Arc<ServerState>,
+    credentials: Credentials,
     environment: Environment,
     _listeners: JoinSet<()>,
 }
@@ -108,7 +109,7 @@ impl Sandbox {
         self.environment.clone()
     }
 
-    /// Returns the credentials that the server accepts.
+    /// Returns the credentials of the first registered client.
     ///
     /// Clones share their secret: a [`rotate`](Credentials::rotate) changes it for the server and for all clients that use a
     /// clone. To rotate the secret of the server alone, build the client from [`Credentials::new`].
@@ -131,7 +132,7 @@ impl Sandbox {
     /// # }
     /// ```
     pub fn credentials(&self) -> Credentials {
-        self.shared.credentials.clone()
+        self.credentials.clone()
     }
 
     /// Returns the origin of the report files, such as `http://127.0.0.1:40123`.
@@ -175,6 +176,11 @@ impl Sandbox {
     pub fn stats(&self) -> Stats {
         self.shared.counters.read()
     }
+
+    /// Returns the counters of one registered client; `None` for an unknown id.
+    pub fn client_stats(&self, client_id: &str) -> Option<ClientStats> {
+        self.shared.client(client_id.as_bytes()).map(|client| client.counters.read())
+    }
 }
 
 impl fmt::Debug for Sandbox {
@@ -182,7 +188,7 @@ impl fmt::Debug for Sandbox {
         f.debug_struct("Sandbox")
             .field("environment", &self.environment)
             .field("download_origin", &self.shared.download_origin)
-            .field("credentials", &self.shared.credentials)
+            .field("credentials", &self.credentials)
             .field("stats", &self.stats())
             .finish_non_exhaustive()
     }

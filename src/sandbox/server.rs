@@ -2,9 +2,11 @@
 
 use std::{
     future::{Future, poll_fn},
+    io,
     pin::pin,
     sync::Arc,
     task::Poll,
+    time::Duration,
 };
 
 use hyper_util::{
@@ -21,6 +23,7 @@ use super::{
     connection::{ConnectionControl, Socket},
     exchange::Exchange,
 };
+use crate::time;
 
 /// Accepts connections until it is dropped, which closes them.
 pub(super) async fn run(listener: TcpListener, exchange: Exchange) {
@@ -31,8 +34,13 @@ pub(super) async fn run(listener: TcpListener, exchange: Exchange) {
                 exchange.count_connection();
                 connections.spawn(serve(stream, exchange.clone()));
             }
-            // A client that has gone away, or no file descriptor left: both pass.
-            Err(_) => task::yield_now().await,
+            // The client has gone away already.
+            Err(error) if GONE.contains(&error.kind()) => task::yield_now().await,
+            // No file descriptor is left, which passes.
+            Err(_) => match time::sleep(PAUSE) {
+                Some(pause) => pause.await,
+                None => task::yield_now().await,
+            },
         }
         while connections.try_join_next().is_some() {}
     }
@@ -54,3 +62,7 @@ async fn serve(stream: TcpStream, exchange: Exchange) {
     })
     .await;
 }
+
+const GONE: [io::ErrorKind; 2] = [io::ErrorKind::ConnectionAborted, io::ErrorKind::ConnectionReset];
+/// Before it looks again whether it can accept a connection.
+const PAUSE: Duration = Duration::from_millis(50);

@@ -10,7 +10,10 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use super::{fault::Faults, stats::Counters};
+use super::{
+    fault::Faults,
+    stats::{ClientCounters, Counters},
+};
 use crate::{Credentials, time};
 
 /// How the API rejects a token that is unknown, expired or revoked.
@@ -38,7 +41,7 @@ pub(super) enum Listener {
 }
 
 pub(super) struct ServerState {
-    pub(super) credentials: Credentials,
+    pub(super) clients: Vec<Client>,
     pub(super) rejection: RejectionStyle,
     pub(super) timestamp_window: Duration,
     pub(super) download_origin: String,
@@ -55,14 +58,14 @@ pub(super) struct ServerState {
 
 impl ServerState {
     pub(super) fn new(
-        credentials: Credentials,
+        clients: Vec<Credentials>,
         token_lifetime: Duration,
         rejection: RejectionStyle,
         timestamp_window: Duration,
         download_origin: String,
     ) -> Self {
         Self {
-            credentials,
+            clients: clients.into_iter().map(Client::new).collect(),
             rejection,
             timestamp_window,
             download_origin,
@@ -70,11 +73,27 @@ impl ServerState {
             counters: Counters::default(),
             faults: Faults::default(),
             files: Files::default(),
-            tokens: Tokens { lifetime: token_lifetime, valid_until: Mutex::default() },
+            tokens: Tokens { lifetime: token_lifetime, issued: Mutex::default() },
             #[cfg(feature = "jwt")]
             assertions: None,
             origin: String::new(),
         }
+    }
+
+    pub(super) fn client(&self, id: &[u8]) -> Option<&Client> {
+        self.clients.iter().find(|client| client.credentials.client_id().as_bytes() == id)
+    }
+}
+
+/// A registered client.
+pub(super) struct Client {
+    pub(super) credentials: Credentials,
+    pub(super) counters: ClientCounters,
+}
+
+impl Client {
+    fn new(credentials: Credentials) -> Self {
+        Self { credentials, counters: ClientCounters::default() }
     }
 }
 
@@ -98,30 +117,38 @@ impl ServerClock {
 /// All tokens that were issued, including the expired ones.
 pub(super) struct Tokens {
     pub(super) lifetime: Duration,
-    valid_until: Mutex<HashMap<String, SystemTime>>,
+    issued: Mutex<HashMap<String, Issued>>,
+}
+
+struct Issued {
+    client_id: String,
+    valid_until: SystemTime,
 }
 
 impl Tokens {
-    pub(super) fn issue(&self) -> String {
-        let token = random_name(48);
-        self.valid_until().insert(token.clone(), time::Moment::now().wall + self.lifetime);
+    pub(super) fn issue(&self, client_id: &str) -> String {
+        let (token, valid_until) = (random_name(48), time::Moment::now().wall + self.lifetime);
+        self.issued().insert(token.clone(), Issued { client_id: client_id.to_owned(), valid_until });
         token
     }
 
-    pub(super) fn is_valid(&self, token: &str) -> bool {
-        self.valid_until().get(token).is_some_and(|&end| time::Moment::now().wall < end)
+    /// The id of the client that the token was issued to, and whether it is still valid.
+    pub(super) fn find(&self, token: &str) -> Option<(String, bool)> {
+        let issued = self.issued();
+        let found = issued.get(token)?;
+        Some((found.client_id.clone(), time::Moment::now().wall < found.valid_until))
     }
 
     pub(super) fn any(&self, test: impl FnMut(&String) -> bool) -> bool {
-        self.valid_until().keys().any(test)
+        self.issued().keys().any(test)
     }
 
     pub(super) fn revoke_all(&self) {
-        self.valid_until().values_mut().for_each(|end| *end = UNIX_EPOCH);
+        self.issued().values_mut().for_each(|issued| issued.valid_until = UNIX_EPOCH);
     }
 
-    fn valid_until(&self) -> MutexGuard<'_, HashMap<String, SystemTime>> {
-        self.valid_until.lock().unwrap_or_else(PoisonError::into_inner)
+    fn issued(&self) -> MutexGuard<'_, HashMap<String, Issued>> {
+        self.issued.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

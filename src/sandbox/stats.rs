@@ -1,4 +1,4 @@
-//! `Stats`: counters of what the server has received.
+//! `Stats` and `ClientStats`: counters of what the server has received.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -50,6 +50,31 @@ impl Counters {
             downloads: self.downloads.read(),
             credentials_leaked: self.credentials_leaked.read(),
         }
+    }
+}
+
+/// Counters of one client of a [`Sandbox`](super::Sandbox) since its start.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClientStats {
+    /// Tokens issued to the client.
+    pub tokens: u64,
+    /// API requests with one of its tokens that were accepted.
+    pub accepted: u64,
+    /// API requests with one of its tokens that were rejected.
+    pub rejected: u64,
+}
+
+#[derive(Default)]
+pub(super) struct ClientCounters {
+    pub(super) tokens: Counter,
+    pub(super) accepted: Counter,
+    pub(super) rejected: Counter,
+}
+
+impl ClientCounters {
+    pub(super) fn read(&self) -> ClientStats {
+        ClientStats { tokens: self.tokens.read(), accepted: self.accepted.read(), rejected: self.rejected.read() }
     }
 }
 

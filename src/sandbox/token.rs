@@ -16,7 +16,7 @@ use http::{
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
-use super::state::ServerState;
+use super::state::{Client, ServerState};
 
 pub(super) fn router() -> Router<Arc<ServerState>> {
     Router::new().route(PATH, post(grant))
@@ -49,9 +49,10 @@ async fn grant(
     body: Bytes,
 ) -> Result<Response, TokenError> {
     check_headers(&headers)?;
-    check_form(&shared, &read_form(&body)?)?;
+    let client = check_form(&shared, &read_form(&body)?)?;
+    client.counters.tokens.add_one();
     let response = json!({
-        "access_token": shared.tokens.issue(),
+        "access_token": shared.tokens.issue(client.credentials.client_id()),
         "token_type": "Bearer",
         "expires_in": seconds(shared.tokens.lifetime),
     });
@@ -71,7 +72,7 @@ fn check_headers(headers: &HeaderMap) -> Result<(), TokenError> {
     Ok(())
 }
 
-fn check_form(shared: &ServerState, form: &HashMap<Vec<u8>, Vec<u8>>) -> Result<(), TokenError> {
+fn check_form<'a>(shared: &'a ServerState, form: &HashMap<Vec<u8>, Vec<u8>>) -> Result<&'a Client, TokenError> {
     let field = |name: &str, missing| match form.get(name.as_bytes()) {
         Some(value) if !value.is_empty() => Ok(value.as_slice()),
         _ => Err(TokenError::InvalidRequest(missing)),
@@ -90,24 +91,21 @@ fn check_form(shared: &ServerState, form: &HashMap<Vec<u8>, Vec<u8>>) -> Result<
     if let Some(assertions) = &shared.assertions {
         let kind = field("client_assertion_type", "client_assertion_type is missing")?;
         let assertion = field("client_assertion", "client_assertion is missing")?;
-        let is_of_client = id == shared.credentials.client_id().as_bytes() && kind == JWT_BEARER;
         let is_alone = !form.contains_key(&b"client_secret"[..]);
-        let is_accepted = is_of_client && is_alone && accepts(shared, assertions, assertion);
-        return if is_accepted { Ok(()) } else { Err(TokenError::InvalidClient) };
+        let signs = |client: &&Client| {
+            is_alone && kind == JWT_BEARER && accepts(shared, assertions, assertion, client.credentials.client_id())
+        };
+        return shared.client(id).filter(signs).ok_or(TokenError::InvalidClient);
     }
-    let expected = shared.credentials.secret();
-    if id != shared.credentials.client_id().as_bytes() || secret != expected.expose_secret().as_bytes() {
-        return Err(TokenError::InvalidClient);
-    }
-    Ok(())
+    let has_secret = |client: &&Client| client.credentials.secret().expose_secret().as_bytes() == secret;
+    shared.client(id).filter(has_secret).ok_or(TokenError::InvalidClient)
 }
 
 #[cfg(feature = "jwt")]
-fn accepts(shared: &ServerState, assertions: &super::assertion::Assertions, assertion: &[u8]) -> bool {
-    let token_url = format!("{}{PATH}", shared.origin);
-    let (client, now) = (shared.credentials.client_id(), shared.clock.unix_seconds());
+fn accepts(shared: &ServerState, assertions: &super::assertion::Assertions, assertion: &[u8], client_id: &str) -> bool {
+    let (token_url, now) = (format!("{}{PATH}", shared.origin), shared.clock.unix_seconds());
     std::str::from_utf8(assertion)
-        .is_ok_and(|text| assertions.accepts(text, client, &[&token_url, &shared.origin], now))
+        .is_ok_and(|text| assertions.accepts(text, client_id, &[&token_url, &shared.origin], now))
 }
 
 /// Parses a form in which no field is repeated (RFC 6749, section 3.2).

@@ -44,24 +44,46 @@ pub trait Signer: Send + Sync + 'static {
     /// Returns the signature's headers for one request.
     ///
     /// Called just before the request is sent, and again if the request is replayed. It runs on the task that sends the
-    /// request, so it must not block.
+    /// request, so it must not block. The header of the token, and headers that belong to the HTTP client (`Host`,
+    /// `Content-Length`, `Transfer-Encoding`, `Connection` and the like), are not for a signer to write: the request then
+    /// fails with [`ErrorKind::Signing`](crate::ErrorKind::Signing).
     ///
     /// # Errors
     ///
     /// Any error fails the request with that error. Use [`ErrorKind::Signing`](crate::ErrorKind::Signing) unless another
     /// kind describes it better.
     fn sign(&self, context: &SigningContext<'_>) -> Result<SignatureHeaders, AuthError>;
+
+    /// Checks what can be known before the first request.
+    ///
+    /// Called once, when the layer is built. Default: nothing is checked. Wrappers forward it.
+    ///
+    /// # Errors
+    ///
+    /// Any error fails [`AuthLayerBuilder::build`](crate::AuthLayerBuilder::build) with that error. Use
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config).
+    fn check(&self) -> Result<(), AuthError> {
+        Ok(())
+    }
 }
 
 impl<T: Signer + ?Sized> Signer for Arc<T> {
     fn sign(&self, context: &SigningContext<'_>) -> Result<SignatureHeaders, AuthError> {
         (**self).sign(context)
     }
+
+    fn check(&self) -> Result<(), AuthError> {
+        (**self).check()
+    }
 }
 
 impl<T: Signer + ?Sized> Signer for Box<T> {
     fn sign(&self, context: &SigningContext<'_>) -> Result<SignatureHeaders, AuthError> {
         (**self).sign(context)
+    }
+
+    fn check(&self) -> Result<(), AuthError> {
+        (**self).check()
     }
 }
 

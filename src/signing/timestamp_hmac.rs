@@ -2,15 +2,18 @@
 
 use std::{
     fmt,
+    hint::black_box,
     sync::Arc,
     time::{Duration, UNIX_EPOCH},
 };
 
 use arc_swap::ArcSwapOption;
+use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderName, HeaderValue};
 use secrecy::ExposeSecret;
 use sha2::Sha256;
+use zeroize::Zeroizing;
 
 use super::signer::{SignatureHeaders, Signer, SigningContext};
 use crate::{
@@ -46,8 +49,9 @@ use crate::{
 ///
 /// # Errors
 ///
-/// Signing fails with [`ErrorKind::Signing`] if the secret is empty or contains a control character, such as the line end
-/// of a secret file.
+/// A secret that is empty or contains a control character, such as the line end of a secret file, signs nothing: building the
+/// layer fails with [`ErrorKind::Config`], and after a rotation to such a secret each signature with it fails with
+/// [`ErrorKind::Signing`]. So does building a layer if both headers have the same name.
 pub struct TimestampHmac {
     credentials: Credentials,
     timestamp: HeaderName,
@@ -85,11 +89,11 @@ impl TimestampHmac {
 
     fn sign_at(&self, unix_seconds: u64, secret: &Secret) -> Result<SignatureHeaders, AuthError> {
         if let Some(problem) = secret.problem() {
-            return Err(failed(format!("the client secret cannot be used as a signing key: it {problem}")));
+            return Err(failed(format!("{UNFIT}: it {problem}")));
         }
         let timestamp = HeaderValue::from(unix_seconds);
         let signature = hmac_sha256(secret.expose_secret(), timestamp.as_bytes())?;
-        let signature = HeaderValue::try_from(signature)
+        let signature = HeaderValue::from_maybe_shared(Bytes::from_owner(signature))
             .map_err(|error| failed("the signature is not a header value").with_source(error))?;
         let mut headers = SignatureHeaders::new();
         headers.insert(self.timestamp.clone(), timestamp);
@@ -115,6 +119,17 @@ impl Signer for TimestampHmac {
         self.cache.store(Some(Arc::new(signed)));
         Ok(headers)
     }
+
+    fn check(&self) -> Result<(), AuthError> {
+        if self.timestamp == self.signature {
+            let name = &self.timestamp;
+            return Err(AuthError::config(format!("TimestampHmac::headers: {name} is there twice; use two names")));
+        }
+        match self.credentials.secret().problem() {
+            Some(problem) => Err(AuthError::config(format!("{UNFIT}: it {problem}"))),
+            None => Ok(()),
+        }
+    }
 }
 
 impl fmt::Debug for TimestampHmac {
@@ -127,13 +142,33 @@ impl fmt::Debug for TimestampHmac {
     }
 }
 
-/// HMAC-SHA256 in lower-case hex.
-pub(crate) fn hmac_sha256(secret: &str, message: &[u8]) -> Result<String, AuthError> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes())
-        .map_err(|_| failed("the client secret cannot be used as a signing key"))?;
-    mac.update(message);
-    Ok(hex::encode(mac.finalize().into_bytes()))
+/// HMAC-SHA256 in lower-case hex, in memory that is wiped. Nothing else of the computation is left in memory either.
+pub(crate) fn hmac_sha256(secret: &str, message: &[u8]) -> Result<Zeroizing<String>, AuthError> {
+    let signature = compute(secret, message);
+    wipe_stack();
+    signature
 }
+
+/// Never inlined, so that all that it leaves on the stack is where [`wipe_stack`] writes.
+#[inline(never)]
+fn compute(secret: &str, message: &[u8]) -> Result<Zeroizing<String>, AuthError> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).map_err(|_| failed(UNFIT))?;
+    mac.update(message);
+    let mut hex = Zeroizing::new([0; 64]);
+    let signature =
+        hex::encode_to_slice(mac.finalize().into_bytes(), &mut *hex).ok().and_then(|()| str::from_utf8(&*hex).ok());
+    signature.map(|signature| Zeroizing::new(signature.to_owned())).ok_or_else(|| failed(UNFIT))
+}
+
+/// Overwrites what the last call has left below this frame: the crates wipe what they drop, but not what they moved.
+#[inline(never)]
+fn wipe_stack() {
+    black_box(&mut [0_u8; STACK]);
+}
+
+const UNFIT: &str = "the client secret cannot be used as a signing key";
+/// More than the computation takes, in bytes.
+const STACK: usize = 8 * 1024;
 
 fn failed(message: impl Into<std::borrow::Cow<'static, str>>) -> AuthError {
     AuthError::new(ErrorKind::Signing, message)

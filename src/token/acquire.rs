@@ -12,7 +12,7 @@ use tokio::time::Sleep;
 
 use crate::{
     error::{AuthError, ErrorKind},
-    time::{self, Moment},
+    time,
     token::{
         cached::CachedToken,
         fetcher::Fetcher,
@@ -93,17 +93,18 @@ impl TokenWait {
     }
 
     fn new(fetcher: &Fetcher, wanted: Wanted, waiter: Option<Waiter>, max_wait: Option<Duration>) -> Self {
-        let now = fetcher.cache.clock.passed();
         // A wait that the clock cannot count to has no end.
         let nanos = max_wait.and_then(|wait| i64::try_from(wait.as_nanos()).ok());
-        let give_up_at = nanos.map_or(NEVER, |nanos| now.saturating_add(nanos));
+        let give_up_at = nanos.map_or(NEVER, |nanos| fetcher.cache.clock.passed().saturating_add(nanos));
         Self { waiter, timer: None, give_up_at, wanted, rejected: 0, has_restarted: false }
     }
 
     /// What is left of the time that the caller is willing to wait.
     pub(crate) fn time_left(&self, fetcher: &Fetcher) -> Option<Duration> {
-        let left = self.give_up_at.saturating_sub(fetcher.cache.clock.passed());
-        (self.give_up_at != NEVER).then(|| Duration::from_nanos(u64::try_from(left).unwrap_or(0)))
+        (self.give_up_at != NEVER).then(|| {
+            let left = self.give_up_at.saturating_sub(fetcher.cache.clock.passed());
+            Duration::from_nanos(u64::try_from(left).unwrap_or(0))
+        })
     }
 
     fn trigger(&self) -> Trigger {
@@ -132,10 +133,11 @@ impl TokenWait {
                 self.waiter = Some(waiter);
                 match is_time {
                     Poll::Pending => return Poll::Pending,
-                    Poll::Ready(()) if self.time_left(fetcher) == Some(Duration::ZERO) => {
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Ready(Ok(())) if self.time_left(fetcher) == Some(Duration::ZERO) => {
                         return Poll::Ready(Err(AuthError::new(ErrorKind::Timeout, OUT_OF_TIME)));
                     }
-                    Poll::Ready(()) => fetcher.abandon_overdue(),
+                    Poll::Ready(Ok(())) => fetcher.abandon_overdue(),
                 }
                 self.timer = None;
                 continue;
@@ -147,18 +149,20 @@ impl TokenWait {
         }
     }
 
-    /// Ready when the caller gives up, or when the fetch is overdue.
-    fn poll_timer(&mut self, fetcher: &Fetcher, waiter: &Waiter, cx: &mut Context<'_>) -> Poll<()> {
-        if self.timer.is_none() {
+    /// Ready when the caller gives up, when the fetch is overdue, or where neither can be told for want of timers.
+    fn poll_timer(&mut self, fetcher: &Fetcher, waiter: &Waiter, cx: &mut Context<'_>) -> Poll<Result<(), AuthError>> {
+        let timer = if let Some(timer) = &mut self.timer {
+            timer
+        } else {
             let flight = waiter.flight();
             let until_overdue = || flight.overdue.saturating_duration_since(time::instant());
             let overdue = flight.runs_in_another_runtime().then(until_overdue);
             let Some(wait) = overdue.into_iter().chain(self.time_left(fetcher)).min() else {
                 return Poll::Pending;
             };
-            self.timer = time::sleep(wait).map(Box::pin);
-        }
-        self.timer.as_mut().map_or(Poll::Pending, |timer| timer.as_mut().poll(cx))
+            self.timer.insert(Box::pin(time::sleep(wait).ok_or_else(time::no_timers)?))
+        };
+        timer.as_mut().poll(cx).map(Ok)
     }
 
     /// What a fetch that has ended means for this caller: `None` to ask again.
@@ -170,7 +174,7 @@ impl TokenWait {
     ) -> Option<Result<Arc<CachedToken>, AuthError>> {
         let Some(error) = error else {
             // A wake-up is a hint: the token may have been rejected since.
-            let token = fetcher.cache.usable(Moment::now());
+            let token = fetcher.cache.usable_at(fetcher.cache.clock.now());
             // What was forced has been done.
             self.wanted = Wanted::Any;
             return token.map(Ok);
@@ -180,7 +184,7 @@ impl TokenWait {
             return None;
         }
         // A token that was retired may be back in use.
-        let token = fetcher.cache.usable(Moment::now()).filter(|_| self.wanted == Wanted::Any);
+        let token = fetcher.cache.usable_at(fetcher.cache.clock.now()).filter(|_| self.wanted == Wanted::Any);
         Some(token.ok_or(error))
     }
 }

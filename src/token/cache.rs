@@ -19,7 +19,7 @@ use self::state::{Standing, State};
 use crate::{
     error::AuthError,
     rejection::NotReplayed,
-    time::{Instant, Moment, RequestClock, nanos},
+    time::{Instant, Moment, RequestClock, RequestTime, nanos},
     token::{
         AccessToken,
         budget::{Budget, SentWith},
@@ -99,7 +99,12 @@ impl TokenCache {
     }
 
     pub(crate) fn usable(&self, now: Moment) -> Option<Arc<CachedToken>> {
-        self.current.load_full().filter(|token| token.is_usable(now))
+        self.usable_at(self.clock.at(now))
+    }
+
+    /// The same by the clock of requests, which costs less to read.
+    pub(crate) fn usable_at(&self, now: RequestTime) -> Option<Arc<CachedToken>> {
+        self.current.load_full().filter(|token| token.usable_age(now).is_some())
     }
 
     /// A usable token, or a place among those who wait for one.
@@ -254,6 +259,11 @@ impl TokenCache {
     /// The fetch that should have ended long ago.
     pub(super) fn overdue(&self, now: Instant) -> Option<Arc<Flight>> {
         self.state().flight.clone().filter(|flight| now >= flight.overdue)
+    }
+
+    /// Whether a backoff lasts, by time alone: a rotation that ends it is known to who asks for a token.
+    pub(crate) fn is_backing_off(&self, now: Instant) -> bool {
+        self.state().backoff.as_ref().is_some_and(|backoff| backoff.left(now) > Duration::ZERO)
     }
 
     pub(super) fn failures_in_a_row(&self) -> u32 {

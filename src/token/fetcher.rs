@@ -3,7 +3,7 @@
 #[cfg(all(test, auth_model))]
 mod model;
 
-use std::{fmt, sync::Arc, thread, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::{runtime::Handle, sync::Notify};
 
@@ -18,7 +18,7 @@ use crate::{
         budget::SentWith,
         cache::{AfterRejection, Answer, Asker, End, TokenCache},
         cached::CachedToken,
-        policy, sync,
+        policy, source, sync,
         waiters::{Flight, Trigger, Waiter},
     },
 };
@@ -71,12 +71,15 @@ impl Fetcher {
 
     /// The usable token, or a place among those who wait for it; a fetch is begun if there is none to join.
     pub(super) fn ask(self: &Arc<Self>, trigger: Trigger) -> Result<Result<Arc<CachedToken>, Waiter>, AuthError> {
-        self.abandon_overdue();
         let asker = self.asker();
         match self.cache.ask(trigger, asker) {
             Answer::Usable(token) => {
                 self.refresh_if_due(&token, nanos(token.age(asker.now)));
                 Ok(Ok(token))
+            }
+            Answer::Joined(waiter) if waiter.flight().overdue <= asker.now.instant => {
+                self.abandon_overdue();
+                self.ask(trigger)
             }
             Answer::Joined(waiter) => Ok(Err(waiter)),
             Answer::Begun(waiter, flight) => {
@@ -153,11 +156,12 @@ impl Fetcher {
 
     /// Runs the fetch as a task of its own, which no caller can cancel.
     fn run(self: &Arc<Self>, flight: Arc<Flight>) {
-        let span = FetchSpan::none();
-        let mut guard = FetchGuard { fetcher: Arc::clone(self), flight, span, is_complete: false };
-        // After the guard, as a subscriber may panic.
-        let span = FetchSpan::new(self.name, guard.flight.trigger.name());
-        guard.span = span.clone();
+        let span = FetchSpan::new(self.name, flight.trigger.name());
+        let mut guard = FetchGuard { fetcher: Arc::clone(self), flight, span: span.clone(), is_complete: false };
+        if !time::has_timers() {
+            // Another runtime may have some, so nothing holds its fetch back.
+            return guard.complete(End::Aborted(time::no_timers()));
+        }
         if let Ok(runtime) = Handle::try_current() {
             sync::spawn(&runtime, span.around(guard.run()));
         }
@@ -229,7 +233,7 @@ impl fmt::Debug for Fetcher {
     }
 }
 
-/// Ends its fetch whatever happens: with a result, or when it is dropped by a panic or by the end of its runtime.
+/// Ends its fetch whatever happens: with a result, or when it is dropped by the end of its runtime.
 struct FetchGuard {
     fetcher: Arc<Fetcher>,
     flight: Arc<Flight>,
@@ -242,16 +246,17 @@ impl FetchGuard {
         let fetcher = &self.fetcher;
         let mut failure = None;
         let limit = fetcher.policy.fetch_deadline();
-        let result = time::within(limit, fetcher.fetch(&self.flight, &self.span, &mut failure)).await;
-        let end = match result {
-            Some(Ok(token)) => fetcher.end_with(token),
-            Some(Err(error)) => fetcher.end_with_failure(error),
-            None => fetcher.end_with_failure(timed_out(failure)),
+        let fetch = source::caught(fetcher.fetch(&self.flight, &self.span, &mut failure));
+        let end = match time::within(limit, fetch).await {
+            Ok(Some(Ok(token))) => fetcher.end_with(token),
+            Ok(Some(Err(error))) => fetcher.end_with_failure(error),
+            Err(no_timers) => End::Aborted(no_timers),
+            Ok(None) => fetcher.end_with_failure(timed_out(failure)),
         };
         self.complete(end);
     }
 
-    /// Changes the state first, and then tells of it: a log may block or panic.
+    /// Changes the state first, and then tells of it: a log may block.
     fn complete(&mut self, end: End) {
         self.is_complete = true;
         let told = match &end {
@@ -269,16 +274,10 @@ impl FetchGuard {
 
 impl Drop for FetchGuard {
     fn drop(&mut self) {
-        if self.is_complete {
-            return;
+        if !self.is_complete {
+            let why = "the runtime that fetched the token has ended; try again";
+            self.complete(End::Aborted(AuthError::new(ErrorKind::Aborted, why)));
         }
-        let end = if thread::panicking() {
-            let why = "the token source panicked; the panic message tells where";
-            self.fetcher.end_with_failure(AuthError::new(ErrorKind::Aborted, why))
-        } else {
-            End::Aborted(AuthError::new(ErrorKind::Aborted, "the runtime that fetched the token has ended; try again"))
-        };
-        self.complete(end);
     }
 }
 

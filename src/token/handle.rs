@@ -49,14 +49,11 @@ impl TokenHandle {
     ///
     /// The error of the fetch, the same for all who waited. During the backoff after a failed fetch that error at once,
     /// with [`retry_after`](AuthError::retry_after) telling how long the backoff still lasts.
+    /// [`Config`](crate::ErrorKind::Config) in a tokio runtime without timers (`enable_time`).
     ///
     /// # Cancellation
     ///
     /// Dropping the future gives up the wait; the fetch goes on and its token is kept.
-    ///
-    /// # Panics
-    ///
-    /// In a tokio runtime without timers (`enable_time`), if a fetch in another runtime is to be waited for.
     pub async fn token(&self) -> Result<AccessToken, AuthError> {
         Ok(AcquireToken::any(&self.fetcher).await?.token.clone())
     }
@@ -67,15 +64,12 @@ impl TokenHandle {
     ///
     /// # Errors
     ///
-    /// The error of the fetch. The current token then stays in use while it lives.
+    /// The error of the fetch. The current token then stays in use while it lives. [`Config`](crate::ErrorKind::Config) in a
+    /// tokio runtime without timers (`enable_time`).
     ///
     /// # Cancellation
     ///
     /// Dropping the future gives up the wait; the fetch goes on and its token is kept.
-    ///
-    /// # Panics
-    ///
-    /// In a tokio runtime without timers (`enable_time`), if a fetch in another runtime is to be waited for.
     pub async fn refresh(&self) -> Result<AccessToken, AuthError> {
         Ok(AcquireToken::forced(&self.fetcher).await?.token.clone())
     }
@@ -95,7 +89,7 @@ impl TokenHandle {
 
     /// Fetches the first token now, and refreshes it without any traffic until the guard is dropped.
     ///
-    /// Needs a tokio runtime and ends with it. Outside of a runtime it does nothing but write a warning to the trace. A
+    /// Needs a tokio runtime with timers, and ends with it. Without one it does nothing but write a warning to the trace. A
     /// rotated secret is noticed within 30 s.
     pub fn keep_warm(&self) -> KeepWarm {
         KeepWarm::start(&self.fetcher)

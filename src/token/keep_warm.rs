@@ -1,6 +1,10 @@
 //! A task that keeps a fresh token where no traffic does.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{runtime::Handle, task::AbortHandle};
 
@@ -21,7 +25,7 @@ pub struct KeepWarm {
 impl KeepWarm {
     pub(super) fn start(fetcher: &Arc<Fetcher>) -> Self {
         let Ok(runtime) = Handle::try_current() else {
-            telemetry::not_kept_warm();
+            telemetry::not_kept_warm("outside of a tokio runtime");
             return Self { task: None };
         };
         Self { task: Some(runtime.spawn(keep_warm(Arc::clone(fetcher))).abort_handle()) }
@@ -39,10 +43,13 @@ impl Drop for KeepWarm {
 async fn keep_warm(fetcher: Arc<Fetcher>) {
     loop {
         let changed = fetcher.changed.notified();
-        fetcher.keep_warm();
+        // The source's `generation` may panic. The next look may go well.
+        let _ = catch_unwind(AssertUnwindSafe(|| fetcher.keep_warm()));
         let due = fetcher.cache.fetch_due_in(Moment::now()).unwrap_or(ROTATION_POLL_INTERVAL);
         // At least a moment, so that nothing can make it spin.
-        time::within(due.clamp(MIN_PAUSE, ROTATION_POLL_INTERVAL), changed).await;
+        if time::within(due.clamp(MIN_PAUSE, ROTATION_POLL_INTERVAL), changed).await.is_err() {
+            return telemetry::not_kept_warm("in a tokio runtime without timers");
+        }
     }
 }
 

@@ -16,7 +16,7 @@ mod keep_warm;
 mod policy;
 mod source;
 mod status;
-mod sync;
+pub(crate) mod sync;
 mod waiters;
 
 pub use self::{

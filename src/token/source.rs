@@ -1,8 +1,20 @@
 //! Where tokens come from.
 
-use std::{fmt, pin::Pin, sync::Arc, time::SystemTime};
+use std::{
+    fmt,
+    future::poll_fn,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::{Pin, pin},
+    sync::Arc,
+    task::Poll,
+    time::SystemTime,
+};
 
-use crate::{error::AuthError, time::Moment, token::AccessToken};
+use crate::{
+    error::{AuthError, ErrorKind},
+    time::Moment,
+    token::AccessToken,
+};
 
 type Fetching<'a> = Pin<Box<dyn Future<Output = Result<AccessToken, AuthError>> + Send + 'a>>;
 
@@ -194,4 +206,19 @@ impl FetchRequest {
     pub fn now(&self) -> SystemTime {
         self.now
     }
+}
+
+/// What the fetch brings. A panic of the source is a failed fetch, and goes no further: what is told of it is told by a
+/// thread that does not panic.
+pub(super) async fn caught(
+    fetch: impl Future<Output = Result<AccessToken, AuthError>>,
+) -> Result<AccessToken, AuthError> {
+    let mut fetch = pin!(fetch);
+    poll_fn(|cx| {
+        catch_unwind(AssertUnwindSafe(|| fetch.as_mut().poll(cx))).unwrap_or_else(|_| {
+            let why = "the token source panicked; the panic message tells where";
+            Poll::Ready(Err(AuthError::new(ErrorKind::Aborted, why)))
+        })
+    })
+    .await
 }

@@ -2,6 +2,7 @@
 
 use std::{
     fmt, mem,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, PoisonError},
     task::{Context, Poll, Waker},
 };
@@ -104,7 +105,8 @@ impl Flight {
             State::Done(_) => Slab::new(),
         });
         for (_, waker) in waiting {
-            waker.wake();
+            // Foreign code: if it panics, the others must be woken all the same.
+            let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
         }
     }
 

@@ -14,6 +14,7 @@ use tower::{Layer, Service, ServiceBuilder};
 use tower_http::auth::AddAuthorizationLayer;
 use tower_outbound_auth::{
     Auth, AuthError, AuthLayer, AuthLayerBuilder, Credentials, NoAuth,
+    keyed::KeyedAuthLayer,
     replay::NoReplay,
     signing::{SignRules, TimestampHmac},
     token::{AccessToken, FetchRequest, TokenSource},
@@ -139,6 +140,14 @@ fn with_headers() -> Request<Body> {
     }
     request.extensions_mut().insert(7_u8);
     request
+}
+
+#[test]
+fn s1_a_look_up_by_key_allocates_nothing() {
+    let keyed = KeyedAuthLayer::builder(|_: &u8| builder().replay(NoReplay).build()).build();
+    run(keyed.handle(&7).unwrap().token()).unwrap();
+    let plain = cost(warm(builder().replay(NoReplay)).layer(Trivial), with_headers);
+    assert_eq!(total(cost(keyed.layer(Trivial), with_headers)), total(plain));
 }
 
 #[test]

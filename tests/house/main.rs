@@ -1,12 +1,17 @@
 //! The source keeps to its layers: imports go down and never round, files stay small, clocks and traces have one home.
 #![expect(clippy::unwrap_used, reason = "a helper of a test may panic")]
 
+mod no_client_takes_a_proxy_from_the_environment;
+mod security_names_tests_that_exist;
+#[cfg(unix)]
+mod what_is_not_checked_is_told;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::{fs, path::Path};
 
 /// The modules of `src/`, ground first. A module stands where the first name is that its path begins with.
-const LAYERS: &str = "error telemetry time
-    < basic credentials origin polled_file rejection replay secret_file server_clocks signing token::access token::policy token::source
+const LAYERS: &str = "error product telemetry time
+    < basic credential_text credentials origin polled_file rejection replay secret_file server_clocks signing token::access token::policy token::source
     < client oauth token < authorize future layer service settings < fleet keyed paynet reqwest sandbox";
 
 /// Words, and the one module that may use them.

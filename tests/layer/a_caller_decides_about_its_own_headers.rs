@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header::AUTHORIZATION};
 use tower::{Layer, ServiceExt};
 use tower_outbound_auth::{
-    AuthLayerBuilder, Credentials, NoAuth,
+    Credentials, NoAuth,
     rejection::NotReplayed,
     signing::{Sign, SignRules, TimestampHmac},
 };
@@ -30,16 +30,6 @@ async fn s2_headers_of_the_same_names_are_replaced_and_marked_sensitive() {
         (&"Bearer token-1".parse().unwrap(), &"BANK".parse().unwrap())
     );
     assert!(headers.values().all(HeaderValue::is_sensitive));
-}
-
-#[tokio::test(start_paused = true)]
-async fn s2_of_several_static_headers_of_one_name_the_last_is_sent() {
-    let builder = |builder: AuthLayerBuilder| {
-        let builder = builder.header(X_STATIC, HeaderValue::from_static("second"));
-        builder.header(X_STATIC, HeaderValue::from_static("third")).origin(ORIGIN)
-    };
-    let headers = send(builder, get("/a")).await.headers();
-    assert_eq!(headers.get_all(X_STATIC).iter().collect::<Vec<_>>(), ["third"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,6 @@
 //! R1: `accept_when` says that a response is not about the token, whatever its status and challenges.
 
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header::WWW_AUTHENTICATE, response::Parts};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header::WWW_AUTHENTICATE, response::Parts};
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_outbound_auth::{
     BoxError,
@@ -50,6 +50,24 @@ async fn r1_it_overrules_status_and_challenges() {
             assert_eq!(response.headers(), &wrong_pin());
             assert_eq!((seen.count(), issuer.requests()), (calls, 1));
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r1_a_post_that_is_refused_for_its_data_is_sent_once_and_costs_no_token_request() {
+    for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
+        let issuer = Issuer::new();
+        let (seen, api) = always(StatusCode::UNAUTHORIZED, wrong_pin());
+        let layer = issuer.builder().accept_when(is_about_the_pin).build().unwrap();
+        layer.handle().token().await.unwrap();
+        for calls in 1..=20 {
+            let mut request = get("/a").map(|_| Body::from("pin=1234"));
+            *request.method_mut() = method.clone();
+            let response = layer.layer(api.clone()).oneshot(request).await.unwrap();
+            assert_eq!((response.status().as_u16(), response.extensions().get::<NotReplayed>()), (401, None));
+            assert_eq!((seen.count(), issuer.requests()), (calls, 1), "{method}");
+        }
+        assert_eq!(layer.handle().status().state, tower_outbound_auth::token::TokenState::Fresh);
     }
 }
 

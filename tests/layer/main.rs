@@ -10,11 +10,14 @@ mod a_service_is_called_only_when_it_is_ready;
 mod a_uri_without_a_host_needs_permission;
 mod accept_when_leaves_a_401_to_its_caller;
 mod an_inner_service_need_not_be_send;
+mod an_origin_that_is_not_quite_configured_is_told_of;
 mod bad_settings_are_refused_at_build;
+mod callbacks_misbehave;
 mod credentials_come_from_the_environment;
 mod credentials_go_to_configured_origins_only;
 mod debug_shows_the_settings;
 mod every_order_of_tower_layers_works;
+mod headers_of_the_http_client_are_left_to_it;
 mod no_duration_breaks_a_layer;
 #[cfg(all(feature = "client", feature = "paynet", feature = "sandbox"))]
 mod public_api;

@@ -14,6 +14,7 @@ use tower::Layer;
 use tower_outbound_auth::{
     Auth, AuthError, AuthLayer, BoxError, Credentials, ErrorKind, NoAuth, ResponseFuture,
     client::{HttpsClient, HttpsClientBuilder},
+    keyed::{KeyedAuth, KeyedAuthLayer, KeyedAuthLayerBuilder},
     oauth::{
         Assertion, AssertionFile, AssertionRequest, AssertionSource, ClientAuth, ClientCredentialsGrant,
         ClientCredentialsGrantBuilder,
@@ -211,6 +212,25 @@ fn paynet_layer(credentials: Credentials) -> Result<(), AuthError> {
 }
 
 #[test]
+fn a_keyed_layer_has_the_signatures_that_users_write() {
+    let make = |_: &u64| AuthLayer::builder(Fixed).any_origin().replay(NoReplay).build();
+    let builder: KeyedAuthLayerBuilder<u64, NoReplay> = KeyedAuthLayer::builder(make);
+    let by_head = |head: &http::request::Parts| head.headers.len().try_into().ok();
+    let keyed: KeyedAuthLayer<u64, NoReplay> =
+        builder.key(by_head).capacity(2).idle_timeout(Duration::from_secs(1)).build();
+    let handle: Result<TokenHandle, AuthError> = keyed.handle(&7);
+    let (removed, len, is_empty): (bool, usize, bool) = (keyed.remove(&7), keyed.len(), keyed.is_empty());
+    assert_eq!((handle.is_ok(), removed, len, is_empty), (true, true, 0, true));
+    let mut service: KeyedAuth<HttpsClient, u64, NoReplay> = keyed.layer(HttpsClient::new().unwrap());
+    let _: HttpsClient = service.clone().into_inner();
+    let _: &mut HttpsClient = service.get_mut();
+    let call = |service: &mut KeyedAuth<HttpsClient, u64, NoReplay>, request| -> FutureOfClient {
+        tower::Service::call(service, request)
+    };
+    let _ = (service.get_ref(), call);
+}
+
+#[test]
 fn credentials_and_errors_have_the_constructors_that_the_documentation_names() {
     let credentials = Credentials::new("id", SecretString::from("secret"));
     credentials.rotate("other");
@@ -262,4 +282,27 @@ fn a_signing_context_can_be_made_for_the_test_of_a_signer() {
     assert_eq!((token.scope(), token.response_field("c"), token.expires_in()), (Some("b"), Some("d"), None));
     let _: SignRules = SignRules::paths(["/{*rest}"]).unwrap().only([Method::GET]).only([]);
     let _ = SignRules::matching(|_: &Method, _: &Uri| true);
+}
+
+#[cfg(feature = "reqwest")]
+#[test]
+fn the_module_of_reqwest_has_its_names() {
+    use tower_outbound_auth::reqwest::{AuthMiddleware, RequestBody, ReqwestService, auth_error, redirect_policy};
+
+    #[derive(Clone)]
+    struct Policy;
+    impl Replay<RequestBody> for Policy {
+        fn clone_body(&self, body: &RequestBody) -> Option<RequestBody> {
+            let _: Option<&[u8]> = body.as_bytes();
+            body.try_clone()
+        }
+    }
+    let source = || source_fn(|_| async { AccessToken::new("a", None) });
+    let layer = AuthLayer::builder(source()).any_origin().replay(Policy).build().unwrap();
+    let _: AuthMiddleware = layer.clone().into();
+    let _: AuthMiddleware = PayNetLayer::from(layer).into();
+    let _: fn(&reqwest_middleware::Error) -> Option<&AuthError> = auth_error;
+    let policy: reqwest::redirect::Policy = redirect_policy();
+    let client: reqwest::Client = reqwest::Client::builder().redirect(policy).build().unwrap();
+    let _: ReqwestService = ReqwestService::new(client).clone();
 }

@@ -19,6 +19,7 @@ use static_assertions::{assert_eq_size, assert_impl_all, assert_not_impl_any, as
 use tower::{Layer, Service};
 use tower_outbound_auth::{
     Auth, AuthError, AuthLayer, AuthLayerBuilder, BoxError, Credentials, ErrorKind, NoAuth, ResponseFuture,
+    keyed::{KeyedAuth, KeyedAuthLayer, KeyedAuthLayerBuilder},
     oauth::{
         Assertion, AssertionFile, AssertionRequest, AssertionSource, ClientAuth, ClientCredentialsGrant,
         ClientCredentialsGrantBuilder,
@@ -83,6 +84,9 @@ assert_shared! {
     TokenStatus: Clone;
     TokenState: Clone, Copy, Display, PartialEq, Eq;
     KeepWarm: ;
+    KeyedAuthLayer<Inner<u8>>: Clone;
+    KeyedAuthLayerBuilder<Inner<u8>, NoReplay>: ;
+    KeyedAuth<Inner<u8>, Inner<u8>>: Clone;
     RefreshPolicy: Clone, Default;
     Credentials: Clone;
     ClientCredentialsGrant: Clone, TokenSource;
@@ -109,6 +113,11 @@ assert_shared! {
 assert_impl_all!(ClientCredentialsGrantBuilder: Send, Sync, Debug);
 assert_impl_all!(Auth<Inner<u8>>: Service<Request<Body>, Response = Response<Body>, Error = BoxError>);
 assert_impl_all!(AuthLayer: Layer<Inner<u8>, Service = Auth<Inner<u8>>>);
+assert_impl_all!(KeyedAuthLayer<u8>: Layer<Inner<u8>, Service = KeyedAuth<Inner<u8>, u8>>);
+assert_impl_all!(KeyedAuth<Inner<u8>, u8>: Service<Request<Body>, Response = Response<Body>, Error = BoxError>);
+assert_impl_all!(KeyedAuthLayer<Mute, Mute>: Clone, Debug, Layer<Rc<u8>>);
+assert_impl_all!(KeyedAuthLayer<u8>: IsSame<KeyedAuthLayer<u8, CloneBody>>);
+assert_impl_all!(KeyedAuth<u8, u8>: IsSame<KeyedAuth<u8, u8, CloneBody>>);
 assert_impl_all!(CloneBody: Replay<Body>, Replay<String>, Replay<ReplayBody<Body>>, Replay<ReplayBody<Stream>>);
 assert_impl_all!(EmptyBody: Replay<Body>, Replay<http_body_util::Empty<Bytes>>);
 assert_impl_all!(NoReplay: Replay<Body>, Replay<Rc<u8>>);
@@ -221,6 +230,31 @@ mod client {
     assert_impl_all!(HttpsClient: Service<Request<Unsync>>, Service<Request<String>>);
     assert_impl_all!(<HttpsClient as Service<Request<Body>>>::Future: Send);
     assert_impl_all!(Auth<HttpsClient>: Service<Request<Body>, Response = Response<Received>>, Clone, Send, Sync);
+}
+
+#[cfg(feature = "reqwest")]
+mod reqwest {
+    use reqwest_middleware::Middleware;
+    use tower_outbound_auth::reqwest::{AuthMiddleware, RequestBody, ReqwestFuture, ReqwestService};
+
+    use super::*;
+
+    assert_shared! {
+        AuthMiddleware: Clone, Middleware;
+        ReqwestService: Clone;
+        RequestBody: ;
+    }
+
+    assert_impl_all!(AuthMiddleware: From<AuthLayer>, From<AuthLayer<EmptyBody>>, From<AuthLayer<NoReplay>>);
+    #[cfg(feature = "paynet")]
+    assert_impl_all!(AuthMiddleware: From<tower_outbound_auth::paynet::PayNetLayer<NoReplay>>);
+    assert_impl_all!(CloneBody: Replay<RequestBody>);
+    assert_not_impl_any!(RequestBody: Clone);
+    assert_impl_all!(ReqwestFuture: Send, Debug);
+    type Answer = Response<::reqwest::Body>;
+    assert_impl_all!(ReqwestService: Service<Request<Body>, Response = Answer, Error = ::reqwest::Error>);
+    assert_impl_all!(ReqwestService: Service<Request<String>>, Service<Request<::reqwest::Body>>);
+    assert_impl_all!(Auth<ReqwestService>: Service<Request<Body>, Response = Answer>, Clone, Send, Sync);
 }
 
 #[cfg(feature = "sandbox")]

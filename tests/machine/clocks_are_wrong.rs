@@ -55,6 +55,37 @@ async fn r8_a_token_endpoint_that_agrees_is_the_second_opinion() -> TestResult {
     Ok(())
 }
 
+/// A jump of the client's clock looks the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn r8_each_jump_of_a_clock_by_minutes_costs_one_more_request() -> TestResult {
+    let user = user(0, 0).await?;
+    user.types().await?;
+    for (jumps, minutes) in [4, 0, -4, 0, 4, 0].into_iter().enumerate() {
+        user.sandbox.set_clock_offset(minutes * MINUTE);
+        for _ in 0..3 {
+            user.types().await?;
+        }
+        let stats = user.sandbox.stats();
+        assert_eq!((stats.token_requests, stats.api_requests - stats.accepted), (1, jumps as u64 + 1), "{minutes}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r8_each_jump_of_a_clock_by_twenty_minutes_costs_one_call() -> TestResult {
+    let user = user(0, 0).await?;
+    user.types().await?;
+    for minutes in [20, 0, -20, 0] {
+        user.sandbox.set_clock_offset(minutes * MINUTE);
+        let mut failed = 0;
+        for _ in 0..4 {
+            failed += usize::from(user.types().await.is_err());
+        }
+        assert_eq!((failed, user.sandbox.stats().token_requests), (1, 1), "{minutes}");
+    }
+    Ok(())
+}
+
 /// Calls an API whose clock is off by so many seconds; the token endpoint's is off by so many more.
 async fn user(api: i64, token_endpoint: i64) -> Result<User, tower_outbound_auth::BoxError> {
     let sandbox = Sandbox::builder().timestamp_window(Duration::from_secs(60)).start().await?;

@@ -77,6 +77,68 @@ pub(crate) fn run_out_of_files() -> TestResult {
     })
 }
 
+/// A sandbox that cannot accept a connection for want of a file waits for one, and takes no processor meanwhile.
+#[cfg(all(target_os = "linux", feature = "sandbox"))]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sandbox_without_a_file_descriptor_waits() -> TestResult {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+    };
+
+    let mut sandbox = Process::start("sandbox with few files", &[], 64)?;
+    let address = sandbox.hear()?;
+    sandbox.tell("take all files")?;
+    assert_eq!(sandbox.hear()?, "taken");
+    // They are in the queue, which nothing takes them from.
+    let mut connections = Vec::new();
+    for _ in 0..3 {
+        connections.push(TcpStream::connect(&address).await?);
+    }
+    let before = processor_time(sandbox.id())?;
+    sleep(Duration::from_secs(2)).await;
+    let taken = processor_time(sandbox.id())? - before;
+    assert!(taken < 20, "{taken} of 200 ticks of 10 ms");
+    sandbox.tell("give them back")?;
+    for mut connection in connections {
+        connection.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await?;
+        let mut answer = String::new();
+        timeout(A_HANG, connection.read_to_string(&mut answer)).await??;
+        assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+    }
+    Ok(())
+}
+
+/// The time that a process has taken of all processors, in ticks of usually 10 ms.
+#[cfg(all(target_os = "linux", feature = "sandbox"))]
+fn processor_time(process: u32) -> Result<u64, tower_outbound_auth::BoxError> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let times: Result<Vec<u64>, _> = fields.skip(11).take(2).map(str::parse).collect();
+    Ok(times?.iter().sum())
+}
+
+/// The other process.
+#[cfg(all(target_os = "linux", feature = "sandbox"))]
+pub(crate) fn serve_without_files() -> TestResult {
+    use crate::process::say;
+
+    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let sandbox = runtime.block_on(tower_outbound_auth::sandbox::Sandbox::start())?;
+    let environment = sandbox.environment();
+    say(environment.api_origin().trim_start_matches("http://"));
+    let mut line = String::new();
+    io::stdin().read_line(&mut line)?;
+    let files = all_files();
+    say("taken");
+    io::stdin().read_line(&mut line)?;
+    drop(files);
+    crate::process::end_with_parent();
+    loop {
+        std::thread::park();
+    }
+}
+
 fn open_files() -> io::Result<usize> {
     Ok(fs::read_dir("/dev/fd")?.count())
 }

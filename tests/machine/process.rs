@@ -8,7 +8,9 @@ use std::{
     time::Duration,
 };
 
-use crate::{TestResult, no_file_descriptor_is_left, the_client_is_suspended, the_token_server_stands_still};
+use crate::{
+    TestResult, no_file_descriptor_is_left, the_client_is_suspended, the_clock_jumps, the_token_server_stands_still,
+};
 
 pub(crate) struct Process {
     child: Child,
@@ -22,7 +24,7 @@ impl Process {
     pub(crate) fn start(part: &str, settings: &[(&str, &str)], files: u32) -> io::Result<Self> {
         let mut command = Command::new("sh");
         command.args(["-c", "ulimit -n \"$0\" && exec \"$@\"", &files.to_string()]).arg(env::current_exe()?);
-        command.args(["process::the_other_process", "--exact", "--ignored", "--nocapture", "--test-threads=1"]);
+        command.args(THE_OTHER);
         command.env(PART, part).envs(settings.iter().copied()).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn()?;
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
@@ -47,6 +49,10 @@ impl Process {
                 return Ok(said.trim().to_owned());
             }
         }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Stops it for some time. Another process sees to it that it goes on, even if this one ends meanwhile.
@@ -86,7 +92,12 @@ fn the_other_process() -> TestResult {
     match part.as_str() {
         "token server" => the_token_server_stands_still::serve(),
         "client" => the_client_is_suspended::call_when_told(),
+        "client of a jumping clock" => the_clock_jumps::call_by_a_jumping_clock(),
         "few files" => no_file_descriptor_is_left::run_out_of_files(),
+        #[cfg(all(target_os = "linux", feature = "sandbox"))]
+        "sandbox with few files" => no_file_descriptor_is_left::serve_without_files(),
+        #[cfg(feature = "tracing")]
+        "unread" => crate::nobody_reads_what_is_traced::call_unread(),
         _ => Err(part.into()),
     }
 }
@@ -105,5 +116,8 @@ pub(crate) fn end_with_parent() {
 }
 
 pub(crate) const MANY_FILES: u32 = 1_024;
-const PART: &str = "AUTH_TEST_PART";
+/// What this program is to be called with in another process.
+pub(crate) const THE_OTHER: [&str; 5] =
+    ["process::the_other_process", "--exact", "--ignored", "--nocapture", "--test-threads=1"];
+pub(crate) const PART: &str = "AUTH_TEST_PART";
 const MARK: &str = "@@ ";

@@ -33,6 +33,10 @@ pub(crate) struct Seen {
     pub(crate) calls: usize,
     /// Calls with a token that had ended, or with none of ours.
     pub(crate) dead: usize,
+    /// The time that each call was signed for, where it was signed.
+    pub(crate) signed_for: Vec<i64>,
+    /// Whether token requests are answered with 503.
+    fails: bool,
 }
 
 impl Server {
@@ -56,20 +60,27 @@ impl Server {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    pub(crate) fn fail(&self, yes: bool) {
+        self.note(|seen| seen.fails = yes);
+    }
+
     fn note<T>(&self, what: impl FnOnce(&mut Seen) -> T) -> T {
         what(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-async fn token(State(server): State<Server>) -> Json<Value> {
-    let name = server.note(|seen| {
+async fn token(State(server): State<Server>) -> Result<Json<Value>, StatusCode> {
+    let (name, fails) = server.note(|seen| {
         seen.token_requests += 1;
         let name = format!("token-{}", seen.token_requests);
         seen.tokens.insert(name.clone(), Instant::now() + server.lifetime);
-        name
+        (name, seen.fails)
     });
     sleep(server.latency).await;
-    Json(json!({ "access_token": name, "token_type": "Bearer", "expires_in": server.lifetime.as_secs_f64() }))
+    if fails {
+        return Err(StatusCode::SERVICE_UNAVAILABLE);
+    }
+    Ok(Json(json!({ "access_token": name, "token_type": "Bearer", "expires_in": server.lifetime.as_secs_f64() })))
 }
 
 async fn api(State(server): State<Server>, headers: HeaderMap) -> (StatusCode, String) {
@@ -77,6 +88,8 @@ async fn api(State(server): State<Server>, headers: HeaderMap) -> (StatusCode, S
     let token = token.unwrap_or_default();
     server.note(|seen| {
         seen.calls += 1;
+        let signed_for: Option<i64> = headers.get("x-timestamp").and_then(|value| value.to_str().ok()?.parse().ok());
+        seen.signed_for.extend(signed_for);
         if seen.tokens.get(token).is_some_and(|end| Instant::now() < *end) {
             return (StatusCode::OK, token.to_owned());
         }

@@ -75,10 +75,11 @@ async fn o5_the_kind_of_an_error_is_that_of_its_code_or_else_of_its_status() {
         (401, r#"{"error":"Unauthorized"}"#, Denied),
         (401, r#"{"error":"access_denied"}"#, Unavailable),
         (400, "", Unavailable),
-        (400, r#"{"error":"access_denied"}"#, Unavailable),
+        (400, r#"{"error":"invalid_target"}"#, Unavailable),
         (400, r#"{"error":"INVALID_CLIENT"}"#, Unavailable),
         (403, "<html>", Unavailable),
         (404, "", Unavailable),
+        (409, r#"{"message":"conflict"}"#, Unavailable),
         (421, "", Unavailable),
         (503, r#"{"error":"invalid_client"}"#, Unavailable),
         (200, r#"{"error":"odd","access_token":"t"}"#, Unavailable),
@@ -90,11 +91,21 @@ async fn o5_the_kind_of_an_error_is_that_of_its_code_or_else_of_its_status() {
 }
 
 #[tokio::test]
+async fn a_proxy_that_wants_credentials_is_told_apart_from_the_server() {
+    let told = read(407, &[], "<html>").await.unwrap_err().to_string();
+    assert!(told.contains("a proxy on the way") && told.contains("`proxy_credentials`"), "{told}");
+}
+
+#[tokio::test]
 async fn t8_a_retry_after_of_more_than_a_day_is_ignored() {
     for (asked, expected) in [
         ("86400", Some(Duration::from_secs(86_400))),
         ("86401", None),
         ("1700000000", None),
+        ("1771404540", None),
+        ("1771404540000", None),
+        ("90000000", None),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", None),
         ("18446744073709551615", None),
     ] {
         let error = read(429, &[(RETRY_AFTER, asked)], "").await.unwrap_err();

@@ -92,7 +92,11 @@ async fn o3_the_token_type_is_bearer_or_absent() {
         read_json(&of(json!(good))).await.unwrap();
     }
     read_json(&json!({ "access_token": "t" })).await.unwrap();
-    for bad in [json!("mac"), json!("DPoP"), json!("N_A"), json!(""), json!("Bearers"), json!(5), json!(["Bearer"])] {
+    // One that is no string says nothing.
+    for absent in [json!(null), json!(5), json!(0.5), json!(true), json!(["Bearer"]), json!({ "mac": 1 })] {
+        assert_eq!(read_json(&of(absent.clone())).await.unwrap().expose_secret(), "t", "{absent}");
+    }
+    for bad in [json!("mac"), json!("DPoP"), json!("N_A"), json!(""), json!("Bearers"), json!("5")] {
         assert!(is_malformed(&read_json(&of(bad.clone())).await), "{bad}");
     }
 }

@@ -113,6 +113,31 @@ async fn o1_a_json_body_has_the_same_parameters() {
 }
 
 #[tokio::test]
+async fn o1_the_client_id_may_be_in_the_body_beside_basic_and_the_secret_never() {
+    for method in [ClientAuth::Basic, ClientAuth::BasicUnencoded] {
+        let both = request(builder().client_auth(method).param("client_id", "id")).await;
+        assert_eq!(both.body(), "grant_type=client_credentials&client_id=id");
+        assert_eq!(both.headers()[AUTHORIZATION], "Basic aWQ6a2V5");
+        let in_json = request(builder().client_auth(method).param("client_id", "id").json_body()).await;
+        assert_eq!(in_json.body(), r#"{"grant_type":"client_credentials","client_id":"id"}"#);
+        refused(builder().client_auth(method).param("client_id", "another"), "client_id is set already");
+        refused(builder().client_auth(method).param("client_secret", "key"), "client_secret is set already");
+        refused(builder().client_auth(method).param("client_id", "id").param("client_id", "id"), "is set twice");
+    }
+    for method in [ClientAuth::Body, ClientAuth::Certificate] {
+        refused(builder().client_auth(method).param("client_id", "id"), "client_id is set already");
+    }
+}
+
+#[tokio::test]
+async fn o1_id_and_secret_may_be_in_headers() {
+    let value = HeaderValue::from_static;
+    let (id, secret) = (HeaderName::from_static("client-id"), HeaderName::from_static("client-secret"));
+    let request = request(builder().header(id.clone(), value("id")).header(secret.clone(), value("key"))).await;
+    assert_eq!((&request.headers()[id], &request.headers()[secret]), (&value("id"), &value("key")));
+}
+
+#[tokio::test]
 async fn o1_credentials_without_a_secret_are_for_certificates_alone() {
     let without = || ClientCredentialsGrant::builder(TOKEN_URL, Credentials::without_secret("id"));
     let request = request(without().client_auth(ClientAuth::Certificate)).await;

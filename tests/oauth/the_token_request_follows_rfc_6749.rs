@@ -135,6 +135,26 @@ async fn o2_a_redirect_is_malformed_and_followed_nowhere() {
     }
 }
 
+#[tokio::test]
+async fn o2_a_redirect_is_told_with_its_target_as_far_as_that_may_be_shown() {
+    for (location, told) in [
+        ("https://evil.example:8443/token?code=pl4nted", "redirects to https://evil.example:8443 (302)"),
+        ("HTTP://Evil.example", "redirects to http://evil.example (302)"),
+        ("//evil.example/pl4nted", "redirects to https://evil.example (302)"),
+        ("/pl4nted/token", "redirects (302) to another path of the same server"),
+        ("pl4nted", "redirects (302) to another path of the same server"),
+        ("?pl4nted=1", "redirects (302) to another path of the same server"),
+        ("app://pl4nted", "redirects (302), "),
+        ("https://", "redirects (302), "),
+        ("mailto:pl4nted", "redirects (302), "),
+        ("", "redirects (302), "),
+    ] {
+        let error = read(302, &[(LOCATION, location)], GOOD).await.unwrap_err().to_string();
+        assert!(error.contains(told) && !error.contains("pl4nted"), "{location}: {error}");
+    }
+    assert!(read(302, &[], GOOD).await.unwrap_err().to_string().contains("redirects (302)"));
+}
+
 #[cfg(feature = "client")]
 #[tokio::test]
 async fn o2_the_built_in_transport_sends_nothing_to_where_a_redirect_points() {

@@ -2,9 +2,11 @@
 
 use http::{HeaderName, header::CONTENT_ENCODING};
 use serde_json::{Value, json};
-use tower_outbound_auth::{oauth::ClientCredentialsGrantBuilder, token::AccessToken};
+use tower_outbound_auth::{ErrorKind, oauth::ClientCredentialsGrantBuilder, token::AccessToken};
 
 use crate::support::token_server::{GOOD, builder, endpoint, fetch, is_malformed, read, read_json, reply};
+
+use ErrorKind::{Denied, Malformed, Unavailable};
 
 #[tokio::test]
 async fn o3_a_member_that_is_not_needed_never_costs_the_token() {
@@ -16,7 +18,13 @@ async fn o3_a_member_that_is_not_needed_never_costs_the_token() {
         r#"{"access_token":"t","error":""}"#,
         r#"{"access_token":"t","error":null}"#,
         r#"{"access_token":"t","error":{}}"#,
+        r#"{"access_token":"t","error":[]}"#,
         r#"{"access_token":"t","error":false}"#,
+        r#"{"access_token":"t","error":0}"#,
+        r#"{"access_token":"t","error":-0.0}"#,
+        r#"{"access_token":"t","error":" "}"#,
+        r#"{"access_token":"t","token_type":7,"token_type":3}"#,
+        "{\"access_token\":\"t\",\"message\":\"two\r\n\tlines\"}",
         r#"{"\u0061ccess_token":"\u0074"}"#,
     ] {
         assert_eq!(read(200, &[], body).await.unwrap().expose_secret(), "t", "{body}");
@@ -24,7 +32,32 @@ async fn o3_a_member_that_is_not_needed_never_costs_the_token() {
     let nested = format!(r#"{{"x":{}{},"access_token":"t"}}"#, "[".repeat(10_000), "]".repeat(10_000));
     assert_eq!(read(200, &[], nested).await.unwrap().expose_secret(), "t");
     assert_eq!(read(200, &[], &b"{\"access_token\":\"t\",\"x\":\"caf\xe9\"}"[..]).await.unwrap().expose_secret(), "t");
-    assert!(is_malformed(&read(200, &[], &b"{\"access_token\":\"t\xe9\"}"[..]).await));
+    for bad in [&b"{\"access_token\":\"t\xe9\"}"[..], b"{\"access_token\":\"t\n\"}"] {
+        assert!(is_malformed(&read(200, &[], bad).await), "what cannot be sent is no token");
+    }
+}
+
+#[tokio::test]
+async fn o5_a_member_that_is_not_needed_never_costs_the_code_of_a_refusal() {
+    for rest in [
+        &b"\"error_description\":\"le client caf\xe9 est inconnu\""[..],
+        b"\"error_description\":\"\xff\xfe\"",
+        b"\"error_description\":\"two\r\nlines\"",
+        b"\"error_description\":[1],\"error_uri\":null",
+        b"\"error_description\":\"\\ud800\"",
+        b"\"timestamp\":1e999,\"status\":\"401\"",
+        b"\"scope\":{\"a\":[]},\"token_type\":5,\"expires_in\":\"soon\"",
+    ] {
+        for before in ["{", "\u{feff}{", "{\"error\":5,"] {
+            let body = [before.as_bytes(), b"\"error\":\"invalid_client\",", rest, b"}"].concat();
+            for status in [400, 401, 200] {
+                let error = read(status, &[], body.clone()).await.unwrap_err();
+                let told = (error.kind(), error.oauth_error(), error.oauth_error_description());
+                let text = String::from_utf8_lossy(&body);
+                assert_eq!(told, (ErrorKind::Denied, Some("invalid_client"), None), "{status} {text}");
+            }
+        }
+    }
 }
 
 #[tokio::test]
@@ -77,14 +110,31 @@ async fn o3_what_is_wrong_with_a_response_is_told_apart() {
     assert!(told(&[], json!({}).to_string()).await.contains("has no access_token"));
     assert!(told(&[], " ".repeat(64 * 1024 + 1)).await.contains("is longer than 64 KiB"));
     assert!(told(&[], "<html>".to_owned()).await.contains("check the token URL"));
-    for (coding, shown) in [("gzip", "content coding gzip"), ("gzip, br", "content coding gzip, br")] {
-        assert!(told(&[(CONTENT_ENCODING, coding)], "\u{1f}".to_owned()).await.contains(shown));
-    }
     for coding in ["identity", "<gzip>", ""] {
         assert!(told(&[(CONTENT_ENCODING, coding)], String::new()).await.contains("is not a JSON object"));
     }
     // A coding that is named and was not applied is no reason to refuse a token.
     assert!(read(200, &[(CONTENT_ENCODING, "utf-8")], GOOD).await.is_ok());
+}
+
+#[tokio::test]
+async fn o1_a_content_coding_that_was_not_asked_for_is_named_whatever_the_status() {
+    let coded = &b"\x1f\x8b\x08\x00\x00"[..];
+    for coding in ["gzip", "GZIP", "br", "x-gzip", "deflate, gzip", "zstd"] {
+        for (status, kind) in [(200, Malformed), (400, Unavailable), (401, Denied), (404, Unavailable)] {
+            let error = read(status, &[(CONTENT_ENCODING, coding)], coded).await.unwrap_err();
+            assert_eq!(error.kind(), kind, "{status} {coding}");
+            let told = error.to_string();
+            assert!(
+                told.contains(&format!("the content coding {coding}, although `identity` was asked for")),
+                "{told}"
+            );
+            assert!(told.ends_with("put a decompression layer into `transport`"), "{told}");
+        }
+    }
+    // Named, and not there.
+    let refusal = read(401, &[(CONTENT_ENCODING, "gzip")], r#"{"error":"invalid_client"}"#).await.unwrap_err();
+    assert_eq!(refusal.to_string(), "the authorization server refused the token request (401): invalid_client");
 }
 
 #[tokio::test]
@@ -151,7 +201,10 @@ mod traces {
         // Another test may have met the event first, in a thread without a subscriber, which is remembered.
         told(json!("soon")).await;
         tracing::callsite::rebuild_interest_cache();
-        for odd in [json!("soon"), json!(0), json!(-1), json!([60])] {
+        for odd in ["soon", "", "0", "3600s", "-1", "2026-11-28T13:00:00Z"].map(|odd| json!(odd)) {
+            assert!(told(odd.clone()).await, "{odd}");
+        }
+        for odd in [json!(0), json!(-1), json!([60]), json!(true), json!({})] {
             assert!(told(odd.clone()).await, "{odd}");
         }
         for usual in [json!(null), json!(60), json!("60"), json!(1e300)] {

@@ -3,13 +3,14 @@
 use std::{
     convert::Infallible,
     future::{Future, Ready, ready},
-    pin::pin,
+    pin::{Pin, pin},
     task::{Context, Poll, Waker},
 };
 
-use http::{Request, Response};
+use http::{Request, Response, header::CONTENT_LENGTH};
+use http_body::Frame;
 use http_body_util::BodyExt;
-use tower::{Layer, Service};
+use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_outbound_auth::{paynet::RejectionLayer, rejection::Rejection};
 
 use crate::script::{MESSAGES, Script, through_layer};
@@ -33,6 +34,45 @@ async fn reading_ahead_ends_where_a_body_proves_to_be_no_small_one() {
     let next = pin!(body.frame()).poll(&mut Context::from_waker(Waker::noop())).is_pending();
     assert!(next, "the second frame was not asked for before");
     assert_eq!(body.collect().await.unwrap().to_bytes(), "later");
+}
+
+#[test]
+fn a_content_length_that_is_large_hands_the_head_on_at_once() {
+    let length = |values: &'static [&'static str]| {
+        let service = RejectionLayer.layer(service_fn(move |_: Request<()>| {
+            let mut response = Response::builder().status(400);
+            for value in values {
+                response = response.header(CONTENT_LENGTH, *value);
+            }
+            ready(response.body(Unsized))
+        }));
+        let mut response = pin!(service.oneshot(Request::new(())));
+        match response.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(response) => Some(response.unwrap().extensions().get::<Rejection>().copied()),
+            Poll::Pending => None,
+        }
+    };
+    for values in
+        [&["1000000"][..], &["4097"], &["18446744073709551616"], &["999999999999999999999"], &["1000000, 1000000"]]
+    {
+        assert_eq!(length(values), Some(None), "{values:?}");
+    }
+    assert_eq!(length(&["10", "1000000"]), Some(None));
+    for values in [&[][..], &["0"], &["4096"], &["10, 10"], &["x"], &[""], &["-1"]] {
+        assert_eq!(length(values), None, "{values:?}: the body is waited for");
+    }
+}
+
+/// A body without a size hint that never comes.
+struct Unsized;
+
+impl http_body::Body for Unsized {
+    type Data = bytes::Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<bytes::Bytes>, Infallible>>> {
+        Poll::Pending
+    }
 }
 
 /// A service that is never ready.

@@ -52,9 +52,11 @@ pub(crate) fn date(ahead: i64) -> HeaderValue {
 pub(crate) struct Ahead(Arc<Mutex<Vec<i64>>>);
 
 impl Ahead {
-    pub(crate) fn note<B>(&self, request: &Request<B>) {
+    pub(crate) fn note<B>(&self, request: &Request<B>) -> i64 {
         let signed: i64 = request.headers()[X_TIME].to_str().unwrap().parse().unwrap();
-        self.0.lock().unwrap().push(signed - millis(SystemTime::now()));
+        let ahead = signed - millis(SystemTime::now());
+        self.0.lock().unwrap().push(ahead);
+        ahead
     }
 
     /// Asserts by how many seconds they were ahead. `Date` tells no more than seconds.
@@ -212,6 +214,34 @@ async fn r8_offsets_are_kept_for_each_origin() {
         assert_eq!(client.clone().oneshot(get(url)).await.unwrap().status(), 200);
     }
     ahead.assert(&[0, 60, 0, 60]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r8_origins_whose_clocks_differ_have_an_offset_each() {
+    const CLOCKS: [(&str, i64); 4] = [
+        ("https://api.example.com", 60),
+        ("https://other.example.com", -100),
+        ("https://api.example.com:8443", 200),
+        ("http://localhost:8080", -7),
+    ];
+    let issuer = Issuer::new();
+    let builder = CLOCKS.iter().fold(builder(&issuer), |builder, (origin, _)| builder.origin(origin));
+    // Each server compares the time of the signature with its own.
+    let (seen, api) = answering(|_, request| async move {
+        let signed: i64 = request.headers()[X_TIME].to_str().unwrap().parse().unwrap();
+        let of_it = |(origin, _): &&(&str, i64)| request.uri().to_string().strip_prefix(origin) == Some("/a");
+        let clock = CLOCKS.iter().find(of_it).unwrap().1;
+        let is_close = (signed - millis(SystemTime::now()) - 1_000 * clock).abs() <= 1_500;
+        if is_close { answer(StatusCode::OK) } else { too_far_off(clock) }
+    });
+    let client = builder.build().unwrap().layer(api);
+    for (round, requests) in [(0, 8), (1, 12), (2, 16)] {
+        for (origin, _) in CLOCKS {
+            let response = client.clone().oneshot(get(&format!("{origin}/a"))).await.unwrap();
+            assert_eq!(response.status(), 200, "{origin}, round {round}");
+        }
+        assert_eq!(seen.count(), requests, "each is replayed once, in the first round");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,6 +4,8 @@
 
 mod a_rejected_request_is_replayed;
 mod a_rejected_timestamp_corrects_the_clock;
+mod a_token_that_the_api_does_not_know_yet;
+mod a_wrong_clock_of_the_token_endpoint_does_no_harm;
 mod an_invalidated_token_is_renewed;
 mod answering;
 mod load;

@@ -3,7 +3,7 @@
 //! Latencies are 20 ms for the API and 100 ms for a token request, unless a test says otherwise.
 
 mod over_sockets;
-mod world;
+pub(crate) mod world;
 
 use std::{
     collections::HashSet,

@@ -79,6 +79,38 @@ async fn r1_a_401_for_want_of_scope_is_not_replayed_and_costs_no_token() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn r1_a_challenge_that_tells_of_the_token_has_it_renewed_and_the_request_replayed() {
+    for (status, challenges) in [
+        (401, &[r#"Bearer error="expired_token""#][..]),
+        (401, &[r#"Bearer error="token_expired""#]),
+        (401, &[r#"Bearer error="invalid_grant""#]),
+        (401, &[r#"Bearer error="INVALID_TOKEN""#]),
+        (401, &[r#"Bearer error="unauthorized", error_description="revoked""#]),
+        (401, &[r#"Bearer error="insufficient_scope", Bearer error="Invalid_Token""#]),
+        (401, &[r#"Bearer error="insufficient_scope""#, r#"bearer error="expired_token""#]),
+        (401, &["Bearer error=\"unterminated"]),
+        (401, &[r#"Basic realm="a""#]),
+        (403, &[r#"Bearer error="invalid_token""#]),
+        (403, &["BEARER realm=x, error=Invalid_Token"]),
+        (400, &[r#"Bearer error="invalid_token", error_description="expired""#]),
+        (404, &["Negotiate", r#"Bearer error="invalid_token""#]),
+        (429, &[r#"Bearer error="INVALID_TOKEN""#]),
+    ] {
+        let issuer = Issuer::new();
+        let (seen, api) = answering(move |count, _| async move {
+            let mut response = answer(if count == 1 { StatusCode::from_u16(status).unwrap() } else { StatusCode::OK });
+            for challenge in challenges.iter().filter(|_| count == 1) {
+                response.headers_mut().append(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+            }
+            response
+        });
+        let response = issuer.layer().layer(api).oneshot(get("/a")).await.unwrap();
+        assert_eq!(response.status(), 200, "{status} {challenges:?}");
+        assert_eq!((seen.tokens(), issuer.requests()), (vec!["token-1".to_owned(), "token-2".to_owned()], 2));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn r1_a_challenge_is_read_though_its_realm_is_not_ascii() {
     for challenge in [
         &b"Bearer realm=\"caf\xe9\", error=\"insufficient_scope\""[..],

@@ -42,6 +42,30 @@ async fn a_credential_that_goes_astray_is_counted() -> TestResult {
 }
 
 #[tokio::test]
+async fn each_client_is_checked_against_its_own_secret_and_counted() -> TestResult {
+    let sandbox = Sandbox::builder().client("acme", "secret-of-acme").client("acme", "not looked at").start().await?;
+    let user = User::of(sandbox);
+    let of_acme = "grant_type=client_credentials&client_id=acme&client_secret=";
+    for (secret, status) in [("secret-of-acme", 200), ("not+looked+at", 401), ("secret_abcdefghijklmnop", 401)] {
+        let answer = user.send(user.token_request(&format!("{of_acme}{secret}"))).await?;
+        assert_eq!(answer.status, status, "{secret}");
+    }
+    let first = user.token().await?;
+    let acme = user.send(user.token_request(&format!("{of_acme}secret-of-acme"))).await?.text("access_token");
+    // Signed with the first client's secret.
+    for (token, status) in [(&*first, 200), (&*acme, 400), ("unknown", 400)] {
+        assert_eq!(user.send(user.types(token)).await?.status, status, "{token}");
+    }
+    let counted = |id| user.sandbox.client_stats(id).map(|stats| (stats.tokens, stats.accepted, stats.rejected));
+    assert_eq!(counted("acme"), Some((2, 0, 1)));
+    assert_eq!(counted("client_123456789"), Some((1, 1, 0)));
+    assert_eq!(counted("nobody"), None);
+    let stats = user.sandbox.stats();
+    assert_eq!((stats.accepted, stats.rejected), (1, 2));
+    Ok(())
+}
+
+#[tokio::test]
 async fn http_2_with_prior_knowledge_works_on_both_origins() -> TestResult {
     let user = User::over(Protocol::Http2, Sandbox::start().await?);
     let answer = user.client.request(user.token_request(FORM)).await?;

@@ -200,11 +200,12 @@ async fn t14_the_current_secret_signs_for_a_token_of_other_credentials() {
 
 #[tokio::test]
 async fn t14_the_current_secret_signs_for_a_token_that_was_obtained_without_a_secret() {
-    let (endpoint, credentials) = (Endpoint::new(), Credentials::without_secret("id"));
+    let (endpoint, credentials) = (Endpoint::new(), Credentials::new("id", "first"));
     endpoint.permits.add_permits(10);
     let grant = endpoint.grant(&credentials).client_auth(ClientAuth::Certificate);
     let layer = layer(grant, TimestampHmac::sha256(credentials.clone()));
     let (seen, client) = client(&layer);
+    credentials.rotate("");
     let error = client.clone().oneshot(get()).await.unwrap_err();
     assert_eq!(AuthError::find(error.as_ref()).unwrap().kind(), ErrorKind::Signing);
     credentials.rotate("a key");

@@ -13,17 +13,49 @@ use tower_outbound_auth::{
     token::AccessToken,
 };
 
-use crate::{client::client, support::get};
+use crate::{
+    client::client,
+    support::{Issuer, get},
+};
+
+/// Keys that nothing is to be signed with, and what is wrong with them.
+const UNFIT: [(&str, &str); 8] = [
+    ("", "is empty"),
+    ("key\n", "line end"),
+    ("key\r\n", "line end"),
+    ("\tkey", "control character"),
+    ("ke\u{0}y", "control character"),
+    ("key\u{85}", "control character"),
+    ("key\u{2028}", "line end"),
+    ("key\u{7f}", "control character"),
+];
+
+#[test]
+fn a_layer_is_not_built_with_a_signing_key_that_is_empty_or_has_a_control_character() {
+    for (key, problem) in UNFIT {
+        let shared = || -> Box<dyn Signer> { Box::new(Arc::new(TimestampHmac::sha256(Credentials::new("id", key)))) };
+        for rules in [SignRules::all(), SignRules::paths(["/signed"]).unwrap()] {
+            let error = Issuer::new().builder().sign(rules, shared()).build().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Config, "{key:?}");
+            assert!(error.to_string().contains(problem) && !error.to_string().contains("key\n"), "{error}");
+        }
+    }
+    let without = TimestampHmac::sha256(Credentials::without_secret("id"));
+    assert_eq!(Issuer::new().builder().sign(SignRules::all(), without).build().unwrap_err().kind(), ErrorKind::Config);
+}
 
 #[tokio::test(start_paused = true)]
-async fn a_request_is_not_sent_if_its_signing_key_is_empty_or_has_a_control_character() {
-    for (key, problem) in [("", "is empty"), ("key\n", "line end"), ("ke\u{0}y", "control character")] {
-        let client = client(SignRules::all(), TimestampHmac::sha256(Credentials::new("id", key)));
+async fn a_request_is_not_sent_if_its_signing_key_was_rotated_to_one_that_is_unfit() {
+    for (key, problem) in UNFIT {
+        let credentials = Credentials::new("id", "first");
+        let client = client(SignRules::all(), TimestampHmac::sha256(credentials.clone()));
+        assert_eq!(client.service.clone().oneshot(get("/a")).await.unwrap().status(), 200);
+        credentials.rotate(key);
         let error = client.service.clone().oneshot(get("/a")).await.unwrap_err();
         let error = AuthError::find(error.as_ref()).unwrap();
         assert_eq!(error.kind(), ErrorKind::Signing);
         assert!(error.to_string().contains(problem), "{error}");
-        assert_eq!(client.seen.count(), 0);
+        assert_eq!(client.seen.count(), 1);
     }
 }
 

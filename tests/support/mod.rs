@@ -7,6 +7,8 @@
 )]
 
 pub(crate) mod authority;
+#[cfg(feature = "reqwest")]
+pub(crate) mod chain;
 pub(crate) mod keys;
 pub(crate) mod planted;
 pub(crate) mod secrets;
@@ -178,7 +180,7 @@ pub(crate) type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, B
 /// A service made of a function.
 #[derive(Clone)]
 pub(crate) struct Api<F> {
-    answer: F,
+    pub(crate) answer: F,
 }
 
 impl<F: Fn(Request<Body>) -> Answering> tower::Service<Request<Body>> for Api<F> {

@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    Request, Response, StatusCode, Version,
+    HeaderMap, Request, Response, StatusCode, Version,
     header::{AUTHORIZATION, HOST},
 };
 use http_body_util::{BodyExt, Full};
@@ -41,6 +41,8 @@ pub(crate) struct Server {
     connections: Arc<AtomicUsize>,
     /// The length of a 401's body.
     refusal: usize,
+    /// Of one HTTP/2 connection at once, if not hyper's default.
+    streams: Option<u32>,
     /// How many requests were, or are about to be, answered with a 401.
     refusals: Arc<AtomicUsize>,
     /// So many of them are answered at once, and tokens are given out after that.
@@ -51,6 +53,7 @@ pub(crate) struct Server {
 struct Seen {
     version: Version,
     host: Option<String>,
+    headers: HeaderMap,
     authorizations: Vec<String>,
     accepted: bool,
     body: Bytes,
@@ -61,11 +64,15 @@ impl Server {
         let issuer = Issuer::new();
         issuer.set(|settings| settings.latency = Duration::ZERO);
         let (seen, connections, refusals, refused_together) = Default::default();
-        Self { issuer, seen, connections, refusal: 50_000, refusals, refused_together }
+        Self { issuer, seen, connections, refusal: 50_000, streams: None, refusals, refused_together }
     }
 
     pub(crate) fn with_refusals_of(self, bytes: usize) -> Self {
         Self { refusal: bytes, ..self }
+    }
+
+    pub(crate) fn with_streams(self, streams: u32) -> Self {
+        Self { streams: Some(streams), ..self }
     }
 
     /// Holds 401 answers and token requests until so many requests are to be answered with a 401.
@@ -97,8 +104,11 @@ impl Server {
     /// One connection, which speaks HTTP/1.1 or HTTP/2 as its client does.
     pub(crate) async fn serve(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         self.connections.fetch_add(1, Ordering::Relaxed);
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        if let Some(streams) = self.streams {
+            builder.http2().max_concurrent_streams(streams);
+        }
         let answer = service_fn(move |request| self.clone().answer(request));
-        let builder = auto::Builder::new(TokioExecutor::new());
         // An error is the client's affair: what it did not get, its test misses.
         let _ = builder.serve_connection(TokioIo::new(stream), answer).await;
     }
@@ -115,9 +125,9 @@ impl Server {
         let authorizations = request.headers().get_all(AUTHORIZATION).iter();
         let authorizations: Vec<_> = authorizations.map(|value| value.to_str().unwrap().to_owned()).collect();
         let accepted = authorizations.iter().any(|value| self.issuer.knows(value));
-        let version = request.version();
+        let (version, headers) = (request.version(), request.headers().clone());
         let body = request.into_body().collect().await?.to_bytes();
-        self.seen.lock().unwrap().push(Seen { version, host, authorizations, accepted, body: body.clone() });
+        self.seen.lock().unwrap().push(Seen { version, host, headers, authorizations, accepted, body: body.clone() });
         if accepted {
             return Ok(Response::new(Full::from(body)));
         }
@@ -142,6 +152,11 @@ impl Server {
                 seen.authorizations
             );
         }
+    }
+
+    /// The headers of each API request.
+    pub(crate) fn headers(&self) -> Vec<HeaderMap> {
+        self.seen.lock().unwrap().iter().map(|seen| seen.headers.clone()).collect()
     }
 
     /// The hosts that requests were meant for.

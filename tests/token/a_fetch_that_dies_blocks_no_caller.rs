@@ -3,6 +3,10 @@
 use std::{
     future::{Future, poll_fn},
     pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
     task::Poll,
     time::Duration,
 };
@@ -14,13 +18,13 @@ use tokio::{
 };
 use tower::{Layer, ServiceExt};
 use tower_outbound_auth::{
-    AuthError, ErrorKind,
-    token::{RefreshPolicy, TokenState},
+    AuthError, AuthLayer, ErrorKind,
+    token::{AccessToken, FetchRequest, RefreshPolicy, TokenSource, TokenState},
 };
 
 use crate::{
     runtime,
-    support::{Issuer, api, get},
+    support::{Issuer, ORIGIN, api, get},
 };
 
 /// Polls once within the runtime, then lets its other tasks begin.
@@ -56,6 +60,57 @@ async fn t2_a_panicking_source_is_a_failed_fetch_for_all_waiters_and_leads_to_a_
     assert_eq!(client.oneshot(get("/a")).await.unwrap().status(), 200);
     assert_eq!(issuer.requests(), 2);
     assert_eq!((layer.handle().status().issued, layer.handle().status().failures), (1, 1));
+}
+
+/// Panics in a way of its own each time, and when it is dropped as well.
+struct Panicking(AtomicUsize);
+
+struct PanicsWhenDropped;
+
+impl Drop for PanicsWhenDropped {
+    fn drop(&mut self) {
+        assert!(std::thread::panicking(), "once more");
+    }
+}
+
+impl TokenSource for Panicking {
+    fn fetch(
+        &self,
+        _request: FetchRequest,
+    ) -> Pin<Box<dyn Future<Output = Result<AccessToken, AuthError>> + Send + '_>> {
+        match self.0.fetch_add(1, SeqCst) % 4 {
+            0 => panic!("before there is a future"),
+            1 => Box::pin(async { panic!("at once") }),
+            2 => Box::pin(async {
+                sleep(Duration::from_millis(10)).await;
+                std::panic::panic_any(42)
+            }),
+            _ => Box::pin(async {
+                let _held = PanicsWhenDropped;
+                yield_now().await;
+                panic!("with something in hand")
+            }),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn t8_a_source_that_panics_is_asked_no_more_often_than_one_that_fails() {
+    let source = Arc::new(Panicking(AtomicUsize::new(0)));
+    let layer = AuthLayer::builder(Arc::clone(&source)).origin(ORIGIN).build().unwrap();
+    let begin = tokio::time::Instant::now();
+    for _ in 0..1_000 {
+        let error = layer.handle().token().await.unwrap_err();
+        assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Aborted, true));
+        assert!(error.to_string().contains("the token source panicked"), "{error}");
+        assert!(error.retry_after().is_some(), "{error:?}");
+        sleep(Duration::from_millis(100)).await;
+    }
+    // 100 s, of which the backoffs take 1, 2, 4, .. or half of that.
+    assert!(begin.elapsed() < Duration::from_secs(110));
+    let asked = source.0.load(SeqCst);
+    assert!((5..=10).contains(&asked), "asked {asked} times");
+    assert_eq!(layer.handle().status().failures, asked as u64);
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{runtime::Builder, time::sleep};
+use tokio::time::sleep;
 use tower::{Layer, ServiceExt};
 use tower_outbound_auth::{AuthError, AuthLayerBuilder, ErrorKind, token::RefreshPolicy};
 
@@ -59,16 +59,6 @@ fn t11_a_call_outside_of_any_runtime_fails_with_a_typed_error() {
         let served = runtime().block_on(layer.layer(api).oneshot(get("/a")));
         assert_eq!(served.is_ok(), max_wait != Some(Duration::ZERO), "the failure leaves no trace");
     }
-}
-
-/// A request that sets `max_wait` needs the timer itself, as tower's timeout does: the documentation asks for one.
-#[test]
-fn t11_a_runtime_without_a_timer_fails_with_a_typed_error() {
-    let issuer = Issuer::new();
-    let (_, api) = api(&issuer, Duration::ZERO);
-    let bare = Builder::new_current_thread().build().unwrap();
-    let error = bare.block_on(issuer.layer().layer(api).oneshot(get("/a"))).unwrap_err();
-    assert_eq!(error.downcast_ref::<AuthError>().unwrap().kind(), ErrorKind::Aborted);
 }
 
 #[test]

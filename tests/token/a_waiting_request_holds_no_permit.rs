@@ -14,7 +14,13 @@ use tokio::{
     sync::Semaphore,
     time::{sleep, timeout},
 };
-use tower::{Layer, Service, ServiceExt, buffer::Buffer, limit::ConcurrencyLimit, service_fn};
+use tower::{
+    Layer, Service, ServiceExt,
+    buffer::Buffer,
+    limit::ConcurrencyLimit,
+    load_shed::{LoadShed, error::Overloaded},
+    service_fn,
+};
 use tower_outbound_auth::{AuthLayer, BoxError, Credentials, oauth::ClientCredentialsGrant};
 
 use crate::support::{Body, ORIGIN, answer, get};
@@ -98,7 +104,7 @@ where
         + Sync
         + 'static,
 {
-    for calls in [1, 4, 20] {
+    for calls in [1, 4, 20, 200] {
         let client = layer(limited.clone()).layer(limited.clone());
         all_served(&client, calls, "cold").await;
         all_served(&client, calls, "warm").await;
@@ -124,6 +130,45 @@ async fn s9_four_calls_through_one_buffer_of_four_leave_the_token_request_a_plac
         lives(&servers, Buffer::new(servers.service(), bound)).await;
         let limited = ConcurrencyLimit::new(servers.service(), bound);
         lives(&servers, Buffer::new(limited, bound)).await;
+    }
+}
+
+/// What waits for the token has left the buffer.
+#[tokio::test(start_paused = true)]
+async fn s9_more_calls_than_a_buffer_outside_holds_are_served_by_one_token_at_a_cold_start() {
+    for bound in [1, 4] {
+        let servers = Servers::new(60);
+        let inner = Buffer::new(ConcurrencyLimit::new(servers.service(), bound), bound);
+        let client = Buffer::new(layer(inner.clone()).layer(inner), bound);
+        all_served(&client, 200, "cold").await;
+        assert_eq!(servers.issued.load(SeqCst), 1);
+        servers.revoke();
+        all_served(&client, 200, "after a revocation").await;
+        assert_eq!(servers.issued.load(SeqCst), 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn s9_calls_that_a_full_buffer_sheds_at_a_cold_start_fail_as_such_and_harm_no_other() {
+    for bound in [1, 4] {
+        let servers = Servers::new(60);
+        let inner = servers.service();
+        let client = LoadShed::new(Buffer::new(layer(inner.clone()).layer(inner), bound));
+        let calls: Vec<_> = (0..50).map(|_| tokio::spawn(client.clone().oneshot(get("/a")))).collect();
+        // Those that wait for the token have left the buffer to others.
+        sleep(Duration::from_millis(10)).await;
+        assert_eq!(servers.issued.load(SeqCst), 0);
+        all_served(&client, 1, "while others wait").await;
+        let (mut served, mut shed) = (0, 0);
+        for call in calls {
+            match timeout(Duration::from_secs(25), call).await.expect("a call hangs").unwrap() {
+                Ok(response) => served += usize::from(response.status() == 200),
+                Err(error) => shed += usize::from(error.is::<Overloaded>()),
+            }
+        }
+        assert!(served >= bound && shed > 0 && served + shed == 50, "{served} served, {shed} shed");
+        all_served(&client, 1, "later").await;
+        assert_eq!(servers.issued.load(SeqCst), 1);
     }
 }
 

@@ -1,5 +1,5 @@
 //! A layer's token: who fetches it, when it is fetched again, how long it is used, and what a failure costs.
-#![expect(clippy::unwrap_used, reason = "a helper of a test may panic")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a helper of a test may panic")]
 #![expect(clippy::disallowed_methods, reason = "tokio's clock is paused wherever a test sleeps")]
 
 #[cfg(feature = "paynet")]
@@ -10,8 +10,10 @@ mod a_fetch_that_dies_blocks_no_caller;
 mod a_handle_inspects_and_refreshes_the_token;
 mod a_layer_serves_several_runtimes;
 mod a_rotated_secret_leaves_no_gap;
+mod a_runtime_without_timers_is_an_error;
 mod a_waiting_request_holds_no_permit;
 mod fetches_are_a_second_apart;
+mod foreign_code_may_call_back;
 mod keep_warm_refreshes_without_traffic;
 mod one_fetch_serves_all_callers;
 #[path = "../support/mod.rs"]

@@ -1,4 +1,5 @@
-//! A forward proxy that makes tunnels by `CONNECT`, knows one server, and remembers what it was asked.
+//! A forward proxy that makes tunnels by `CONNECT`, passes other requests on, knows one server, and remembers what it was
+//! asked.
 #![expect(clippy::unwrap_used, reason = "a counterpart in a test may panic")]
 
 use std::{
@@ -71,10 +72,17 @@ impl ConnectProxy {
         while !head.ends_with(b"\r\n\r\n") {
             head.push(client.read_u8().await?);
         }
-        self.asked.lock().unwrap().push(String::from_utf8(head)?);
-        client.write_all(format!("HTTP/1.1 {}\r\n\r\n", self.answer).as_bytes()).await?;
-        if self.answer.starts_with("200") {
+        self.asked.lock().unwrap().push(String::from_utf8(head.clone())?);
+        let (is_tunnel, is_allowed) = (head.starts_with(b"CONNECT "), self.answer.starts_with("200"));
+        if is_tunnel || !is_allowed {
+            let length = if is_tunnel { "" } else { "content-length: 0\r\n" };
+            client.write_all(format!("HTTP/1.1 {}\r\n{length}\r\n", self.answer).as_bytes()).await?;
+        }
+        if is_allowed {
             let mut server = TcpStream::connect(self.server).await?;
+            if !is_tunnel {
+                server.write_all(&head).await?;
+            }
             io::copy_bidirectional(&mut client, &mut server).await?;
         }
         Ok(())

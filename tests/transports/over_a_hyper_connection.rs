@@ -3,22 +3,26 @@
 use std::{
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use http::{Request, Response, Version, header::HOST};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use hyper::{
     body::Incoming,
     client::conn::{http1, http2},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, time::timeout};
 use tower::{Layer, Service, ServiceExt, buffer::Buffer};
-use tower_outbound_auth::{AuthError, ErrorKind};
+use tower_outbound_auth::{
+    AuthError, AuthLayer, BoxError, Credentials, ErrorKind, oauth::ClientCredentialsGrant, rejection::NotReplayed,
+    token::RefreshPolicy,
+};
 
 use crate::{
-    authenticated::{TestResult, is_authenticated},
+    authenticated::{A_MINUTE, TestResult, is_authenticated},
     support::server::{NAME, Server},
 };
 
@@ -113,6 +117,68 @@ async fn s3_a_path_alone_is_sent_where_that_is_allowed_and_its_host_is_an_origin
     let request = Request::get("/").header(HOST, NAME).body(Full::default())?;
     assert_eq!(allowed.layer(connection).oneshot(request).await?.status(), 200);
     Ok(())
+}
+
+/// HTTP/1.1 has one response after the other: while a rejected one is unread, no token request can be sent behind it, and
+/// it is not given up before there is a token, since without one it is the caller's. So the guide says.
+#[tokio::test]
+async fn r9_one_connection_of_http_1_for_tokens_too_returns_a_long_rejection_as_it_is() -> TestResult {
+    for (length, is_served) in [(100, true), (40_000, false), (300_000, false)] {
+        let server = Server::new().with_refusals_of(length);
+        let (url, client) = one_connection(&server).await?;
+        let grant = |client| {
+            let grant = ClientCredentialsGrant::builder(&format!("{url}/token"), Credentials::new("id", "key"));
+            grant.timeout(Duration::from_millis(500)).transport(client).build()
+        };
+        let layer = AuthLayer::builder(grant(client.clone())?).origin(&url);
+        let policy = RefreshPolicy::default().attempts(1).failure_backoff(Duration::ZERO, Duration::ZERO);
+        let layer = layer.refresh(policy).build()?;
+        assert_eq!(call(&layer, &client, &url).await?.0, 200);
+        server.issuer.revoke();
+        let (status, mark, body) = call(&layer, &client, &url).await?;
+        if is_served {
+            assert_eq!((status, mark), (200, None), "{length} bytes");
+        } else {
+            assert_eq!((status, mark, body), (401, Some(NotReplayed::FetchFailed), length), "whole, and in time");
+        }
+        // With a connection of their own for tokens there is nothing to wait for.
+        let (url, client) = one_connection(&server).await?;
+        let (_, for_tokens) = one_connection(&server).await?;
+        let grant = ClientCredentialsGrant::builder(&format!("{url}/token"), Credentials::new("id", "key"));
+        let layer = AuthLayer::builder(grant.transport(for_tokens).build()?).origin(&url).build()?;
+        assert_eq!(call(&layer, &client, &url).await?.0, 200);
+        server.issuer.revoke();
+        // A body of over 64 KiB is not read to its end, which ends the connection.
+        let second = call(&layer, &client, &url).await;
+        assert_eq!(second.is_ok_and(|(status, ..)| status == 200), length < 64 * 1024, "{length} bytes");
+    }
+    Ok(())
+}
+
+type OneConnection =
+    Buffer<Request<Full<Bytes>>, Pin<Box<dyn Future<Output = hyper::Result<Response<Incoming>>> + Send>>>;
+
+async fn one_connection(server: &Server) -> Result<(String, OneConnection), BoxError> {
+    let address = server.listen().await?;
+    let (sender, connection) = http1::handshake(TokioIo::new(TcpStream::connect(address).await?)).await?;
+    tokio::spawn(connection);
+    Ok((format!("http://{address}"), Buffer::new(Connection(sender), 16)))
+}
+
+/// The status, the mark, and the length of the body.
+async fn call(
+    layer: &AuthLayer,
+    client: &OneConnection,
+    url: &str,
+) -> Result<(u16, Option<NotReplayed>, usize), BoxError> {
+    let host = url.trim_start_matches("http://");
+    let request = Request::get(format!("{url}/a")).header(HOST, host).body(Full::default())?;
+    let exchange = async {
+        let (head, body) = layer.layer(client.clone()).oneshot(request).await?.into_parts();
+        let length = body.collect().await?.to_bytes().len();
+        Ok((head.status.as_u16(), head.extensions.get().copied(), length))
+    };
+    timeout(A_MINUTE, exchange).await?
 }
 
 /// What is on the other end of a connection, as far as the layer is told.

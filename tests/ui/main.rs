@@ -25,6 +25,8 @@ const BLESSED: &str = "rustc 1.95.0 ";
 const FOLDERS: &[(&str, bool)] = &[
     ("tests/ui/any_features", true),
     ("tests/ui/without_client", !cfg!(feature = "client")),
+    ("tests/ui/with_reqwest", cfg!(feature = "reqwest")),
+    ("tests/ui/without_reqwest", !cfg!(feature = "reqwest")),
     ("tests/ui/without_paynet", !cfg!(feature = "paynet")),
     ("tests/ui/without_sandbox", !cfg!(feature = "sandbox")),
 ];

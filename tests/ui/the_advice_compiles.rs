@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full, combinators::BoxBody};
-use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
+use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn, util::BoxCloneSyncService};
 use tower_outbound_auth::{
     AuthLayer, BoxError, Credentials,
     oauth::ClientCredentialsGrant,
@@ -61,6 +61,17 @@ async fn another_policy_makes_any_body_fit() -> Result<(), BoxError> {
     assert_eq!(client.oneshot(request(body())?).await?.status(), 200);
     let client = ServiceBuilder::new().layer(Issuer::new().builder().replay(EmptyBody).build()?).service(api);
     assert_eq!(client.oneshot(request(body())?).await?.status(), 200);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn boxed_once_more_the_client_of_a_boxed_service_is_spawned() -> Result<(), BoxError> {
+    type Http = BoxCloneSyncService<Request<String>, Response<String>, BoxError>;
+    let http = Http::new(service_fn(async |_: Request<String>| Ok::<_, BoxError>(Response::new(String::new()))));
+    let client = Http::new(Issuer::new().layer().layer(http));
+    let status =
+        tokio::spawn(async move { Ok::<_, BoxError>(client.oneshot(request(String::new())?).await?.status()) });
+    assert_eq!(status.await??, 200);
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a helper of a test may panic")]
 
+mod another_process;
 mod masked;
 
 use std::{
@@ -20,6 +21,7 @@ use masked::{Masked, PADDING};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_outbound_auth::{
     AuthError, AuthLayer, BoxError, Credentials,
+    keyed::KeyedAuthLayer,
     oauth::{Assertion, AssertionFile, AssertionRequest, AssertionSource, ClientAuth, ClientCredentialsGrant},
     secrecy::{ExposeSecret, SecretString},
     signing::{SignRules, TimestampHmac},
@@ -141,6 +143,46 @@ fn o6_a_secret_that_has_signed_is_wiped() {
     assert!(SECRET.copies() >= 1);
     drop(layer);
     assert_eq!(SECRET.copies(), 0);
+}
+
+/// A tenant is removed while one of its requests is on its way, and another tenant's go on.
+#[test]
+fn k5_the_secrets_of_a_removed_key_are_wiped_when_its_last_request_is_done() {
+    const TOKEN: Masked<52> = Masked::new(b"wiped-token-of-a-removed-key-q7Lm3Xv9Zk2Rb8Wn4Tc6Hy5");
+    static SECRET: Masked<52> = Masked::new(b"wiped-secret-of-a-removed-key-q7Lm3Xv9Zk2Rb8Wn4PzEu1");
+    const OTHER: Masked<52> = Masked::new(b"token-of-a-key-that-is-left-alone-q7Lm3Xv9Zk2RbFgS0a");
+    let keyed = KeyedAuthLayer::builder(|tenant: &u8| {
+        let credentials = Credentials::new("id", if *tenant == 1 { SECRET.reveal_long() } else { "other".into() });
+        let source = First(if *tenant == 1 { TOKEN } else { OTHER }, AtomicUsize::new(0));
+        AuthLayer::builder(source).any_origin().sign(SignRules::all(), TimestampHmac::sha256(credentials)).build()
+    })
+    .build();
+    let (sent, gate) = (Arc::new(Mutex::new(None)), Arc::new(tokio::sync::Notify::new()));
+    let (kept, open) = (Arc::clone(&sent), Arc::clone(&gate));
+    let api = service_fn(move |request: Request<Full<Bytes>>| {
+        let open = Arc::clone(&open);
+        *kept.lock().unwrap() = Some(request);
+        async move {
+            open.notified().await;
+            Ok::<_, BoxError>(Response::new(Full::<Bytes>::default()))
+        }
+    });
+    let request = |tenant: u8| Request::get("https://api.example.com").extension(tenant).body(Full::default()).unwrap();
+    run(async {
+        for tenant in [2, 1] {
+            gate.notify_one();
+            keyed.layer(api.clone()).oneshot(request(tenant)).await.unwrap();
+        }
+        let on_its_way = tokio::spawn(keyed.layer(api.clone()).oneshot(request(1)));
+        tokio::task::yield_now().await;
+        assert!(keyed.remove(&1));
+        assert!(TOKEN.copies() >= 1 && SECRET.copies() >= 1, "the request on its way may be replayed");
+        gate.notify_one();
+        on_its_way.await.unwrap().unwrap();
+        drop(sent.lock().unwrap().take());
+        assert_eq!((TOKEN.copies(), SECRET.copies()), (0, 0), "the layer and the other tenant live on");
+    });
+    assert_eq!(keyed.len(), 1);
 }
 
 /// Sends a token request with this secret, and gives back what was sent.

@@ -11,8 +11,9 @@ use zeroize::Zeroizing;
 
 use crate::{
     error::{AuthError, ErrorKind},
-    oauth::exchange::{Exchange, PRODUCT, TokenResponse},
+    oauth::exchange::{Exchange, TokenResponse},
     origin::Origin,
+    product::PRODUCT,
     time::{self, Moment},
 };
 

@@ -66,7 +66,7 @@ impl Discovery {
         if let Some((server, true)) = known {
             return Ok(server);
         }
-        let found = time::within(timeout, self.read(exchange)).await.unwrap_or_else(|| Err(self.timed_out(timeout)));
+        let found = time::within(timeout, self.read(exchange)).await?.unwrap_or_else(|| Err(self.timed_out(timeout)));
         match (found, known) {
             (Ok(server), _) => Ok(self.keep(Arc::new(server), now, READ_AGAIN_AFTER)),
             (Err(error), Some((server, _))) => {

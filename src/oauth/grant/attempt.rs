@@ -6,6 +6,7 @@ use std::{
 };
 
 use http::StatusCode;
+use secrecy::ExposeSecret;
 
 use super::GrantSettings;
 use crate::{
@@ -42,7 +43,7 @@ impl GrantSettings {
         // The only look at the secret: a rotation meanwhile changes neither the request nor what is said of its token.
         let secret = credentials.secret();
         let began = Moment::now();
-        let token = match self.obtain(&server, Arc::clone(&secret), now).await {
+        let token = match self.obtain(&server, Arc::clone(&secret), now, &request).await {
             Ok(token) => {
                 credentials.is_known(&secret);
                 token
@@ -51,7 +52,7 @@ impl GrantSettings {
                 let now = now.checked_add(Moment::now().since(began)).unwrap_or(now);
                 let again = self.another_try(&error, &secret, server_time, now);
                 let (secret, now) = again.ok_or_else(|| error.clone())?;
-                self.obtain(&server, secret, now).await.map_err(|_| error)?
+                self.obtain(&server, secret, now, &request).await.map_err(|_| error)?
             }
         };
         // The next is due after another rotation, not after this one.
@@ -83,18 +84,28 @@ impl GrantSettings {
     }
 
     /// One token request, with this secret.
-    async fn obtain(&self, server: &Server, secret: Arc<Secret>, now: SystemTime) -> Result<AccessToken, Refused> {
+    async fn obtain(
+        &self,
+        server: &Server,
+        secret: Arc<Secret>,
+        now: SystemTime,
+        request: &FetchRequest,
+    ) -> Result<AccessToken, Refused> {
         let assertion = self.assertion(server, now).await?;
         let sent = Moment::now();
         let exchange = self.exchange.exchange(self.request(server, &secret, assertion.as_ref())?);
-        let response = time::within(self.timeout, exchange).await.ok_or_else(|| self.timed_out(&server.origin))??;
+        if self.sends_secret() {
+            self.past.note_secret(self.credentials.client_id(), secret.expose_secret());
+        }
+        let response = time::within(self.timeout, exchange).await?.ok_or_else(|| self.timed_out(&server.origin))??;
         if response.head.status == StatusCode::NOT_FOUND {
             self.endpoint.doubt();
         }
         let origin = server.origin.is_trusted().then(|| server.origin.key());
         let date = origin.zip(time::date(&response.head.headers));
-        let granted = self.read(response, &secret, assertion.as_ref());
+        let granted = self.read(response, &secret, server, assertion.as_ref(), request.rejected());
         let granted = granted.map_err(|error| Refused { error, server_time: date.map(|(_, time)| time) })?;
+        self.past.note_token(granted.token.expose_secret());
         if granted.lifetime_unusable {
             telemetry::lifetime_unusable();
         }
@@ -103,7 +114,7 @@ impl GrantSettings {
         Ok(if self.sends_secret() { token.obtained_with(&self.credentials, secret) } else { token })
     }
 
-    fn sends_secret(&self) -> bool {
+    pub(super) fn sends_secret(&self) -> bool {
         self.assertions.is_none() && self.client_auth.sends_secret()
     }
 

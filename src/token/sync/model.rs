@@ -55,6 +55,16 @@ impl<T> Swap<T> {
     }
 }
 
+/// Puts a value in the place of what was loaded, in one step, unless something else is there by now.
+pub(crate) fn replace<T>(swap: &Swap<T>, loaded: &Guard<T>, value: T) -> bool {
+    let address = |value: &Option<Arc<T>>| value.as_ref().map(Arc::as_ptr);
+    let mut current = swap.0.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_the_same = address(&current) == address(loaded);
+    let replaced = is_the_same.then(|| current.replace(Arc::new(value)));
+    drop(current);
+    replaced.is_some()
+}
+
 impl<T> Default for Swap<T> {
     fn default() -> Self {
         Self(Mutex::new(None))

@@ -89,7 +89,7 @@ fn kind(status: u16, code: Option<&str>) -> ErrorKind {
 }
 
 fn of_success(fields: &Fields) -> Option<Opinion> {
-    if let Some(json) = fields.json("token_type").filter(|json| *json != "null") {
+    if let Some(json) = fields.json("token_type").filter(|json| json.starts_with('"')) {
         let text: String = serde_json::from_str(json).ok()?;
         if text.trim().to_lowercase() != "bearer" {
             return None;
@@ -131,6 +131,17 @@ fn code(text: &str) -> Option<String> {
     ((1..=32).contains(&text.len()) && text.chars().all(fits)).then(|| text.to_owned())
 }
 
+/// A JSON string has no control characters; those that it has all the same count as DEL.
+fn without_controls(text: &str) -> String {
+    let (mut quoted, mut escaped, mut clean) = (false, false, String::new());
+    for c in text.chars() {
+        clean.push(if quoted && !escaped && c < ' ' { '\u{7f}' } else { c });
+        quoted ^= c == '"' && !escaped;
+        escaped = quoted && c == '\\' && !escaped;
+    }
+    clean
+}
+
 /// The members of a JSON object as text; the last one of a name counts.
 struct Fields(HashMap<String, Box<RawValue>>);
 
@@ -141,6 +152,7 @@ impl Fields {
             text.push_str(chunk.valid());
             text.extend(chunk.invalid().iter().map(|_| '\u{7f}'));
         }
+        let text = without_controls(&text);
         serde_json::from_str(text.strip_prefix('\u{feff}').unwrap_or(&text)).ok().map(Self)
     }
 
@@ -153,9 +165,10 @@ impl Fields {
     }
 
     fn has_error(&self) -> bool {
-        let empty = ["null", "false", "0", "-0", "{}", "[]"].map(|json| serde_json::from_str(json).ok());
+        let empty = ["null", "false", "{}", "[]"].map(|json| serde_json::from_str(json).ok());
         match self.value("error") {
             Some(Value::String(text)) => !text.trim().is_empty(),
+            Some(Value::Number(number)) => number.as_f64() != Some(0.0),
             value @ Some(_) => !empty.contains(&value),
             None => self.json("error").is_some(),
         }

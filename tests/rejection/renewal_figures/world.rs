@@ -72,6 +72,10 @@ impl World {
         self.issued.lock().unwrap().len()
     }
 
+    pub(crate) fn issued_last(&self) -> Duration {
+        self.issued.lock().unwrap().last().copied().unwrap()
+    }
+
     pub(crate) fn process(&self) -> Process {
         self.process_with(CloneBody)
     }
@@ -196,6 +200,11 @@ impl Tally {
 
     pub(crate) fn served(&self) -> usize {
         self.0.iter().filter(|call| call.outcome == Outcome::Served).count()
+    }
+
+    /// When the first call began that was served.
+    pub(crate) fn first_served(&self) -> Option<Duration> {
+        self.0.iter().filter(|call| call.outcome == Outcome::Served).map(|call| call.begun).min()
     }
 
     /// Asserts that there were calls, and that so many of a hundred were served.

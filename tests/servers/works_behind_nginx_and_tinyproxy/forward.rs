@@ -12,13 +12,13 @@ use super::{
     user::{SECRET, User, trusting},
 };
 
-struct Tinyproxy {
-    daemon: Daemon,
+pub(crate) struct Tinyproxy {
+    pub(crate) daemon: Daemon,
     port: u16,
 }
 
 impl Tinyproxy {
-    fn start(settings: &str) -> io::Result<Self> {
+    pub(crate) fn start(settings: &str) -> io::Result<Self> {
         Self::start_at(free_port()?, settings)
     }
 
@@ -30,14 +30,23 @@ impl Tinyproxy {
         Ok(Self { daemon, port })
     }
 
-    fn before(&self, transport: HttpsClientBuilder) -> HttpsClientBuilder {
-        transport.proxy(&format!("http://127.0.0.1:{}", self.port))
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    pub(crate) fn before(&self, transport: HttpsClientBuilder) -> HttpsClientBuilder {
+        transport.proxy(&self.url())
     }
 
     /// The tunnels that it was asked for.
-    fn asked(&self) -> Vec<String> {
-        let log = self.daemon.read("tinyproxy.log");
-        let lines = log.lines().filter_map(|line| line.split_once("): CONNECT ")?.1.split_once(' '));
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.asked_by("CONNECT")
+    }
+
+    /// What it was asked for by requests of this method.
+    pub(crate) fn asked_by(&self, method: &str) -> Vec<String> {
+        let (log, start) = (self.daemon.read("tinyproxy.log"), format!("): {method} "));
+        let lines = log.lines().filter_map(|line| line.split_once(&start)?.1.split_once(' '));
         lines.map(|(server, _)| server.to_owned()).collect()
     }
 }
@@ -104,7 +113,7 @@ async fn a_proxy_that_was_away_is_used_again() -> TestResult {
     Ok(())
 }
 
-async fn servers() -> Result<(Backend, Nginx), BoxError> {
+pub(crate) async fn servers() -> Result<(Backend, Nginx), BoxError> {
     let backend = Backend::default();
     let nginx = Nginx::before(backend.start(None).await?, "")?;
     Ok((backend, nginx))

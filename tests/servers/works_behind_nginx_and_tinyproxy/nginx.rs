@@ -21,15 +21,41 @@ pub(crate) struct Nginx {
 impl Nginx {
     /// In front of this server, with more settings for each of its servers.
     pub(crate) fn before(backend: SocketAddr, settings: &str) -> Result<Self, BoxError> {
+        let names = ["localhost", HERE_FOR_A_PROXY.trim_matches(['[', ']'])];
+        let location = format!(
+            "{settings}
+            location / {{
+                proxy_pass http://{backend};
+                proxy_read_timeout 1s;
+                proxy_set_header X-Connection \"$connection $connection_requests\";
+            }}"
+        );
+        Self::start(&names, |port, protocol| server(port, protocol, &location))
+    }
+
+    /// Virtual hosts of these names, on the same address. Each responds with its name and the values of these headers.
+    pub(crate) fn with_tenants(names: &[&str], headers: &[&str]) -> Result<Self, BoxError> {
+        let values: Vec<_> = headers.iter().map(|name| format!(" $http_{}", name.replace('-', "_"))).collect();
+        let values = values.concat();
+        Self::start(names, |port, protocol| {
+            let host = |name: &&str| {
+                let settings = format!("server_name {name}; location / {{ return 200 \"{name}{values}\"; }}");
+                server(port, protocol, &settings)
+            };
+            names.iter().map(host).collect()
+        })
+    }
+
+    fn start(names: &[&str], servers: impl Fn(u16, &str) -> String) -> Result<Self, BoxError> {
         let root = CertifiedIssuer::self_signed(authority(), KeyPair::generate()?)?;
         let key = KeyPair::generate()?;
-        let names = ["localhost".to_owned(), HERE_FOR_A_PROXY.trim_matches(['[', ']']).to_owned()];
+        let names: Vec<_> = names.iter().map(ToString::to_string).collect();
         let certificate = CertificateParams::new(names)?.signed_by(&key, &root)?;
         let (http1, http2) = (free_port()?, free_port()?);
         let configure = |folder: &Path| -> io::Result<()> {
             fs::write(folder.join("server.pem"), pem("CERTIFICATE", certificate.der()))?;
             fs::write(folder.join("server.key"), pem("PRIVATE KEY", key.serialized_der()))?;
-            let servers = server(http1, "", backend, settings) + &server(http2, " http2", backend, settings);
+            let servers = servers(http1, "") + &servers(http2, " http2");
             fs::write(folder.join("nginx.conf"), CONFIG.replace("SERVERS", &servers))
         };
         let program = ["nginx", "-p", ".", "-c", "nginx.conf", "-e", "error.log"];
@@ -52,18 +78,13 @@ fn authority() -> CertificateParams {
     authority
 }
 
-fn server(port: u16, protocol: &str, backend: SocketAddr, settings: &str) -> String {
+fn server(port: u16, protocol: &str, settings: &str) -> String {
     format!(
         "server {{
             listen 127.0.0.1:{port} ssl{protocol};
             ssl_certificate server.pem;
             ssl_certificate_key server.key;
             {settings}
-            location / {{
-                proxy_pass http://{backend};
-                proxy_read_timeout 1s;
-                proxy_set_header X-Connection \"$connection $connection_requests\";
-            }}
         }}
         "
     )

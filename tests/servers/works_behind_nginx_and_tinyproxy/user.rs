@@ -42,8 +42,8 @@ impl User {
         let source = ClientCredentialsGrant::builder(&format!("{tokens}/token"), Credentials::new("client", SECRET));
         let rest = Duration::from_secs(600);
         let policy = RefreshPolicy::default().failure_backoff(rest, rest);
-        let source = source.transport(transport.clone()).build()?;
-        let layer = AuthLayer::builder(source).origin(origin).refresh(policy).build()?;
+        let source = source.allow_insecure_http().transport(transport.clone()).build()?;
+        let layer = AuthLayer::builder(source).origin(origin).allow_insecure_http().refresh(policy).build()?;
         Ok(Self { handle: layer.handle(), client: layer.layer(transport), origin: origin.to_owned() })
     }
 

@@ -4,7 +4,7 @@ use http::StatusCode;
 use tower_outbound_auth::oauth::ClientAuth;
 
 use super::{
-    server::{Login, Said, USUAL, said},
+    server::{Habits, Login, Said, USUAL, said},
     user::Setting,
 };
 use crate::support::secrets::SECRET;
@@ -49,6 +49,71 @@ pub(crate) const WRONG: &[(Said, &str, &str)] = &[
     (said(401, &[], r#"{"error":"unauthorized_client"}"#), "401, `unauthorized_client`", "[Keycloak][keycloak-16]"),
     (said(401, &[], ""), "401, no body", ""),
     (said(200, &[], r#"{"error":"invalid_client"}"#), "200, `invalid_client`", ""),
+];
+
+/// What a token request must be like, in words, for whom, and what makes it so.
+pub(crate) const REQUESTS: &[(Habits, &str, &str, Setting)] = &[
+    (
+        Habits { fields: &[("grant_type", "account_credentials")], ..USUAL },
+        "another `grant_type`",
+        "[Zoom]",
+        Setting::GrantType("account_credentials"),
+    ),
+    (
+        Habits { fields: &[("account_id", "17")], ..USUAL },
+        "a parameter of its own",
+        "[Zoom]",
+        Setting::Param("account_id", "17"),
+    ),
+    (Habits { fields: &[("scope", "api/.default")], ..USUAL }, "`scope`", "[Entra]", Setting::Scope("api/.default")),
+    (
+        Habits { fields: &[("audience", "https://api.example.com/")], ..USUAL },
+        "`audience`",
+        "[Auth0]",
+        Setting::Audience("https://api.example.com/"),
+    ),
+    (
+        Habits { fields: &[("resource", "https://api.example.com/")], ..USUAL },
+        "`resource`",
+        "[Azure AD 1.0], [RFC 8707]",
+        Setting::Resource("https://api.example.com/"),
+    ),
+    (Habits { login: Login::Json, ..USUAL }, "a JSON body", "", Setting::JsonBody),
+    (Habits { login: Login::Headers, ..USUAL }, "id and secret in headers", "", Setting::CredentialsInHeaders),
+    (Habits { login: Login::BasicAndForm, ..USUAL }, "`client_id` beside `Basic`", "", Setting::ClientIdBesideBasic),
+    (
+        Habits { headers: &[("user-agent", "reports/2.1")], ..USUAL },
+        "a `User-Agent` that it knows",
+        "",
+        Setting::Header("user-agent", "reports/2.1"),
+    ),
+];
+
+/// Where an API looks for the token, in words, and which API.
+pub(crate) const HEADERS: &[(&str, &str, &str, &str, Setting)] = &[
+    (
+        "authorization",
+        "Token ",
+        "`Authorization: Token abc`",
+        "[Django REST framework]",
+        Setting::TokenHeader("authorization", "Token"),
+    ),
+    (
+        "authorization",
+        "Zoho-oauthtoken ",
+        "`Authorization: Zoho-oauthtoken abc`",
+        "[Zoho]",
+        Setting::TokenHeader("authorization", "Zoho-oauthtoken"),
+    ),
+    ("authorization", "", "`Authorization: abc`", "", Setting::TokenHeader("authorization", "")),
+    (
+        "x-shopify-access-token",
+        "",
+        "`X-Shopify-Access-Token: abc`",
+        "[Shopify]",
+        Setting::TokenHeader("x-shopify-access-token", ""),
+    ),
+    ("x-access-token", "", "`X-Access-Token: abc`", "", Setting::TokenHeader("x-access-token", "")),
 ];
 
 const BEARER: &str = r#"{"access_token":"TOKEN","token_type":"Bearer","expires_in":3600}"#;

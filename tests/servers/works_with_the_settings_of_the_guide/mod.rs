@@ -8,7 +8,7 @@ mod user;
 
 use std::{error::Error, time::Duration};
 
-use habits::{AWKWARD, GRANTS, LOGINS, METHODS, REFUSALS, REJECTIONS, WRONG};
+use habits::{AWKWARD, GRANTS, HEADERS, LOGINS, METHODS, REFUSALS, REJECTIONS, REQUESTS, WRONG};
 use server::{GREETING, Habits, Login, Said, Server, USUAL, said};
 use tokio::time;
 use tower_outbound_auth::{AuthError, BoxError, ErrorKind, oauth::ClientAuth};
@@ -53,10 +53,11 @@ async fn o1_an_id_and_a_secret_without_special_characters_are_the_same_by_either
 #[tokio::test]
 async fn o5_a_refusal_names_the_other_basic_where_that_may_help() {
     for &(answer, may_help) in REFUSALS {
+        let asks_for_basic = !answer.challenges.is_empty();
         for (method, other) in [
             (ClientAuth::Basic, Some("if id and secret are right, try ClientAuth::BasicUnencoded or Body")),
             (ClientAuth::BasicUnencoded, Some("if id and secret are right, try ClientAuth::Basic or Body")),
-            (ClientAuth::Body, None),
+            (ClientAuth::Body, Some(TRY_BASIC).filter(|_| asks_for_basic)),
         ] {
             for client in [("client", SECRET), ("client+1", "plain"), ("client 1", "plain")] {
                 let error = refusal(client, method, answer).await;
@@ -64,6 +65,87 @@ async fn o5_a_refusal_names_the_other_basic_where_that_may_help() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn o5_a_refusal_of_the_body_names_basic_where_the_server_asks_for_that() {
+    let code = r#"{"error":"invalid_client"}"#;
+    let (basic, others): (&[&[&str]], &[&[&str]]) = (
+        &[
+            &[r#"Basic realm="login""#],
+            &["basic"],
+            &["BASIC realm=x, charset=\"UTF-8\""],
+            &[r#"Bearer realm="a", Basic realm="b""#],
+            &["Negotiate", r#"Basic realm="b""#],
+        ],
+        &[&[], &["Bearer"], &[r#"Digest realm="Basic", nonce="x""#], &["Basics"], &["\"Basic"]],
+    );
+    for (all, expected) in [(basic, Some(TRY_BASIC)), (others, None)] {
+        for challenges in all {
+            for (status, body) in [(401, code), (401, ""), (401, "<html>"), (400, code), (403, "")] {
+                let answer = said(status, challenges, body);
+                for client in [("client", "plain"), AWKWARD] {
+                    let error = refusal(client, ClientAuth::Body, answer).await;
+                    assert_eq!(
+                        help(&error).as_deref().filter(|help| help.contains("ClientAuth")),
+                        expected,
+                        "{answer:?}"
+                    );
+                }
+            }
+        }
+    }
+    let scope = said(400, &["Basic"], r#"{"error":"invalid_scope"}"#);
+    assert_eq!(help(&refusal(("client", "plain"), ClientAuth::Body, scope).await), None, "it knows the client");
+}
+
+#[tokio::test]
+async fn o1_each_token_request_is_understood_with_the_setting_that_the_guide_names() {
+    let mut rows = Vec::new();
+    for &(ref habits, wants, known, setting) in REQUESTS {
+        let outcome = async |setting: Setting| {
+            let server = Server::start(habits.clone()).await;
+            let user = User::new(&server, USUAL.client, setting);
+            match user.call().await {
+                Ok(answer) => greeted(&answer),
+                Err(error) => format!("refused: {}", refused(&error)),
+            }
+        };
+        assert_eq!(outcome(setting).await, WORKS, "{wants}");
+        assert_ne!(outcome(Setting::Nothing).await, WORKS, "{wants}: the setting changes nothing");
+        if matches!(setting, Setting::ClientIdBesideBasic) {
+            assert_ne!(outcome(Setting::ClientAuth(ClientAuth::Basic)).await, WORKS, "the parameter changes nothing");
+        }
+        rows.push([wants, known, setting.cell()].map(str::to_owned).to_vec());
+    }
+    page::assert_has(&page::table(&["the server wants", "such as", "setting"], rows));
+}
+
+#[tokio::test]
+async fn s2_each_api_finds_the_token_with_the_setting_that_the_guide_names() {
+    let mut rows = Vec::new();
+    for &(name, scheme, expects, known, setting) in HEADERS {
+        let outcome = async |setting: Setting| {
+            let server = Server::start(Habits { token_header: (name, scheme), ..USUAL }).await;
+            match User::new(&server, USUAL.client, setting).call().await.unwrap() {
+                (401, _) => "the 401 is returned".to_owned(),
+                answer => greeted(&answer),
+            }
+        };
+        assert_eq!(outcome(setting).await, WORKS, "{expects}");
+        assert_ne!(outcome(Setting::Nothing).await, WORKS, "{expects}: the setting changes nothing");
+        rows.push([expects, known, setting.cell()].map(str::to_owned).to_vec());
+    }
+    page::assert_has(&page::table(&["the API expects", "such as", "setting"], rows));
+}
+
+#[tokio::test]
+async fn o3_a_field_of_the_token_response_is_read_from_the_token() {
+    let grant = r#"{"access_token":"TOKEN","token_type":"Bearer","instance_url":"https://eu7.example.com","id":17}"#;
+    let server = Server::start(Habits { grant: said(200, &[], grant), ..USUAL }).await;
+    let token = User::new(&server, USUAL.client, Setting::Nothing).handle.token().await.unwrap();
+    assert_eq!(token.response_field("instance_url"), Some("https://eu7.example.com"));
+    assert_eq!((token.response_field("id"), token.response_field("other")), (Some("17"), None));
 }
 
 #[tokio::test]
@@ -179,6 +261,7 @@ async fn after_a_revocation(rejection: Said, setting: Setting) -> String {
 }
 
 const WORKS: &str = "works";
+const TRY_BASIC: &str = "the server asks for Basic: if id and secret are right, try ClientAuth::Basic";
 
 fn greeted((status, body): &(u16, String)) -> String {
     assert_eq!((*status, body.as_str()), (200, GREETING));

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-const PAGE: &str = "src/guide/servers.rs";
+const PAGE: &str = "src/guide/providers.rs";
 
 /// Fails unless the page has this table, to the letter.
 pub(crate) fn assert_has(table: &[String]) {

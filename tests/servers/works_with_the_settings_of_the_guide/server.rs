@@ -25,8 +25,13 @@ use tokio::{net::TcpListener, task::JoinHandle};
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Login {
     Form,
+    Json,
     DecodedBasic,
     RawBasic,
+    /// The id in the form too.
+    BasicAndForm,
+    /// In headers of the server's own.
+    Headers,
 }
 
 /// An answer, with `TOKEN` in place of a token.
@@ -37,13 +42,19 @@ pub(crate) struct Said {
     pub(crate) body: &'static str,
 }
 
+#[derive(Clone)]
 pub(crate) struct Habits {
     pub(crate) login: Login,
     /// The one client that it knows.
     pub(crate) client: (&'static str, &'static str),
     /// What another client is told.
     pub(crate) refusal: Said,
+    /// What else a token request must have: fields of the body, and headers.
+    pub(crate) fields: &'static [(&'static str, &'static str)],
+    pub(crate) headers: &'static [(&'static str, &'static str)],
     pub(crate) grant: Said,
+    /// The header of the API that has the token, and what precedes it there.
+    pub(crate) token_header: (&'static str, &'static str),
     /// What a request without a good token is told.
     pub(crate) rejection: Said,
 }
@@ -71,7 +82,10 @@ pub(crate) const USUAL: Habits = Habits {
     login: Login::Form,
     client: ("client", "secret"),
     refusal: said(401, &[r#"Basic realm="login""#], r#"{"error":"invalid_client"}"#),
+    fields: &[("grant_type", "client_credentials")],
+    headers: &[],
     grant: said(200, &[], r#"{"access_token":"TOKEN","token_type":"Bearer","expires_in":3600}"#),
+    token_header: ("authorization", "Bearer "),
     rejection: said(401, &[r#"Bearer error="invalid_token""#], ""),
 };
 
@@ -105,18 +119,23 @@ impl Drop for Server {
 
 async fn token(State(state): State<Arc<Running>>, headers: HeaderMap, form: String) -> Response {
     let number = state.asked.fetch_add(1, SeqCst) + 1;
-    let Habits { login, client, refusal, grant, .. } = &state.habits;
+    let Habits { login, client, refusal, grant, fields, headers: own, .. } = &state.habits;
     if login.client(&headers, &form) != Some((client.0.to_owned(), client.1.to_owned())) {
         return refusal.response("none");
+    }
+    let has_fields = fields.iter().all(|(name, value)| login.field(&form, name).as_deref() == Some(value));
+    if !has_fields || own.iter().any(|(name, value)| header(&headers, name) != Some(value)) {
+        return said(400, &[], r#"{"error":"invalid_request"}"#).response("none");
     }
     state.good.store(number, SeqCst);
     grant.response(&format!("token-{number}"))
 }
 
 async fn greeting(State(state): State<Arc<Running>>, headers: HeaderMap) -> Response {
-    let bearer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer token-"));
+    let (name, scheme) = state.habits.token_header;
+    let token = header(&headers, name).and_then(|value| value.strip_prefix(scheme)?.strip_prefix("token-"));
     let good = state.good.load(SeqCst);
-    if good > 0 && bearer == Some(good.to_string().as_str()) {
+    if good > 0 && token == Some(good.to_string().as_str()) {
         said(200, &[], GREETING).response("none")
     } else {
         state.habits.rejection.response("none")
@@ -131,12 +150,28 @@ impl Login {
             pair.split_once(':').map(|(id, secret)| (id.to_owned(), secret.to_owned()))
         };
         match self {
-            Self::Form => Some((field(form, "client_id")?, field(form, "client_secret")?)),
+            Self::Form | Self::Json => Some((self.field(form, "client_id")?, self.field(form, "client_secret")?)),
             Self::DecodedBasic => basic().map(|(id, secret)| (decoded(&id), decoded(&secret))),
             Self::RawBasic => basic(),
+            Self::BasicAndForm => basic().filter(|(id, _)| field(form, "client_id").as_ref() == Some(id)),
+            Self::Headers => Some((header(headers, CLIENT_ID)?.to_owned(), header(headers, CLIENT_SECRET)?.to_owned())),
+        }
+    }
+
+    fn field(self, body: &str, name: &str) -> Option<String> {
+        match self {
+            Self::Json => Some(serde_json::from_str::<serde_json::Value>(body).ok()?.get(name)?.as_str()?.to_owned()),
+            _ => field(body, name),
         }
     }
 }
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+pub(crate) const CLIENT_ID: &str = "client-id";
+pub(crate) const CLIENT_SECRET: &str = "client-secret";
 
 fn field(form: &str, name: &str) -> Option<String> {
     form_urlencoded::parse(form.as_bytes()).find(|(other, _)| other == name).map(|(_, value)| value.into_owned())

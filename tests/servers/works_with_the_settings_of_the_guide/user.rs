@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
@@ -14,10 +14,13 @@ use tower_outbound_auth::{
     oauth::{ClientAuth, ClientCredentialsGrant, ClientCredentialsGrantBuilder},
     paynet,
     rejection::Rejection,
-    token::RefreshPolicy,
+    token::{RefreshPolicy, TokenHandle},
 };
 
-use super::{reads_bodies::read_json, server::Server};
+use super::{
+    reads_bodies::read_json,
+    server::{CLIENT_ID, CLIENT_SECRET, Server},
+};
 
 type Http = BoxCloneSyncService<Request<Full<Bytes>>, Response<Body>, BoxError>;
 
@@ -28,6 +31,16 @@ pub(crate) enum Setting {
     ClientAuth(ClientAuth),
     DefaultLifetime,
     AcceptTokenType(&'static str),
+    GrantType(&'static str),
+    Param(&'static str, &'static str),
+    Scope(&'static str),
+    Audience(&'static str),
+    Resource(&'static str),
+    JsonBody,
+    Header(&'static str, &'static str),
+    CredentialsInHeaders,
+    ClientIdBesideBasic,
+    TokenHeader(&'static str, &'static str),
     RejectWhen(fn(StatusCode) -> bool),
     RejectionLayer,
     ReadBodies,
@@ -35,19 +48,19 @@ pub(crate) enum Setting {
 
 pub(crate) struct User {
     client: Auth<Http>,
+    pub(crate) handle: TokenHandle,
     url: String,
 }
 
 impl User {
     pub(crate) fn new(server: &Server, (id, secret): (&str, &str), setting: Setting) -> Self {
-        let source = ClientCredentialsGrant::builder(
-            &format!("http://{}/token", server.address),
-            Credentials::new(id, secret.to_owned()),
-        );
-        let auth =
-            AuthLayer::builder(setting.source(source).build().unwrap()).origin(&format!("http://{}", server.address));
+        let credentials = Credentials::new(id, secret.to_owned());
+        let source = ClientCredentialsGrant::builder(&format!("http://{}/token", server.address), credentials);
+        let source = setting.source(source, (id, secret)).transport(http()).build().unwrap();
+        let auth = AuthLayer::builder(source).origin(&format!("http://{}", server.address));
         let policy = RefreshPolicy::default();
         let auth = match setting {
+            Setting::TokenHeader(name, scheme) => auth.token_header(HeaderName::from_static(name), scheme),
             Setting::ClientAuth(_) => auth.refresh(policy.attempts(1)),
             Setting::DefaultLifetime => auth.refresh(policy.default_lifetime(Duration::from_secs(3600))),
             Setting::RejectWhen(rejects) => {
@@ -57,7 +70,7 @@ impl User {
         };
         let auth = auth.build().unwrap();
         let url = format!("http://{}/greeting", server.address);
-        Self { client: auth.layer(setting.below()), url }
+        Self { handle: auth.handle(), client: auth.layer(setting.below()), url }
     }
 
     /// What comes of a call.
@@ -77,17 +90,43 @@ impl Setting {
             Self::ClientAuth(_) => "`client_auth`",
             Self::DefaultLifetime => "`default_lifetime`",
             Self::AcceptTokenType(_) => "`accept_token_type`",
+            Self::GrantType(_) => "`grant_type`",
+            Self::Param(..) => "`param`",
+            Self::Scope(_) => "`scope`",
+            Self::Audience(_) => "`audience`",
+            Self::Resource(_) => "`resource`",
+            Self::JsonBody => "`json_body`",
+            Self::Header(..) => "`header`",
+            Self::CredentialsInHeaders => "`header`, for each",
+            Self::ClientIdBesideBasic => "`client_auth` and `param`",
+            Self::TokenHeader(..) => "`token_header`",
             Self::RejectWhen(_) => "`reject_when`",
             Self::RejectionLayer => "`paynet::RejectionLayer`",
             Self::ReadBodies => "[a layer that reads the body](#rejections-in-a-body)",
         }
     }
 
-    fn source(self, source: ClientCredentialsGrantBuilder) -> ClientCredentialsGrantBuilder {
+    fn source(
+        self,
+        source: ClientCredentialsGrantBuilder,
+        (id, secret): (&str, &str),
+    ) -> ClientCredentialsGrantBuilder {
+        let value = |text: &str| HeaderValue::from_str(text).unwrap();
         match self {
-            Self::ClientAuth(method) => source.client_auth(method).transport(http()),
-            Self::AcceptTokenType(token_type) => source.accept_token_type(token_type).transport(http()),
-            _ => source.transport(http()),
+            Self::ClientAuth(method) => source.client_auth(method),
+            Self::AcceptTokenType(token_type) => source.accept_token_type(token_type),
+            Self::GrantType(grant_type) => source.grant_type(grant_type),
+            Self::Param(name, value) => source.param(name, value),
+            Self::Scope(scope) => source.scope(scope),
+            Self::Audience(audience) => source.audience(audience),
+            Self::Resource(resource) => source.resource(resource),
+            Self::JsonBody => source.json_body(),
+            Self::Header(name, text) => source.header(HeaderName::from_static(name), value(text)),
+            Self::CredentialsInHeaders => source
+                .header(HeaderName::from_static(CLIENT_ID), value(id))
+                .header(HeaderName::from_static(CLIENT_SECRET), value(secret)),
+            Self::ClientIdBesideBasic => source.client_auth(ClientAuth::Basic).param("client_id", id),
+            _ => source,
         }
     }
 
