@@ -2,18 +2,24 @@
 
 use std::{
     env, fmt,
-    ops::RangeInclusive,
+    path::Path,
     ptr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::error::AuthError;
+use crate::{
+    credential_text::{is_quoted, problem},
+    error::{AuthError, ErrorKind},
+    polled_file::{self, PolledFile},
+    time::Moment,
+};
 
 /// Client id and client secret (RFC 6749, section 2.3.1).
 ///
@@ -39,8 +45,20 @@ struct Shared {
     secret: ArcSwap<Secret>,
     /// The rotation of `secret`, for a check on every request.
     rotations: AtomicU64,
-    /// The secrets that obtained the tokens in use: one for each [`ObtainedWith`].
-    in_use: Mutex<Vec<Arc<Secret>>>,
+    /// Never held while a secret is wiped.
+    kept: Mutex<Kept>,
+    /// Whether a token source may want the previous secret.
+    keeps_previous: AtomicBool,
+    file: Option<PolledFile>,
+}
+
+/// Secrets that are not current, or need not be.
+#[derive(Default)]
+struct Kept {
+    /// Those that obtained the tokens in use: one for each [`ObtainedWith`].
+    in_use: Vec<Arc<Secret>>,
+    /// The last one that was replaced, and when.
+    previous: Option<(Arc<Secret>, Moment)>,
 }
 
 /// One value of the client secret.
@@ -65,12 +83,18 @@ impl Credentials {
     /// empty, contains a control character, such as the line end of a secret file, or another invisible character, such as
     /// a zero-width space, or if it begins or ends with a blank.
     pub fn new(client_id: impl Into<String>, client_secret: impl Into<SecretString>) -> Self {
+        Self::with_file(client_id.into(), client_secret.into(), None)
+    }
+
+    fn with_file(client_id: String, secret: SecretString, file: Option<PolledFile>) -> Self {
         Self {
             shared: Arc::new(Shared {
-                client_id: client_id.into(),
-                secret: ArcSwap::from_pointee(Secret { text: client_secret.into(), rotation: 0 }),
+                client_id,
+                secret: ArcSwap::from_pointee(Secret { text: secret, rotation: 0 }),
                 rotations: AtomicU64::new(0),
-                in_use: Mutex::default(),
+                kept: Mutex::default(),
+                keeps_previous: AtomicBool::new(false),
+                file,
             }),
         }
     }
@@ -102,6 +126,36 @@ impl Credentials {
         Ok(Self::new(variable(id_var)?, SecretString::from(variable(secret_var)?)))
     }
 
+    /// Reads id and secret from two files, such as those of a Kubernetes secret, a systemd credential or a Docker secret.
+    ///
+    /// One line end at the end of each is dropped. The files are opened by their paths, so they may be symbolic links. At
+    /// most 64 KiB are read. This function blocks.
+    ///
+    /// A changed secret counts as a rotation, as after [`rotate`](Self::rotate): the file is looked at before each token
+    /// fetch, and once a minute while requests are sent, on a thread for blocking work. The id is read once. A file that
+    /// cannot be read then, is empty, or holds what no secret may, leaves the secret as it is, with a warning in the trace.
+    /// Replace the file in one step, by a rename or a symbolic link, so that it never holds half a secret.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// use tower_outbound_auth::{AuthError, Credentials};
+    ///
+    /// let credentials = Credentials::from_files("/run/secrets/client-id", "/run/secrets/client-secret")?;
+    /// # Ok::<(), AuthError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Config`](crate::ErrorKind::Config) if a file cannot be read, is longer than 64 KiB, empty or not text in UTF-8. The
+    /// message names the file, never what it holds.
+    pub fn from_files(id_path: impl AsRef<Path>, secret_path: impl AsRef<Path>) -> Result<Self, AuthError> {
+        let config = |error: AuthError| AuthError::new(ErrorKind::Config, error.to_string()).with_source(error);
+        let id = polled_file::text("the client id file", id_path.as_ref()).map_err(config)?;
+        let (file, secret) = PolledFile::read(secret_path.as_ref()).map_err(config)?;
+        Ok(Self::with_file(id.expose_secret().to_owned(), secret, Some(file)))
+    }
+
     /// Returns the client id, which is not a secret (RFC 6749, section 2.2).
     pub fn client_id(&self) -> &str {
         &self.shared.client_id
@@ -111,17 +165,25 @@ impl Credentials {
     ///
     /// The next request starts a fetch with the new secret. Until that fetch has succeeded, the old token stays in use,
     /// and signatures that go with it are made with the old secret. Rotating to the current secret changes nothing.
+    ///
+    /// An authorization server may learn the new secret later than you do: if it answers `invalid_client` within a minute,
+    /// the token is requested once more with the secret before. That one is wiped as soon as a token was obtained with the
+    /// new one, else at the first fetch after that minute.
     pub fn rotate(&self, client_secret: impl Into<SecretString>) {
         let text = client_secret.into();
-        self.shared.secret.rcu(|current| {
+        let replaced = self.shared.secret.rcu(|current| {
             if current.text.expose_secret() == text.expose_secret() {
                 Arc::clone(current)
             } else {
                 Arc::new(Secret { text: text.clone(), rotation: current.rotation + 1 })
             }
         });
+        let current = self.secret();
+        if replaced.rotation != current.rotation && self.shared.keeps_previous.load(Ordering::Relaxed) {
+            self.shared.keep_previous(replaced);
+        }
         // After the secret: whoever sees the new number also sees the new secret.
-        self.shared.rotations.fetch_max(self.secret().rotation, Ordering::Release);
+        self.shared.rotations.fetch_max(current.rotation, Ordering::Release);
     }
 
     /// How often the secret was replaced.
@@ -139,7 +201,7 @@ impl Credentials {
     /// Keeps a secret for the signatures of a token that it obtained.
     pub(crate) fn keep(&self, secret: Arc<Secret>) -> ObtainedWith {
         let rotation = secret.rotation;
-        self.shared.in_use().push(secret);
+        self.shared.kept().in_use.push(secret);
         ObtainedWith { credentials: Arc::downgrade(&self.shared), rotation }
     }
 
@@ -149,7 +211,61 @@ impl Credentials {
         if current.rotation == rotation {
             return current;
         }
-        self.shared.in_use().iter().find(|secret| secret.rotation == rotation).map_or(current, Arc::clone)
+        self.shared.kept().in_use.iter().find(|secret| secret.rotation == rotation).map_or(current, Arc::clone)
+    }
+
+    /// From now on the secret before a rotation is kept for [`previous_of`](Self::previous_of).
+    pub(crate) fn keep_previous(&self) {
+        self.shared.keeps_previous.store(true, Ordering::Relaxed);
+    }
+
+    /// The secret before this one, if it was replaced less than a minute ago.
+    pub(crate) fn previous_of(&self, secret: &Secret) -> Option<Arc<Secret>> {
+        let mut kept = self.shared.kept();
+        let previous = kept.previous.take_if(|(previous, replaced)| {
+            previous.rotation < secret.rotation && Moment::now().since(*replaced) >= OVERLAP
+        });
+        let found = kept.previous.as_ref().filter(|(previous, _)| previous.rotation < secret.rotation);
+        let found = found.map(|(secret, _)| Arc::clone(secret));
+        // Wiped without the lock.
+        drop(kept);
+        drop(previous);
+        found
+    }
+
+    /// The authorization server knows this secret, so those before it are not needed any more.
+    pub(crate) fn is_known(&self, secret: &Secret) {
+        let mut kept = self.shared.kept();
+        let previous = kept.previous.take_if(|(previous, _)| previous.rotation < secret.rotation);
+        drop(kept);
+        drop(previous);
+    }
+
+    /// Looks at the secret's file, if there is one, before a fetch.
+    pub(crate) async fn look(&self) {
+        if let Some(file) = &self.shared.file {
+            file.look(self.rotating()).await;
+        }
+    }
+
+    /// Has the secret's file looked at, if there is one and a minute has passed. For each request: waits for nothing.
+    #[inline]
+    pub(crate) fn look_if_due(&self) {
+        if let Some(file) = &self.shared.file
+            && file.is_due()
+        {
+            file.look_soon(self.rotating());
+        }
+    }
+
+    /// Rotates credentials that are still in use.
+    fn rotating(&self) -> impl FnOnce(SecretString) + Send + use<> {
+        let shared = Arc::downgrade(&self.shared);
+        move |secret| {
+            if let Some(shared) = shared.upgrade() {
+                Self { shared }.rotate(secret);
+            }
+        }
     }
 
     /// Whether id and secret may have been copied with quotation marks around them. A secret may have some of its own, so
@@ -170,8 +286,17 @@ impl Credentials {
 }
 
 impl Shared {
-    fn in_use(&self) -> MutexGuard<'_, Vec<Arc<Secret>>> {
-        self.in_use.lock().unwrap_or_else(PoisonError::into_inner)
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keep_previous(&self, replaced: Arc<Secret>) {
+        let mut kept = self.kept();
+        // Two rotations at the same time may come here in any order.
+        let is_newer = kept.previous.as_ref().is_none_or(|(previous, _)| previous.rotation < replaced.rotation);
+        let older = if is_newer { kept.previous.replace((replaced, Moment::now())) } else { None };
+        drop(kept);
+        drop(older);
     }
 }
 
@@ -187,11 +312,11 @@ impl Drop for ObtainedWith {
         let Some(shared) = self.credentials.upgrade() else {
             return;
         };
-        let mut in_use = shared.in_use();
-        let at = in_use.iter().position(|secret| secret.rotation == self.rotation);
-        let secret = at.map(|at| in_use.swap_remove(at));
+        let mut kept = shared.kept();
+        let at = kept.in_use.iter().position(|secret| secret.rotation == self.rotation);
+        let secret = at.map(|at| kept.in_use.swap_remove(at));
         // Wiped without the lock.
-        drop(in_use);
+        drop(kept);
         drop(secret);
     }
 }
@@ -228,34 +353,6 @@ impl fmt::Debug for Credentials {
     }
 }
 
-fn problem(value: &str) -> Option<&'static str> {
-    if value.is_empty() {
-        return Some("is empty");
-    }
-    // A line end may be one of Unicode's too.
-    if value.chars().any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')) {
-        return Some("holds a control character; was it read from a file with its line end?");
-    }
-    if value.chars().any(is_invisible) {
-        return Some(
-            "holds an invisible character, such as a byte-order mark, a zero-width or a non-breaking space; type it \
-             anew, or copy it from a plain text",
-        );
-    }
-    (value.starts_with(' ') || value.ends_with(' ')).then_some("begins or ends with a blank; remove it")
-}
-
-/// Beyond ASCII: blanks, format characters and fillers, which documents and chat programs add to a copied text.
-fn is_invisible(character: char) -> bool {
-    let is_blank = character.is_whitespace() && character != ' ';
-    is_blank || INVISIBLE.iter().any(|range| range.contains(&character))
-}
-
-/// Whether the text may have been copied with the quotation marks around it.
-fn is_quoted(text: &str) -> bool {
-    text.starts_with(QUOTES) || text.ends_with(QUOTES)
-}
-
 fn variable(name: &str) -> Result<String, AuthError> {
     match env::var(name) {
         Ok(value) if !value.is_empty() => Ok(value),
@@ -267,32 +364,8 @@ fn variable(name: &str) -> Result<String, AuthError> {
     }
 }
 
-/// Characters that are drawn as nothing (Unicode's `Default_Ignorable_Code_Point`, and those of the category `Cf` beside
-/// them), and a blank pattern of Braille.
-const INVISIBLE: [RangeInclusive<char>; 19] = [
-    '\u{ad}'..='\u{ad}',
-    '\u{34f}'..='\u{34f}',
-    '\u{61c}'..='\u{61c}',
-    '\u{115f}'..='\u{1160}',
-    '\u{17b4}'..='\u{17b5}',
-    '\u{180b}'..='\u{180f}',
-    '\u{200b}'..='\u{200f}',
-    '\u{202a}'..='\u{202e}',
-    '\u{2060}'..='\u{206f}',
-    '\u{2800}'..='\u{2800}',
-    '\u{3164}'..='\u{3164}',
-    '\u{fe00}'..='\u{fe0f}',
-    '\u{feff}'..='\u{feff}',
-    '\u{ffa0}'..='\u{ffa0}',
-    '\u{fff0}'..='\u{fffb}',
-    '\u{13430}'..='\u{1343f}',
-    '\u{1bca0}'..='\u{1bca3}',
-    '\u{1d173}'..='\u{1d17a}',
-    '\u{e0000}'..='\u{e0fff}',
-];
-const QUOTES: [char; 11] =
-    ['"', '\'', '`', '\u{ab}', '\u{bb}', '\u{2018}', '\u{2019}', '\u{201a}', '\u{201c}', '\u{201d}', '\u{201e}'];
-
+/// How long the secret before a rotation may still be tried.
+const OVERLAP: Duration = Duration::from_secs(60);
 #[cfg(test)]
 mod tests {
     use super::*;

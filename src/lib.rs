@@ -85,6 +85,7 @@
 //! | `client` | yes | [`client::HttpsClient`]: HTTPS over hyper-util and rustls, for token requests and, if wanted, for the API |
 //! | `paynet` | yes | module [`paynet`] |
 //! | `tracing` | yes | a span for each token fetch, events for rejections |
+//! | `jwt` | no | [`oauth::PrivateKeyJwt`]: assertions signed with a private key, over ring |
 //! | `reqwest` | no | module [`reqwest`]: a middleware for reqwest 0.13, and its client as a Tower service |
 //! | `native-roots` | no | the system's certificate store for [`client::HttpsClient`] |
 //! | `redis` | no | [`fleet::RedisStore`]: one token for many processes, over Redis or Valkey |
@@ -96,6 +97,7 @@ mod authorize;
 mod basic;
 #[cfg(feature = "client")]
 pub mod client;
+mod credential_text;
 mod credentials;
 mod error;
 pub mod fleet;
@@ -109,6 +111,7 @@ pub mod oauth;
 mod origin;
 #[cfg(feature = "paynet")]
 pub mod paynet;
+mod polled_file;
 mod product;
 pub mod rejection;
 pub mod replay;
@@ -116,6 +119,7 @@ pub mod replay;
 pub mod reqwest;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
+mod secret_file;
 mod server_clocks;
 mod service;
 mod settings;

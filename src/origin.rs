@@ -76,6 +76,14 @@ impl Origin {
         self.trusted
     }
 
+    pub(crate) fn is_this_machine(&self) -> bool {
+        is_loopback(&self.host)
+    }
+
+    pub(crate) fn is_https(&self) -> bool {
+        self.https
+    }
+
     /// Tells this origin from others, whose clocks may differ.
     pub(crate) fn key(&self) -> OriginKey {
         self.key
@@ -101,14 +109,6 @@ impl Origin {
 /// For the ready-made client.
 #[cfg(feature = "client")]
 impl Origin {
-    pub(crate) fn is_this_machine(&self) -> bool {
-        is_loopback(&self.host)
-    }
-
-    pub(crate) fn is_https(&self) -> bool {
-        self.https
-    }
-
     pub(crate) fn host(&self) -> &str {
         &self.host
     }

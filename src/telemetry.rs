@@ -10,6 +10,8 @@
 //! | event "token request failed, will try again" | INFO | within a fetch |
 //! | event "token lifetime unusable, default assumed" | INFO | `expires_in` is not a positive number |
 //! | event "no token" | WARN | a fetch has failed |
+//! | event "client secret file cannot be used" | WARN | it was looked at; the last secret stays in use |
+//! | event "discovery document cannot be read" | WARN | it was read again; the last one stays in use |
 //! | event "tokens are rejected as fast as they are renewed" | WARN | the renewal budget is used up, once |
 //! | event "a signed request was answered by another origin" | WARN | reqwest has followed a redirect with a signature or static header |
 //! | event "response rejected", "request replayed", "rejected request not replayed" | DEBUG | a rejection |
@@ -245,6 +247,24 @@ pub(crate) fn throttled(layer: &'static str) {
     });
     #[cfg(not(feature = "tracing"))]
     let _ = layer;
+}
+
+/// A file that holds the client secret cannot be read, or what it holds cannot be sent.
+pub(crate) fn secret_file_unusable(why: &dyn fmt::Display) {
+    #[cfg(feature = "tracing")]
+    trace(|| tracing::warn!(%why, "client secret file cannot be used, the last secret stays in use"));
+    #[cfg(not(feature = "tracing"))]
+    let _ = why;
+}
+
+/// The discovery document was to be read again.
+pub(crate) fn discovery_failed(error: &AuthError) {
+    #[cfg(feature = "tracing")]
+    trace(|| {
+        tracing::warn!(kind = ?error.kind(), %error, "discovery document cannot be read, the last one stays in use");
+    });
+    #[cfg(not(feature = "tracing"))]
+    let _ = error;
 }
 
 /// reqwest has followed a redirect to another origin, with credentials that it does not remove.

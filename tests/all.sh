@@ -73,7 +73,7 @@ docs() {
 example() {
   local name=$1
   shift
-  timeout 120 cargo run --locked --quiet --features sandbox --example "$name" "$@"
+  timeout 120 cargo run --locked --quiet --features sandbox,jwt --example "$name" "$@"
 }
 
 # Clients of other crates, whose dependencies are in a lock file of their own. They share the folder of builds, and are built
@@ -130,6 +130,17 @@ instructions() { have valgrind valgrind && benches/instructions.sh --check; }
 oidc() {
   have node nodejs && have npm npm && have openssl openssl && npm ci --prefix tests/oidc --no-audit --no-fund &&
     timeout 300 cargo test --locked --all-features --test servers -- --ignored oidc_provider
+}
+
+# Assertions, verified by PyJWT; keys, converted by OpenSSL and OpenSSH.
+jwt() {
+  local folder="${CARGO_TARGET_DIR:-target}/jwt"
+  have openssl openssl && have ssh-keygen openssh-client && have python3 python3 || return
+  if ! python3 -m venv "$folder"; then
+    apt-get update && apt-get install --yes --no-install-recommends python3-venv && python3 -m venv "$folder" || return
+  fi
+  "$folder/bin/pip" install --quiet --requirement tests/jwt/requirements.txt &&
+    PYTHON="$folder/bin/python" timeout 300 cargo test --locked --all-features --test oauth -- --ignored verif
 }
 
 proxies() {
@@ -210,7 +221,8 @@ step "tests, no default features" tests --no-default-features
 step "tests, release build: no secret is left in memory" cargo test --locked --release --all-features --test wiped_memory
 step "tests, default features" tests
 
-for name in custom_source paynet quickstart reports retry_timeout tenants tonic proxy soak; do
+for name in custom_source paynet private_key_jwt quickstart reports retry_timeout tenants tonic proxy soak \
+  workload_identity; do
   step "example $name" example "$name"
 done
 step "example sandbox" example sandbox -- --check
@@ -219,6 +231,7 @@ step "examples/clients: kube, octocrab, async-openai, progenitor" clients
 step "a newcomer's first programs" tests/newcomer/run
 
 step "oidc-provider agrees" oidc
+step "PyJWT, OpenSSL and OpenSSH agree" jwt
 ipv6
 step "nginx, tinyproxy and Apache" proxies
 step "the system's clock jumps" clock_jumps

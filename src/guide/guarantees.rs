@@ -133,6 +133,12 @@
 //! After `rotate` the next request starts a fetch with the new secret and continues with the old token. If that fetch fails, the
 //! old token stays in use while it lives. A signature is made with the secret that obtained the token beside it.
 //!
+//! A changed secret file counts as a rotation. It is looked at before each fetch and, while the layer is in use, at most once a
+//! minute, off the requests' path.
+//!
+//! If the authorization server does not know a secret that is less than a minute old (`invalid_client`), the token is requested
+//! once more with the secret before, in the same attempt.
+//!
 //! # A rejected request
 //!
 //! ## R1: What counts as a rejection
@@ -235,11 +241,15 @@
 //!
 //! `POST`, with `Accept: application/json`, `Accept-Encoding: identity`, `User-Agent: tower-outbound-auth/<version>` unless
 //! another one is set, and `Content-Type: application/x-www-form-urlencoded` unless `json_body` is set. The body begins with
-//! `grant_type`. Credentials are sent by exactly one method; the client id alone may be in the body as well, by `param`.
+//! `grant_type`. Credentials are sent by exactly one method; the client id alone may be in the body
+//! as well, by `param`. An assertion is made for each attempt, by the authorization server's
+//! clock as far as it is known. If the server refuses the client and its `Date` is more than 30 s from the time of the assertion,
+//! the token is requested once more, with that time.
 //!
 //! ## O2: Encrypted, and without redirects
 //!
-//! `https` only, or `http` to a loopback host, or `http` after `allow_insecure_http`. Redirects are never followed.
+//! `https` only, or `http` to a loopback host, or `http` after `allow_insecure_http`. Redirects are never followed. The same holds
+//! for the token endpoint in a discovery document, and for the document itself, but for redirects within its origin.
 //!
 //! ## O3: The response is read with limits
 //!
@@ -263,7 +273,7 @@
 //!
 //! ## O6: Secrets are wiped
 //!
-//! Secrets, the request's body, parameters, the bytes of the token response, the state of the HMAC and the signatures of
+//! Secrets, assertions, the request's body, parameters, the bytes of the token response, the state of the HMAC and the signatures of
 //! `TimestampHmac` are overwritten when they are dropped.
 //!
 //! # Many tokens
@@ -335,7 +345,7 @@
 //!
 //! # Never
 //!
-//! - A secret, token or signature in any `Debug`, `Display`, trace event or panic message.
+//! - A secret, token, assertion or signature in any `Debug`, `Display`, trace event or panic message.
 //! - A request sent without its credential because obtaining one failed, or with that of another key.
 //! - `unwrap`, `expect`, `panic!` or indexing that can panic in library code; `unsafe`.
 //! - A lock, or a guard of the current token, held across an await. Foreign code (waker, error, body, callback) run or dropped

@@ -5,6 +5,7 @@
 //! | page | answers |
 //! |---|---|
 //! | [`transports`] | How do I use the layer with `HttpsClient`, hyper, reqwest, tonic, a proxy or a Unix socket? |
+//! | [`client_authentication`] | With a secret, a certificate or an assertion: how does my client authenticate? |
 //! | [`clients`] | Where does the layer go in reqwest, tonic, kube, octocrab, a generated client? First programs to copy. |
 //! | [`stack_order`] | Which layers belong outside of `AuthLayer`, and which inside? |
 //! | [`replay_policies`] | Which request bodies can be replayed, and under which policy? |
@@ -34,6 +35,7 @@
 //! This module exists in the documentation only, not in a build of the crate. Its examples run as tests.
 
 // A new page is a file here, a row above and a line below.
+pub mod client_authentication;
 pub mod clients;
 pub mod cost;
 pub mod errors_and_retries;

@@ -1,10 +1,12 @@
 //! The settings of the grant, checked before the first token request is sent.
 
+mod authentication;
+
 use std::{fmt, time::Duration};
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Request, Response, Uri,
+    HeaderMap, HeaderName, HeaderValue, Request, Response,
     header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING},
 };
 use http_body::Body;
@@ -14,6 +16,7 @@ use tower_service::Service;
 use zeroize::Zeroizing;
 
 use super::{
+    assertion::AssertionSource,
     client_auth::ClientAuth,
     echo::Past,
     exchange::{self, Exchange},
@@ -22,7 +25,6 @@ use super::{
 use crate::{
     credentials::Credentials,
     error::{AuthError, BoxError},
-    origin::Origin,
 };
 
 /// Builder for [`ClientCredentialsGrant`].
@@ -30,9 +32,11 @@ use crate::{
 /// No setter fails: [`build`](Self::build) returns the first mistake.
 #[must_use = "a builder does nothing until `build`"]
 pub struct ClientCredentialsGrantBuilder {
-    token_url: String,
+    server: ServerName,
     credentials: Credentials,
     client_auth: ClientAuth,
+    assertions: Option<Box<dyn AssertionSource>>,
+    omit_client_id: bool,
     grant_type: String,
     scopes: Vec<String>,
     audience: Option<String>,
@@ -46,21 +50,29 @@ pub struct ClientCredentialsGrantBuilder {
     exchange: Option<Box<dyn Exchange>>,
 }
 
+/// What tells where token requests go.
+enum ServerName {
+    TokenUrl(String),
+    Issuer(String),
+}
+
 impl ClientCredentialsGrant {
     /// Returns a builder for the grant at this token endpoint.
     ///
     /// The URL is `https://`, or `http://` to this machine; its query, if it has one, is sent as it is.
     pub fn builder(token_url: &str, credentials: Credentials) -> ClientCredentialsGrantBuilder {
-        ClientCredentialsGrantBuilder::new(token_url, credentials)
+        ClientCredentialsGrantBuilder::new(ServerName::TokenUrl(token_url.to_owned()), credentials)
     }
 }
 
 impl ClientCredentialsGrantBuilder {
-    fn new(token_url: &str, credentials: Credentials) -> Self {
+    fn new(server: ServerName, credentials: Credentials) -> Self {
         Self {
-            token_url: token_url.to_owned(),
+            server,
             credentials,
             client_auth: ClientAuth::default(),
+            assertions: None,
+            omit_client_id: false,
             grant_type: "client_credentials".to_owned(),
             scopes: Vec::new(),
             audience: None,
@@ -353,12 +365,13 @@ impl ClientCredentialsGrantBuilder {
     /// # Errors
     ///
     /// [`Config`](crate::ErrorKind::Config), with what to change: a token URL that cannot be read or is plain `http`;
-    /// credentials that the method of [`client_auth`](Self::client_auth) cannot send; a parameter that is set twice or
+    /// an issuer with a query; credentials that the method of [`client_auth`](Self::client_auth) cannot send, or that have a
+    /// secret beside an assertion; a parameter that is set twice or
     /// belongs to the grant; a header that is not yours to set; no transport, without the feature `client` or with
     /// [`ClientAuth::Certificate`].
     pub fn build(self) -> Result<ClientCredentialsGrant, AuthError> {
-        let (token_url, origin) = self.check_url()?;
-        self.client_auth.check(&self.credentials, &self.credentials.secret())?;
+        let endpoint = self.check_endpoint()?;
+        self.check_client_auth()?;
         if self.grant_type.is_empty() {
             return Err(AuthError::config("`grant_type` is empty; leave it out for \"client_credentials\""));
         }
@@ -376,11 +389,15 @@ impl ClientCredentialsGrantBuilder {
             }
             None => default_exchange()?,
         };
+        if self.assertions.is_none() && self.client_auth.sends_secret() {
+            self.credentials.keep_previous();
+        }
         Ok(ClientCredentialsGrant::new_with(GrantSettings {
-            token_url,
-            origin,
+            endpoint,
             credentials: self.credentials,
             client_auth: self.client_auth,
+            assertions: self.assertions,
+            omit_client_id: self.omit_client_id,
             grant_type: self.grant_type,
             params,
             headers,
@@ -392,17 +409,6 @@ impl ClientCredentialsGrantBuilder {
         }))
     }
 
-    fn check_url(&self) -> Result<(Uri, Origin), AuthError> {
-        let (url, origin) = Origin::of_url("token_url", &self.token_url)?;
-        if !origin.is_trusted() && !self.insecure_http {
-            return Err(AuthError::config(format!(
-                "the token URL at {origin} would carry the secret in the clear; use https, or `allow_insecure_http` if that \
-                 is intended"
-            )));
-        }
-        Ok((url, origin))
-    }
-
     fn check_params(&self) -> Result<Vec<(String, Zeroizing<String>)>, AuthError> {
         let mut params: Vec<(String, Zeroizing<String>)> = Vec::new();
         if !self.scopes.is_empty() {
@@ -410,6 +416,11 @@ impl ClientCredentialsGrantBuilder {
         }
         params.extend(self.audience.iter().map(|audience| ("audience".to_owned(), audience.clone().into())));
         for (name, value) in &self.params {
+            if self.assertions.is_some() && ["client_assertion", "client_assertion_type"].contains(&name.as_str()) {
+                return Err(AuthError::config(format!(
+                    "`param`: {name} is what `client_assertion` sends; leave it out"
+                )));
+            }
             let id = self.credentials.client_id();
             let is_beside_basic = self.client_auth.is_basic() && (name.as_str(), value.as_str()) == ("client_id", id);
             if let Some((_, setting)) = OWN_PARAMS.iter().find(|(own, _)| own == name && !is_beside_basic) {
@@ -454,6 +465,7 @@ impl fmt::Debug for ClientCredentialsGrantBuilder {
         f.debug_struct("ClientCredentialsGrantBuilder")
             .field("credentials", &self.credentials)
             .field("client_auth", &self.client_auth)
+            .field("client_assertion", &self.assertions.is_some())
             .field("timeout", &self.timeout)
             .finish_non_exhaustive()
     }

@@ -1,10 +1,12 @@
 //! The client-credentials grant as a source of tokens (RFC 6749, section 4.4).
 
+mod attempt;
+
 use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Method, Request, StatusCode, Uri,
+    HeaderMap, HeaderValue, Method, Request, StatusCode,
     header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, USER_AGENT},
     response::Parts,
 };
@@ -13,12 +15,15 @@ use secrecy::ExposeSecret;
 use zeroize::Zeroizing;
 
 use super::{
+    assertion::{Assertion, AssertionSource},
     client_auth::{ClientAuth, asks_for_basic},
     echo::{EchoFilter, Past},
     encode,
+    endpoint::Endpoint,
     exchange::{Exchange, TokenResponse},
     identity::Identity,
     members,
+    server::Server,
     wire::{Expected, Granted},
 };
 use crate::{
@@ -27,7 +32,6 @@ use crate::{
     error::{AuthError, ErrorKind},
     origin::Origin,
     product::PRODUCT,
-    telemetry,
     time::{self, Moment},
     token::{AccessToken, FetchRequest, TokenSource},
 };
@@ -67,10 +71,13 @@ pub struct ClientCredentialsGrant {
 
 /// The settings, checked.
 pub(super) struct GrantSettings {
-    pub(super) token_url: Uri,
-    pub(super) origin: Origin,
+    pub(super) endpoint: Endpoint,
     pub(super) credentials: Credentials,
     pub(super) client_auth: ClientAuth,
+    /// In place of `client_auth`.
+    pub(super) assertions: Option<Box<dyn AssertionSource>>,
+    /// Beside an assertion.
+    pub(super) omit_client_id: bool,
     pub(super) grant_type: String,
     /// What the body holds besides grant type and credentials.
     pub(super) params: Vec<(String, Zeroizing<String>)>,
@@ -86,38 +93,32 @@ impl ClientCredentialsGrant {
     pub(super) fn new_with(settings: GrantSettings) -> Self {
         Self { settings: Arc::new(settings) }
     }
-
-    async fn fetch_token(&self, request: FetchRequest) -> Result<AccessToken, AuthError> {
-        let settings = &*self.settings;
-        // The only look at the secret: a rotation meanwhile changes neither the request nor what is said of its token.
-        let secret = settings.credentials.secret();
-        let sent = Moment::now();
-        let exchange = settings.exchange.exchange(settings.request(&secret)?);
-        settings.past.note_secret(settings.credentials.client_id(), secret.expose_secret());
-        let response = time::within(settings.timeout, exchange).await?.ok_or_else(|| settings.timed_out())??;
-        let origin = settings.origin.is_trusted().then(|| settings.origin.key());
-        let date = origin.zip(time::date(&response.head.headers));
-        let granted = settings.read(response, &secret, request.rejected())?;
-        settings.past.note_token(granted.token.expose_secret());
-        if granted.lifetime_unusable {
-            telemetry::lifetime_unusable();
-        }
-        // The server may have issued it at any time since the request was sent.
-        let token = granted.token.created_at(sent).with_server_date(date);
-        Ok(if settings.client_auth.sends_secret() { token.obtained_with(&settings.credentials, secret) } else { token })
-    }
 }
 
 impl GrantSettings {
-    fn request(&self, secret: &Secret) -> Result<Request<Full<Bytes>>, AuthError> {
-        self.client_auth.check(&self.credentials, secret)?;
-        let (id, secret) = (self.credentials.client_id(), secret.expose_secret());
-        let (authorization, in_body) = match self.client_auth {
-            ClientAuth::Body => (None, &[("client_id", id), ("client_secret", secret)][..]),
-            ClientAuth::Basic => (Some(encode::basic(id, secret)?), &[][..]),
-            ClientAuth::BasicUnencoded => (Some(basic::header(id, secret)?), &[][..]),
-            ClientAuth::Certificate => (None, &[("client_id", id)][..]),
-        };
+    fn request(
+        &self,
+        server: &Server,
+        secret: &Secret,
+        assertion: Option<&Assertion>,
+    ) -> Result<Request<Full<Bytes>>, AuthError> {
+        let id = self.credentials.client_id();
+        let mut authorization = None;
+        let mut in_body = Vec::new();
+        if let Some(assertion) = assertion {
+            in_body.extend((!self.omit_client_id).then_some(("client_id", id)));
+            in_body.push(("client_assertion_type", assertion.assertion_type()));
+            in_body.push(("client_assertion", assertion.expose_secret()));
+        } else {
+            self.client_auth.check(&self.credentials, secret)?;
+            let secret = secret.expose_secret();
+            match self.client_auth {
+                ClientAuth::Body => in_body.extend([("client_id", id), ("client_secret", secret)]),
+                ClientAuth::Basic => authorization = Some(encode::basic(id, secret)?),
+                ClientAuth::BasicUnencoded => authorization = Some(basic::header(id, secret)?),
+                ClientAuth::Certificate => in_body.push(("client_id", id)),
+            }
+        }
         let params = self.params.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let pairs = [("grant_type", self.grant_type.as_str())].into_iter().chain(in_body.iter().copied()).chain(params);
         let (content_type, body) = if self.json_body {
@@ -128,7 +129,7 @@ impl GrantSettings {
 
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.token_url.clone();
+        *request.uri_mut() = server.uri.clone();
         let headers = request.headers_mut();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -145,6 +146,8 @@ impl GrantSettings {
         &self,
         response: TokenResponse,
         secret: &Secret,
+        server: &Server,
+        assertion: Option<&Assertion>,
         rejected: Option<&AccessToken>,
     ) -> Result<Granted, AuthError> {
         let TokenResponse { head, mut body } = response;
@@ -154,12 +157,13 @@ impl GrantSettings {
         let params = self.params.iter().map(|(_, value)| value.as_str());
         let headers = self.headers.values().filter_map(|value| value.to_str().ok());
         // Some servers want a key there.
-        let query = form_urlencoded::parse(self.token_url.query().unwrap_or_default().as_bytes());
+        let query = form_urlencoded::parse(server.uri.query().unwrap_or_default().as_bytes());
         let query: Vec<_> = query.map(|(_, value)| value).collect();
         let others = params
             .chain(headers)
             .chain(query.iter().map(AsRef::as_ref))
-            .chain(rejected.map(AccessToken::expose_secret));
+            .chain(rejected.map(AccessToken::expose_secret))
+            .chain(assertion.into_iter().flat_map(telling_parts));
         let echo = EchoFilter::new(&self.past, self.credentials.client_id(), secret.expose_secret(), others);
         let mut expected = Expected { token_types: &self.token_types, echo };
         let read = expected.read(head.status, &head.headers, body.as_ref().map(|body| body.as_slice()));
@@ -182,7 +186,7 @@ impl GrantSettings {
             (true, _) => {
                 Some("the client id begins or ends with a quotation mark; remove it if it was copied by mistake")
             }
-            (_, true) if self.client_auth.sends_secret() => {
+            (_, true) if self.sends_secret() => {
                 Some("the client secret begins or ends with a quotation mark; remove it if it was copied by mistake")
             }
             _ => None,
@@ -196,6 +200,9 @@ impl GrantSettings {
     /// A client that is not known by one method may be known by another: by `Basic` where the server asks for that, by the
     /// other kind of `Basic` where that sends something else.
     fn other_method(&self, headers: &HeaderMap, secret: &Secret) -> Option<&'static str> {
+        if self.assertions.is_some() {
+            return None;
+        }
         let id = self.credentials.client_id();
         let differs = || [id, secret.expose_secret()].iter().any(|text| encode::encoded(text).as_str() != *text);
         match self.client_auth {
@@ -213,8 +220,8 @@ impl GrantSettings {
         }
     }
 
-    fn timed_out(&self) -> AuthError {
-        let Self { origin, timeout, .. } = self;
+    fn timed_out(&self, origin: &Origin) -> AuthError {
+        let timeout = self.timeout;
         let message =
             format!("the authorization server at {origin} did not answer within {timeout:?} (`timeout` of the grant)");
         AuthError::new(ErrorKind::Timeout, message)
@@ -226,19 +233,26 @@ impl TokenSource for ClientCredentialsGrant {
         &self,
         request: FetchRequest,
     ) -> Pin<Box<dyn Future<Output = Result<AccessToken, AuthError>> + Send + '_>> {
-        Box::pin(self.fetch_token(request))
+        Box::pin(self.settings.fetch_token(request))
     }
 
     fn generation(&self) -> u64 {
+        self.settings.credentials.look_if_due();
         self.settings.credentials.rotations()
     }
 
     fn identity(&self) -> Option<[u8; 32]> {
         let settings = &*self.settings;
+        let (kind, server) = settings.endpoint.name();
+        let method = match &settings.assertions {
+            // Which key it is made with, no more counts than the secret.
+            Some(_) => format!("Assertion, client_id: {}", !settings.omit_client_id),
+            None => format!("{:?}", settings.client_auth),
+        };
         let mut identity = Identity::default()
-            .with("token_url", "", settings.token_url.to_string())
+            .with(kind, "", server)
             .with("client_id", "", settings.credentials.client_id())
-            .with("method", "", format!("{:?}", settings.client_auth))
+            .with("method", "", method)
             .with("grant_type", "", &settings.grant_type);
         for (name, value) in &settings.params {
             identity = identity.with_param(name, value);
@@ -255,14 +269,26 @@ impl TokenSource for ClientCredentialsGrant {
 
 impl fmt::Debug for ClientCredentialsGrant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let GrantSettings { origin, credentials, client_auth, params, headers, timeout, .. } = &*self.settings;
+        let GrantSettings { endpoint, credentials, client_auth, assertions, params, headers, timeout, .. } =
+            &*self.settings;
         f.debug_struct("ClientCredentialsGrant")
-            .field("token_endpoint", origin)
+            .field("token_endpoint", endpoint)
             .field("credentials", credentials)
             .field("client_auth", client_auth)
+            .field("client_assertion", &assertions.is_some())
             .field("params", &params.iter().map(|(name, _)| name).collect::<Vec<_>>())
             .field("headers", &headers.keys().collect::<Vec<_>>())
             .field("timeout", timeout)
             .finish_non_exhaustive()
     }
 }
+
+/// Those of an assertion that no error may repeat: its beginning, and that of its signature.
+fn telling_parts(assertion: &Assertion) -> impl Iterator<Item = &str> {
+    let text = assertion.expose_secret();
+    let signature = text.rsplit_once('.').map(|(_, signature)| signature);
+    [Some(text), signature].into_iter().flatten().map(|part| part.get(..TELLING).unwrap_or(part))
+}
+
+/// So many characters of an assertion tell too much.
+const TELLING: usize = 12;

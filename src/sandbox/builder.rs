@@ -41,6 +41,8 @@ pub struct SandboxBuilder {
     token_lifetime: Duration,
     rejection: RejectionStyle,
     timestamp_window: Duration,
+    #[cfg(feature = "jwt")]
+    assertions: Option<super::assertion::Assertions>,
 }
 
 impl Sandbox {
@@ -92,6 +94,8 @@ impl SandboxBuilder {
             token_lifetime: Duration::from_secs(3600),
             rejection: RejectionStyle::default(),
             timestamp_window: Duration::from_secs(300),
+            #[cfg(feature = "jwt")]
+            assertions: None,
         }
     }
 
@@ -152,6 +156,26 @@ impl SandboxBuilder {
         self
     }
 
+    /// Has the client authenticate with an assertion in place of its secret, which then only signs API requests.
+    ///
+    /// The assertion is a JWT that is signed with this algorithm and the private key that belongs to this public key, in PEM
+    /// text as `openssl pkey -pubout` writes it. `iss` and `sub` are the client id, `aud` is the token URL or its origin, and
+    /// each `jti` is accepted once.
+    ///
+    /// # Errors
+    ///
+    /// [`Config`](crate::ErrorKind::Config) if there is no public key in the text.
+    #[cfg(feature = "jwt")]
+    pub fn assertion_key(
+        mut self,
+        algorithm: crate::oauth::Algorithm,
+        public_key_pem: impl AsRef<[u8]>,
+    ) -> Result<Self, crate::AuthError> {
+        let key = crate::oauth::PublicKey::from_pem(algorithm, public_key_pem.as_ref())?;
+        self.assertions = Some(super::assertion::Assertions::new(key));
+        Ok(self)
+    }
+
     /// Starts the server on two free ports of 127.0.0.1.
     ///
     /// It runs on the Tokio runtime that this future is polled on.
@@ -169,13 +193,14 @@ impl SandboxBuilder {
         let environment = Environment::custom(&format!("{api_origin}/token"), &api_origin).map_err(io::Error::other)?;
         let credentials = self.credentials.clone();
         let clients = iter::once(self.credentials).chain(self.other_clients).collect();
-        let shared = Arc::new(ServerState::new(
-            clients,
-            self.token_lifetime,
-            self.rejection,
-            self.timestamp_window,
-            download_origin,
-        ));
+        let mut shared =
+            ServerState::new(clients, self.token_lifetime, self.rejection, self.timestamp_window, download_origin);
+        shared.origin = api_origin;
+        #[cfg(feature = "jwt")]
+        {
+            shared.assertions = self.assertions;
+        }
+        let shared = Arc::new(shared);
         let mut listeners = JoinSet::new();
         listeners.spawn(server::run(api, Exchange::new(Listener::Api, &shared)));
         listeners.spawn(server::run(downloads, Exchange::new(Listener::Downloads, &shared)));

@@ -6,6 +6,8 @@
 //! It brings a web framework, so enable the feature `sandbox` in `dev-dependencies` only.
 
 mod api;
+#[cfg(feature = "jwt")]
+mod assertion;
 mod builder;
 mod connection;
 mod cut_off;
@@ -46,7 +48,7 @@ use crate::{Credentials, paynet::Environment};
 ///
 /// | request | requires |
 /// |---|---|
-/// | `POST /token` | `Accept`, `Content-Type`, and a form with `grant_type`, `client_id` and `client_secret` |
+/// | `POST /token` | `Accept`, `Content-Type`, and a form with `grant_type`, `client_id` and `client_secret`, or an assertion |
 /// | `GET /v1/reports/types` | bearer token and signature |
 /// | `POST /v1/reports/download` | the same, and JSON with `report_type`, `product`, `date`, and optional `fiid` and `window` |
 /// | `POST /v2/reports/query` | bearer token, signature, the header `X-Fiid: `[`FIID`], and JSON with `query` |

@@ -50,6 +50,10 @@ pub(super) struct ServerState {
     pub(super) faults: Faults,
     pub(super) files: Files,
     pub(super) tokens: Tokens,
+    #[cfg(feature = "jwt")]
+    pub(super) assertions: Option<super::assertion::Assertions>,
+    /// Of the token endpoint and the API.
+    pub(super) origin: String,
 }
 
 impl ServerState {
@@ -70,6 +74,9 @@ impl ServerState {
             faults: Faults::default(),
             files: Files::default(),
             tokens: Tokens { lifetime: token_lifetime, issued: Mutex::default() },
+            #[cfg(feature = "jwt")]
+            assertions: None,
+            origin: String::new(),
         }
     }
 

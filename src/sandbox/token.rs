@@ -79,12 +79,33 @@ fn check_form<'a>(shared: &'a ServerState, form: &HashMap<Vec<u8>, Vec<u8>>) -> 
     };
     let grant_type = field("grant_type", "grant_type is missing")?;
     let id = field("client_id", "client_id is missing")?;
+    #[cfg(feature = "jwt")]
+    let secret =
+        if shared.assertions.is_some() { &[][..] } else { field("client_secret", "client_secret is missing")? };
+    #[cfg(not(feature = "jwt"))]
     let secret = field("client_secret", "client_secret is missing")?;
     if grant_type != b"client_credentials" {
         return Err(TokenError::UnsupportedGrantType);
     }
+    #[cfg(feature = "jwt")]
+    if let Some(assertions) = &shared.assertions {
+        let kind = field("client_assertion_type", "client_assertion_type is missing")?;
+        let assertion = field("client_assertion", "client_assertion is missing")?;
+        let is_alone = !form.contains_key(&b"client_secret"[..]);
+        let signs = |client: &&Client| {
+            is_alone && kind == JWT_BEARER && accepts(shared, assertions, assertion, client.credentials.client_id())
+        };
+        return shared.client(id).filter(signs).ok_or(TokenError::InvalidClient);
+    }
     let has_secret = |client: &&Client| client.credentials.secret().expose_secret().as_bytes() == secret;
     shared.client(id).filter(has_secret).ok_or(TokenError::InvalidClient)
+}
+
+#[cfg(feature = "jwt")]
+fn accepts(shared: &ServerState, assertions: &super::assertion::Assertions, assertion: &[u8], client_id: &str) -> bool {
+    let (token_url, now) = (format!("{}{PATH}", shared.origin), shared.clock.unix_seconds());
+    std::str::from_utf8(assertion)
+        .is_ok_and(|text| assertions.accepts(text, client_id, &[&token_url, &shared.origin], now))
 }
 
 /// Parses a form in which no field is repeated (RFC 6749, section 3.2).
@@ -140,4 +161,6 @@ fn seconds(duration: Duration) -> Value {
 }
 
 pub(super) const PATH: &str = "/token";
+#[cfg(feature = "jwt")]
+const JWT_BEARER: &[u8] = b"urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 const NO_STORE: (HeaderName, &str) = (CACHE_CONTROL, "no-store");

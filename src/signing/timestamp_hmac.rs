@@ -104,6 +104,7 @@ impl TimestampHmac {
 
 impl Signer for TimestampHmac {
     fn sign(&self, context: &SigningContext<'_>) -> Result<SignatureHeaders, AuthError> {
+        self.credentials.look_if_due();
         let unix_seconds = context.now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
         let obtained_with = context.token().rotation_of(&self.credentials);
         let rotation = obtained_with.unwrap_or_else(|| self.credentials.rotations());

@@ -47,6 +47,8 @@ pub struct AccessToken {
     created: Moment,
     server_date: Option<(OriginKey, SystemTime)>,
     obtained_with: Option<Arc<ObtainedWith>>,
+    /// The source's generation that it belongs to, where the source found that out during the fetch.
+    generation: Option<u64>,
 }
 
 impl AccessToken {
@@ -82,6 +84,7 @@ impl AccessToken {
             created,
             server_date: None,
             obtained_with: None,
+            generation: None,
         })
     }
 
@@ -185,6 +188,15 @@ impl AccessToken {
     /// The rotation of the secret that obtained this token, if it is a secret of these credentials.
     pub(crate) fn rotation_of(&self, credentials: &Credentials) -> Option<u64> {
         self.obtained_with.as_ref()?.rotation_of(credentials)
+    }
+
+    pub(crate) fn generation(&self) -> Option<u64> {
+        self.generation
+    }
+
+    pub(crate) fn of_generation(mut self, generation: u64) -> Self {
+        self.generation = Some(generation);
+        self
     }
 
     /// The same token, its lifetime counted from an earlier moment.

@@ -55,7 +55,7 @@ pub(crate) enum AfterRejection {
 /// How a fetch ended.
 pub(crate) enum End {
     Token {
-        token: AccessToken,
+        token: Box<AccessToken>,
         header: HeaderValue,
         life: Life,
     },
@@ -240,7 +240,8 @@ impl TokenCache {
             End::Token { token, header, life } => {
                 let created = self.clock.at(token.created());
                 let previous = state.newest.as_deref();
-                let token = CachedToken::new(token, header, life, created, previous, flight.generation);
+                let generation = flight.generation.max(token.generation().unwrap_or(0));
+                let token = CachedToken::new(*token, header, life, created, previous, generation);
                 Ok(self.add(&mut state, token, now.instant))
             }
             End::Failed { error, backoff } => {

@@ -191,7 +191,9 @@ impl Fetcher {
             let error = match self.source.fetch(request).await {
                 Ok(token) => {
                     if let Some((origin, date)) = token.server_date() {
-                        self.clocks.hint(origin, date, sent.instant, Moment::now());
+                        // The request itself, which may have had to wait for an assertion.
+                        let sent = token.created().instant.max(sent.instant);
+                        self.clocks.hint(origin, date, sent, Moment::now());
                     }
                     return Ok(token);
                 }
@@ -214,7 +216,10 @@ impl Fetcher {
         let age = Moment::now().since(token.created());
         let life = self.policy.life(token.lifetime(), age, self.refresh_at);
         let header = token.header(self.scheme.as_deref());
-        End::Token { token, header, life }
+        // A source around the one that made the token may count in its own way.
+        let generation = token.generation().map(|generation| generation.min(self.generation()));
+        let token = generation.into_iter().fold(token, AccessToken::of_generation);
+        End::Token { token: Box::new(token), header, life }
     }
 
     fn end_with_failure(&self, error: AuthError) -> End {

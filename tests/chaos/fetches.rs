@@ -55,6 +55,9 @@ struct Fetch {
     /// The runtime that it runs in.
     runtime: runtime::Id,
     attempts: u32,
+    /// Whether a refused client has tried again at once: with the secret before a rotation (guarantee T14), or with an
+    /// assertion by the clock of the response.
+    has_tried_again: bool,
     excuses: u64,
     asked: Instant,
     end: Option<End>,
@@ -82,6 +85,8 @@ pub(crate) struct Failure {
     /// A refusal, or a response that makes no sense: never attempted again in the same fetch, and followed by a longer
     /// backoff.
     pub(crate) permanent: bool,
+    /// A refusal of the client, which may try again at once, in the same fetch.
+    pub(crate) unknown_client: bool,
     pub(crate) retry_after: Duration,
 }
 
@@ -108,7 +113,7 @@ impl Fetches {
             self.excuses_before = excuses;
         }
         let runtime = Handle::current().id();
-        self.last = Some(Fetch { task, runtime, attempts: 1, excuses: 0, asked, end: None });
+        self.last = Some(Fetch { task, runtime, attempts: 1, has_tried_again: false, excuses: 0, asked, end: None });
         verdict
     }
 
@@ -182,6 +187,11 @@ impl Fetches {
 impl Fetch {
     fn attempt_again(&mut self) -> Verdict {
         match self.end.take() {
+            Some(End::Failure { failure, .. }) if failure.unknown_client && !self.has_tried_again => {
+                self.attempts -= 1;
+                self.has_tried_again = true;
+                Ok("another try of a client that was refused")
+            }
             _ if self.attempts > ATTEMPTS => Err(format!("attempt {} of one fetch", self.attempts)),
             Some(End::Failure { at, failure }) => failure.allows_attempt(at.elapsed()),
             Some(End::Token(number)) => Err(format!("the fetch that brought token {number} went on")),

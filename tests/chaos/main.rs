@@ -1,7 +1,7 @@
 //! Whatever happens to servers, secrets, connections, callers and runtimes at once, credentials go where they belong, no
 //! call hangs, and all is well soon after the last of it.
 //!
-//! Four layers with 16 clients each, over HTTP/1.1 and HTTP/2, call two sandboxes for `CHAOS_SECONDS` (3 by default), while
+//! Four layers with 16 clients each, two of which sign assertions (feature `jwt`), over HTTP/1.1 and HTTP/2, call two sandboxes for `CHAOS_SECONDS` (3 by default), while
 //! a disruptor makes trouble. `CHAOS_SEED` decides what the disruptor and the callers do, and in which order: set it to the number
 //! that a run printed to have the same decisions again. When they take effect is up to sockets and threads, so a run is
 //! not the same as the last with its seed.
@@ -17,6 +17,9 @@ mod caller;
 mod disruptor;
 mod elsewhere;
 mod fetches;
+#[cfg(feature = "jwt")]
+#[path = "../support/keys.rs"]
+mod keys;
 mod ledger;
 mod runtimes;
 mod tally;
@@ -43,8 +46,8 @@ async fn every_promise_holds_through_chaos_and_all_is_well_after_it() -> Result<
 
     let tally = Arc::new(Tally::default());
     let elsewhere = Elsewhere::start().await?;
-    let short = World::start(SHORT, RejectionStyle::Documented400).await?;
-    let long = World::start(LONG, RejectionStyle::Unauthorized401).await?;
+    let short = World::start(SHORT, RejectionStyle::Documented400, false).await?;
+    let long = World::start(LONG, RejectionStyle::Unauthorized401, true).await?;
     let patient = Settings { name: "short", replays: true, max_wait: None, refill: Duration::from_secs(2) };
     let impatient = Settings { max_wait: Some(Duration::from_millis(300)), ..patient };
     let subjects = [

@@ -221,7 +221,9 @@ fn failure(head: &Parts, body: &[u8]) -> Failure {
     // The sandbox knows no other codes than those of a refusal.
     let is_refused = member(body, "error").is_some() || head.status == StatusCode::UNAUTHORIZED;
     let permanent = !is_busy && (is_refused || head.status.is_success());
-    Failure { permanent, retry_after: Duration::from_secs(seconds.unwrap_or_default()) }
+    let unknown_client = permanent
+        && (head.status == StatusCode::UNAUTHORIZED || member(body, "error").as_deref() == Some("invalid_client"));
+    Failure { permanent, unknown_client, retry_after: Duration::from_secs(seconds.unwrap_or_default()) }
 }
 
 fn member(body: &[u8], name: &str) -> Option<String> {

@@ -9,8 +9,11 @@ use hyper::body::Incoming;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use tokio::time::timeout;
 use tower::{Layer, Service, ServiceExt, limit::ConcurrencyLimit, util::BoxCloneSyncService};
+#[cfg(feature = "jwt")]
+use tower_outbound_auth::oauth::{Algorithm, Audience, PrivateKeyJwt};
 use tower_outbound_auth::{
-    AuthLayer, AuthLayerBuilder, BoxError, Credentials,
+    AuthError, AuthLayer, AuthLayerBuilder, BoxError, Credentials,
+    oauth::ClientCredentialsGrantBuilder,
     paynet::{self, PeekedBody},
     replay::NoReplay,
     sandbox::{RejectionStyle, Sandbox},
@@ -18,6 +21,8 @@ use tower_outbound_auth::{
     token::{RefreshPolicy, TokenHandle},
 };
 
+#[cfg(feature = "jwt")]
+use crate::keys::key;
 use crate::{
     budget::{BURST, BudgetSettings},
     fetches::{ATTEMPTS, Excuses, FAILURE_BACKOFF, JITTER, REFRESH_AT, REFUSAL_BACKOFF},
@@ -35,6 +40,9 @@ pub(crate) struct World {
     pub(crate) credentials: Credentials,
     pub(crate) excuses: Arc<Excuses>,
     lifetime: Duration,
+    /// Whether its clients sign assertions, and their secret signs requests to the API alone.
+    #[cfg(feature = "jwt")]
+    signs: bool,
 }
 
 /// A layer, with what the oracle knows of it.
@@ -62,10 +70,35 @@ pub(crate) struct Settings {
 }
 
 impl World {
-    pub(crate) async fn start(lifetime: Duration, style: RejectionStyle) -> Result<Arc<Self>, BoxError> {
-        let sandbox = Sandbox::builder().token_lifetime(lifetime).rejection(style).start().await?;
+    pub(crate) async fn start(lifetime: Duration, style: RejectionStyle, signs: bool) -> Result<Arc<Self>, BoxError> {
+        let builder = Sandbox::builder().token_lifetime(lifetime).rejection(style);
+        #[cfg(feature = "jwt")]
+        let builder = if signs { builder.assertion_key(Algorithm::Ps256, key("rsa2048_public"))? } else { builder };
+        #[cfg(not(feature = "jwt"))]
+        let _ = signs;
+        let sandbox = builder.start().await?;
         let credentials = Credentials::new(sandbox.credentials().client_id(), "secret_abcdefghijklmnop");
-        Ok(Arc::new(Self { sandbox, credentials, excuses: Arc::default(), lifetime }))
+        Ok(Arc::new(Self {
+            sandbox,
+            credentials,
+            excuses: Arc::default(),
+            lifetime,
+            #[cfg(feature = "jwt")]
+            signs,
+        }))
+    }
+
+    /// A grant whose clients authenticate as this world wants.
+    fn grant(&self) -> Result<ClientCredentialsGrantBuilder, AuthError> {
+        let environment = self.sandbox.environment();
+        #[cfg(feature = "jwt")]
+        if self.signs {
+            let signer = PrivateKeyJwt::from_pem(Algorithm::Ps256, Audience::TokenEndpoint, key("rsa2048"))?;
+            let client = Credentials::without_secret(self.credentials.client_id());
+            // The server's clock is moved by minutes, and its time is known only when a token is there.
+            return Ok(paynet::grant(&environment, client).client_assertion(signer));
+        }
+        Ok(paynet::grant(&environment, self.credentials.clone()))
     }
 }
 
@@ -74,10 +107,7 @@ impl Subject {
         let (environment, credentials) = (world.sandbox.environment(), world.credentials.clone());
         let budget = BudgetSettings { refill: settings.refill, replays: settings.replays };
         let ledger = Ledger::new(settings.name, tally, &world.excuses, world.lifetime, budget);
-        let source = paynet::grant(&environment, credentials.clone())
-            .transport(TokenTransport::new(&ledger))
-            .timeout(TOKEN_TIMEOUT)
-            .build()?;
+        let source = world.grant()?.transport(TokenTransport::new(&ledger)).timeout(TOKEN_TIMEOUT).build()?;
         let policy = RefreshPolicy::default()
             .refresh_at(REFRESH_AT)
             .jitter(JITTER)

@@ -19,7 +19,10 @@ use tower_outbound_auth::{
         conformance,
     },
     keyed::{KeyedAuth, KeyedAuthLayer, KeyedAuthLayerBuilder},
-    oauth::{ClientAuth, ClientCredentialsGrant, ClientCredentialsGrantBuilder},
+    oauth::{
+        Assertion, AssertionFile, AssertionRequest, AssertionSource, ClientAuth, ClientCredentialsGrant,
+        ClientCredentialsGrantBuilder,
+    },
     paynet::{self, PayNetLayer},
     rejection::{NotReplayed, Rejection},
     replay::{CloneBody, NoReplay, Replay, ReplayBody},
@@ -65,6 +68,51 @@ fn policy() -> RefreshPolicy {
         .failure_backoff(second, second)
         .refusal_backoff(second, second)
         .renewal_budget(4, second)
+}
+
+/// Signs nothing.
+struct NoKey;
+
+impl AssertionSource for NoKey {
+    fn assertion<'a>(
+        &'a self,
+        request: AssertionRequest<'a>,
+    ) -> Pin<Box<dyn Future<Output = Result<Assertion, AuthError>> + Send + 'a>> {
+        let _: (&'a str, &'a str, Option<&'a str>, SystemTime) =
+            (request.client_id(), request.token_endpoint(), request.issuer(), request.now());
+        Box::pin(async { Ok(Assertion::jwt(SecretString::from("a.b.c")).with_type("urn:x")) })
+    }
+}
+
+fn asserting(client: HttpsClient) -> Result<ClientCredentialsGrant, AuthError> {
+    let shared: Arc<dyn AssertionSource> = Arc::new(NoKey);
+    let boxed: Box<dyn AssertionSource> = Box::new(shared);
+    let file: AssertionFile = AssertionFile::new("/a").with_type("urn:x");
+    ClientCredentialsGrant::discover("https://login.example.com", Credentials::without_secret("id"))
+        .client_assertion(file)
+        .client_assertion(boxed)
+        .omit_client_id()
+        .transport(client)
+        .build()
+}
+
+#[cfg(feature = "jwt")]
+fn signing(pem: &[u8]) -> Result<ClientCredentialsGrantBuilder, AuthError> {
+    use tower_outbound_auth::oauth::{Algorithm, Audience, PrivateKeyJwt};
+
+    let _ = [Algorithm::Ps256, Algorithm::Rs256, Algorithm::Es256, Algorithm::Es384, Algorithm::EdDsa];
+    let _ = [Audience::TokenEndpoint, Audience::Issuer, Audience::Custom(String::new())];
+    let key: PrivateKeyJwt = PrivateKeyJwt::from_pem(Algorithm::Ps256, Audience::Issuer, pem)?
+        .key_id("k")
+        .certificate_thumbprint(pem)?
+        .lifetime(Duration::from_secs(60))
+        .token_type("JWT");
+    let builder = ClientCredentialsGrant::builder("https://login.example.com", Credentials::without_secret("id"));
+    Ok(builder.client_assertion(key))
+}
+
+fn from_files() -> Result<Credentials, AuthError> {
+    Credentials::from_files("/run/id", std::path::Path::new("/run/secret"))
 }
 
 fn grant(credentials: Credentials, client: HttpsClient) -> Result<ClientCredentialsGrant, AuthError> {
@@ -113,7 +161,9 @@ type FutureOfClient = ResponseFuture<HttpsClient, NoReplay, Full<Bytes>, BoxBody
 
 #[test]
 fn the_signatures_that_users_write_compile() {
-    let _ = (builder, policy, grant, client, handle, dynamic, paynet_layer);
+    let _ = (builder, policy, grant, client, handle, dynamic, paynet_layer, asserting, from_files);
+    #[cfg(feature = "jwt")]
+    let _ = signing;
     let _ = (Sign::Always, Sign::Never, NoAuth, FaultKind::Reset, RejectionStyle::Unauthorized401);
     let _: fn(Fault, Stats, SandboxBuilder, Sandbox) = |_, _, _, _| ();
     let _: (HeaderName, HeaderName, HeaderName) = (paynet::X_TIMESTAMP, paynet::X_SIGNATURE, paynet::X_FIID);

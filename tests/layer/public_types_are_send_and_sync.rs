@@ -20,7 +20,10 @@ use tower::{Layer, Service};
 use tower_outbound_auth::{
     Auth, AuthError, AuthLayer, AuthLayerBuilder, BoxError, Credentials, ErrorKind, NoAuth, ResponseFuture,
     keyed::{KeyedAuth, KeyedAuthLayer, KeyedAuthLayerBuilder},
-    oauth::{ClientAuth, ClientCredentialsGrant, ClientCredentialsGrantBuilder},
+    oauth::{
+        Assertion, AssertionFile, AssertionRequest, AssertionSource, ClientAuth, ClientCredentialsGrant,
+        ClientCredentialsGrantBuilder,
+    },
     rejection::{NotReplayed, Rejection},
     replay::{CloneBody, EmptyBody, NoReplay, Replay, ReplayBody},
     signing::{Sign, SignRules, SignatureHeaders, Signer, SignerFn, SigningContext, TimestampHmac},
@@ -88,6 +91,9 @@ assert_shared! {
     Credentials: Clone;
     ClientCredentialsGrant: Clone, TokenSource;
     ClientAuth: Clone, Copy, Default;
+    Assertion: Clone;
+    AssertionRequest<'static>: Clone, Copy;
+    AssertionFile: Clone, AssertionSource;
     SigningContext<'static>: Clone;
     SignatureHeaders: Clone, Default;
     TimestampHmac: Signer;
@@ -116,7 +122,7 @@ assert_impl_all!(CloneBody: Replay<Body>, Replay<String>, Replay<ReplayBody<Body
 assert_impl_all!(EmptyBody: Replay<Body>, Replay<http_body_util::Empty<Bytes>>);
 assert_impl_all!(NoReplay: Replay<Body>, Replay<Rc<u8>>);
 assert_impl_all!(BoxError: From<AuthError>);
-assert_obj_safe!(TokenSource, Signer);
+assert_obj_safe!(TokenSource, Signer, AssertionSource);
 assert_impl_all!(Arc<dyn TokenSource>: TokenSource);
 assert_impl_all!(Box<dyn TokenSource>: TokenSource);
 assert_impl_all!(Arc<dyn Signer>: Signer);

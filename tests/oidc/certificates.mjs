@@ -32,12 +32,23 @@ export function certificates() {
   issue('stranger', 'intermediate', ['subjectAltName=DNS:stranger.bank.example']);
   openssl('req', '-x509', '-newkey', 'ed25519', '-nodes', '-days', '2', '-subj', '/CN=self-signed',
     '-keyout', 'self.key', '-out', 'self.pem');
+  // Keys that sign assertions.
+  for (const [name, ...options] of [
+    ['es256', 'EC', '-pkeyopt', 'ec_paramgen_curve:P-256'],
+    ['es384', 'EC', '-pkeyopt', 'ec_paramgen_curve:P-384'],
+    ['eddsa', 'ed25519'],
+  ]) {
+    openssl('genpkey', '-algorithm', ...options, '-out', name);
+  }
 
   const chain = (name, key) => ({ chain: read(`${name}.pem`) + read('intermediate.pem'), key: read(key) });
   return {
     folder,
     root: read('root.pem'),
     server: { cert: read('server.pem'), key: read('server.key') },
+    keys: {
+      PS256: read('rsa.key'), RS256: read('rsa.pkcs1'), ES256: read('es256'), ES384: read('es384'), EdDSA: read('eddsa'),
+    },
     clients: {
       pkcs8: chain('rsa', 'rsa.key'),
       pkcs1: chain('rsa', 'rsa.pkcs1'),

@@ -1,5 +1,5 @@
 // oidc-provider with the clients, resources and lifetimes of the test.
-import { X509Certificate } from 'node:crypto';
+import { X509Certificate, createPublicKey } from 'node:crypto';
 
 import { CLIENT } from './certificates.mjs';
 
@@ -21,7 +21,7 @@ const SPECIAL = { id: 'id:%+&= ~*!\'()/?', secret: 'secret:%+&= ~%41*!"\'()\\/?#
 
 const machine = (rest) => ({ grant_types: ['client_credentials'], response_types: [], redirect_uris: [], ...rest });
 
-function clients(selfSigned) {
+function clients(selfSigned, keys) {
   const certificate = new X509Certificate(selfSigned);
   const jwk = { ...certificate.publicKey.export({ format: 'jwk' }), x5c: [certificate.raw.toString('base64')] };
   const by = (method) => ({ token_endpoint_auth_method: method });
@@ -33,16 +33,26 @@ function clients(selfSigned) {
     machine({ client_id: SPECIAL.id, client_secret: SPECIAL.secret, ...by('client_secret_basic') }),
     machine({ client_id: `${SPECIAL.id}post`, client_secret: SPECIAL.secret, ...by('client_secret_post') }),
     machine({ client_id: 'certified', tls_client_auth_san_dns: CLIENT, ...by('tls_client_auth'), ...bound }),
+    ...Object.entries(keys).map(([alg, pem]) => machine({
+      client_id: `signs ${alg}`,
+      jwks: { keys: [createPublicKey(pem).export({ format: 'jwk' })] },
+      token_endpoint_auth_signing_alg: alg,
+      ...by('private_key_jwt'),
+    })),
     machine({ client_id: 'self-signed', jwks: { keys: [jwk] }, ...by('self_signed_tls_client_auth'), ...bound }),
   ];
 }
 
-export function provider(issuer, selfSigned) {
+export function provider(issuer, selfSigned, keys) {
   const certificate = (ctx) => ctx.socket.getPeerX509Certificate();
   return new Provider(issuer, {
-    clients: clients(selfSigned),
+    clients: clients(selfSigned, keys),
     scopes: ['accounts:read', 'payments:write'],
-    clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'tls_client_auth', 'self_signed_tls_client_auth'],
+    clientAuthMethods: [
+      'client_secret_basic', 'client_secret_post', 'private_key_jwt', 'tls_client_auth', 'self_signed_tls_client_auth',
+    ],
+    enabledJWA: { clientAuthSigningAlgValues: Object.keys(keys) },
+    discovery: { mtls_endpoint_aliases: { token_endpoint: `${issuer}/token?over=mtls` } },
     ttl: { ClientCredentials: (ctx, token) => token.resourceServer?.accessTokenTTL ?? 600 },
     features: {
       clientCredentials: { enabled: true },

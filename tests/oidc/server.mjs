@@ -9,7 +9,7 @@ import { provider } from './provider.mjs';
 
 process.stdin.resume().on('end', () => process.exit());
 
-const { folder, root, server, clients } = certificates();
+const { folder, root, server, keys, clients } = certificates();
 // A client may present any certificate; the provider and the API decide whether it is valid.
 const lenient = { ...server, ca: root, requestCert: true, rejectUnauthorized: false };
 const listen = (listener) => new Promise((resolve) => {
@@ -18,11 +18,13 @@ const listen = (listener) => new Promise((resolve) => {
 
 const login = https.createServer(lenient);
 const issuer = await listen(login);
-const oidc = provider(issuer, clients.self.chain);
+const oidc = provider(issuer, clients.self.chain, keys);
 
 // Each token request that was granted or deferred: client and time.
 const asked = [];
-oidc.on('grant.success', (ctx) => asked.push({ client: ctx.oidc.client.clientId, at: Date.now() }));
+oidc.on('grant.success', (ctx) => {
+  asked.push({ client: ctx.query.over ?? ctx.oidc.client.clientId, at: Date.now() });
+});
 
 // Busy for the first request of each kind: oidc-provider has no rate limit.
 const met = new Set();
@@ -54,4 +56,4 @@ const strict = await new Promise((resolve) => {
   });
 });
 
-console.log(JSON.stringify({ issuer, api: protectedApi, strict, root, clients }));
+console.log(JSON.stringify({ issuer, api: protectedApi, strict, root, keys, clients }));

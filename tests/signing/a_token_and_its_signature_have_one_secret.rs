@@ -2,7 +2,10 @@
 
 use std::{
     convert::Infallible,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
 };
 
 use bytes::Bytes;
@@ -25,11 +28,13 @@ struct Endpoint {
     /// How many requests it may answer.
     permits: Arc<Semaphore>,
     secrets: Arc<Mutex<Vec<String>>>,
+    /// Whether it knows no secret any more.
+    knows_none: Arc<AtomicBool>,
 }
 
 impl Endpoint {
     fn new() -> Self {
-        Self { permits: Arc::new(Semaphore::new(0)), secrets: Arc::default() }
+        Self { permits: Arc::new(Semaphore::new(0)), secrets: Arc::default(), knows_none: Arc::default() }
     }
 
     fn requests(&self) -> usize {
@@ -48,7 +53,7 @@ impl Endpoint {
         let secret = secret.map_or_else(String::new, |(_, secret)| secret.into_owned());
         self.secrets.lock().unwrap().push(secret.clone());
         self.permits.acquire().await?.forget();
-        let refused = secret == "refused";
+        let refused = secret == "refused" || self.knows_none.load(SeqCst);
         let (status, body) = if refused {
             (400, r#"{"error":"invalid_client"}"#.to_owned())
         } else {
@@ -147,6 +152,8 @@ async fn t14_while_the_new_secret_obtains_no_token_the_old_one_signs() {
         let layer = layer(endpoint.grant(&credentials), TimestampHmac::sha256(credentials.clone()));
         let (seen, client) = client(&layer);
         client.clone().oneshot(get()).await.unwrap();
+        // Or else the secret before would be tried, and obtain one.
+        endpoint.knows_none.store(true, SeqCst);
         credentials.rotate(new);
         client.clone().oneshot(get()).await.unwrap();
         until(|| layer.handle().status().failures == 1).await;

@@ -9,6 +9,7 @@
 pub(crate) mod authority;
 #[cfg(feature = "reqwest")]
 pub(crate) mod chain;
+pub(crate) mod keys;
 pub(crate) mod planted;
 pub(crate) mod secrets;
 pub(crate) mod server;

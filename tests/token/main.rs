@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a helper of a test may panic")]
 #![expect(clippy::disallowed_methods, reason = "tokio's clock is paused wherever a test sleeps")]
 
+#[cfg(feature = "paynet")]
+mod a_changed_secret_file_is_a_rotation;
 mod a_failed_fetch_is_followed_by_a_backoff;
 mod a_fetch_retries_within_its_deadline;
 mod a_fetch_that_dies_blocks_no_caller;

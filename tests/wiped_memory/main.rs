@@ -22,7 +22,7 @@ use tower::{Layer, ServiceExt, service_fn};
 use tower_outbound_auth::{
     AuthError, AuthLayer, BoxError, Credentials,
     keyed::KeyedAuthLayer,
-    oauth::{ClientAuth, ClientCredentialsGrant},
+    oauth::{Assertion, AssertionFile, AssertionRequest, AssertionSource, ClientAuth, ClientCredentialsGrant},
     secrecy::{ExposeSecret, SecretString},
     signing::{SignRules, TimestampHmac},
     token::{AccessToken, FetchRequest, TokenSource},
@@ -302,4 +302,78 @@ fn o6_an_answer_that_is_refused_is_wiped() {
         assert!(sent.token.is_none());
         assert_eq!(TOKEN.copies(), 0, "{end}");
     }
+}
+
+#[test]
+fn o6_an_assertion_is_wiped_once_it_is_sent() {
+    static ASSERTION: Masked<52> = Masked::new(b"wiped-assertion-of-a-source-Zq7TnXc2VbR9yKfLm4HsWd0P");
+    struct Source;
+    impl AssertionSource for Source {
+        fn assertion<'a>(
+            &'a self,
+            _request: AssertionRequest<'a>,
+        ) -> Pin<Box<dyn Future<Output = Result<Assertion, AuthError>> + Send + 'a>> {
+            Box::pin(ready(Ok(Assertion::jwt(ASSERTION.reveal()))))
+        }
+    }
+    let sent = ask_with(Source, false);
+    assert_eq!(ASSERTION.copies(), 1, "the body has it");
+    drop(sent.body);
+    assert_eq!(ASSERTION.copies(), 0);
+    let sent = ask_with(Source, true);
+    assert_eq!(ASSERTION.copies(), 1, "the JSON body has it");
+    drop(sent);
+    assert_eq!(ASSERTION.copies(), 0);
+}
+
+#[test]
+fn o6_an_assertion_from_a_file_is_wiped_once_it_is_sent() {
+    static ASSERTION: Masked<52> = Masked::new(b"wiped-assertion-of-a-file-o4YbGh8Jt1QxNvCw3EuRkZs6Mf");
+    let path = std::env::temp_dir().join(format!("wiped-assertion-{}", std::process::id()));
+    std::fs::write(&path, ASSERTION.reveal().expose_secret()).unwrap();
+    let sent = ask_with(AssertionFile::new(&path), false);
+    assert_eq!(ASSERTION.copies(), 1, "the body has it");
+    drop(sent);
+    assert_eq!(ASSERTION.copies(), 0);
+    std::fs::remove_file(path).unwrap();
+}
+
+/// The same as [`ask`], with an assertion.
+fn ask_with(source: impl AssertionSource, json: bool) -> Sent {
+    let sent = Arc::new(Mutex::new(None));
+    let kept = Arc::clone(&sent);
+    let transport = service_fn(move |request: Request<Full<Bytes>>| {
+        let kept = Arc::clone(&kept);
+        async move {
+            *kept.lock().unwrap() = Some(request.into_body().collect().await?.to_bytes());
+            Ok::<_, BoxError>(Response::new(Full::new(some_token())))
+        }
+    });
+    let builder = ClientCredentialsGrant::builder(URL, Credentials::without_secret("id")).client_assertion(source);
+    let builder = if json { builder.json_body() } else { builder };
+    let source = builder.scope("scope ".repeat(30)).transport(transport).build().unwrap();
+    let token = run(source.fetch(FetchRequest::new())).ok();
+    let body = sent.lock().unwrap().take().unwrap();
+    Sent { source, token, body, authorization: None }
+}
+
+#[test]
+fn o6_a_secret_that_was_replaced_in_its_file_is_wiped_once_the_new_one_is_known() {
+    static SECRET: Masked<52> = Masked::new(b"wiped-secret-of-a-secret-file-Xp5LtBn9KdVs2JrGyQw7hC");
+    let folder = std::env::temp_dir().join(format!("wiped-secret-{}", std::process::id()));
+    std::fs::create_dir(&folder).unwrap();
+    let [id, secret] = ["id", "secret"].map(|name| folder.join(name));
+    std::fs::write(&id, "id").unwrap();
+    std::fs::write(&secret, SECRET.reveal().expose_secret()).unwrap();
+    let credentials = Credentials::from_files(&id, &secret).unwrap();
+    assert_eq!(SECRET.copies(), 1);
+    let transport =
+        service_fn(|_: Request<Full<Bytes>>| ready(Ok::<_, BoxError>(Response::new(Full::new(some_token())))));
+    let source = ClientCredentialsGrant::builder(URL, credentials).transport(transport).build().unwrap();
+    drop(run(source.fetch(FetchRequest::new())).unwrap());
+    assert_eq!(SECRET.copies(), 1);
+    std::fs::write(&secret, "another").unwrap();
+    drop(run(source.fetch(FetchRequest::new())).unwrap());
+    assert_eq!(SECRET.copies(), 0);
+    std::fs::remove_dir_all(folder).unwrap();
 }

@@ -69,7 +69,7 @@ impl Scene {
         let token = AccessToken::new(text, None).unwrap().created_at(self.at(seconds));
         let life = Life { stale_after: 75 * SECOND, usable_for: 90 * SECOND };
         let header = token.header(None);
-        self.cache.finish(flight, End::Token { token, header, life }, self.at(seconds));
+        self.cache.finish(flight, End::Token { token: Box::new(token), header, life }, self.at(seconds));
     }
 
     /// Fails with a backoff of 10 s.

@@ -6,8 +6,11 @@
 
 #![forbid(unsafe_code)]
 
+pub mod assertion_files;
+pub mod assertion_keys;
 pub mod challenges;
 pub mod dates;
+pub mod discovery_documents;
 pub mod origins;
 pub mod rejection_bodies;
 pub mod replay_bodies;
@@ -29,7 +32,7 @@ mod token_opinion;
 /// Name of a target, which is also its folder in `corpus`, and its function.
 pub type Target = (&'static str, fn(&[u8]));
 
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 10] = [
     ("token_answers", token_answers::run),
     ("challenges", challenges::run),
     ("dates", dates::run),
@@ -37,4 +40,7 @@ pub const TARGETS: [Target; 7] = [
     ("sign_rules", sign_rules::run),
     ("rejection_bodies", rejection_bodies::run),
     ("replay_bodies", replay_bodies::run),
+    ("assertion_keys", assertion_keys::run),
+    ("assertion_files", assertion_files::run),
+    ("discovery_documents", discovery_documents::run),
 ];

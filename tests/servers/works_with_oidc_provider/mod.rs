@@ -5,6 +5,8 @@
 #![expect(clippy::expect_used, reason = "a helper of a test may panic")]
 #![expect(clippy::disallowed_methods, reason = "a real server takes real time")]
 
+#[cfg(feature = "jwt")]
+mod assertions;
 mod certificates;
 mod server;
 mod tokens;

@@ -27,6 +27,9 @@ pub(crate) struct Server {
     pub(crate) strict: String,
     /// The private authority, PEM.
     pub(crate) root: String,
+    #[cfg(feature = "jwt")]
+    /// Private keys that sign assertions, by the name of the algorithm, PEM.
+    pub(crate) keys: std::collections::BTreeMap<String, String>,
     pub(crate) clients: Clients,
     #[serde(skip)]
     #[expect(dead_code, reason = "it holds the process's input, which ends when this process does, however it ends")]

@@ -207,7 +207,7 @@ impl Mechanism for FinishesAnyFlight {
         let mut state = cache.state();
         state.flight = None;
         let created = cache.clock.at(token.created());
-        let token = CachedToken::new(token, header, life, created, state.newest.as_deref(), 0);
+        let token = CachedToken::new(*token, header, life, created, state.newest.as_deref(), 0);
         let added = cache.add(&mut state, token, at(0).instant);
         drop(state);
         flight.complete(Ok(added));

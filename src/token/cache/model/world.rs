@@ -268,7 +268,7 @@ pub(super) fn token(number: u64) -> End {
     let token = AccessToken::new(number.to_string(), None).unwrap().created_at(at(0));
     let header = token.header(None);
     let [stale_after, usable_for] = [75, 90].map(Duration::from_secs);
-    End::Token { token, header, life: Life { stale_after, usable_for } }
+    End::Token { token: Box::new(token), header, life: Life { stale_after, usable_for } }
 }
 
 pub(super) fn death() -> End {
