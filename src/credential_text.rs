@@ -7,14 +7,13 @@ pub(crate) fn problem(value: &str) -> Option<&'static str> {
     if value.is_empty() {
         return Some("is empty");
     }
-    // A line end may be one of Unicode's too.
-    if value.chars().any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')) {
+    if value.chars().any(char::is_control) {
         return Some("holds a control character; was it read from a file with its line end?");
     }
     if value.chars().any(is_invisible) {
         return Some(
-            "holds an invisible character, such as a byte-order mark, a zero-width or a non-breaking space; type it \
-             anew, or copy it from a plain text",
+            "holds an invisible character, such as a byte-order mark, a zero-width or a non-breaking space, or a line end of \
+             Unicode; type it anew, or copy it from a plain text",
         );
     }
     (value.starts_with(' ') || value.ends_with(' ')).then_some("begins or ends with a blank; remove it")

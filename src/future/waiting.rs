@@ -3,6 +3,7 @@
 use std::{
     future::Future,
     mem,
+    ops::ControlFlow,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -104,23 +105,9 @@ where
                     let max_wait = self.settings.max_wait.zip(wait.time_left(&self.settings.fetcher));
                     let waited = max_wait.map_or(Duration::ZERO, |(limit, left)| limit.saturating_sub(left));
                     self.saved.waited = u32::try_from(waited.as_millis()).unwrap_or(u32::MAX);
-                    let rejected = self
-                        .replay_of
-                        .as_mut()
-                        .and_then(|replay| Some((replay.by, replay.not_again, replay.response.take()?)));
-                    self.stage = match (acquired, rejected) {
-                        (Ok(token), Some((by, not_again, response))) => {
-                            if let Some(reason) = self.reason_against(not_again, &token) {
-                                return Poll::Ready(Ok(Waited::Return(marked(response, by, reason))));
-                            }
-                            metrics::rejected(by, Action::Replayed);
-                            Stage::Discarding(Box::pin(Discard::new(response.into_body())))
-                        }
-                        (Ok(_), None) => Stage::Readying,
-                        (Err(_), Some((by, _, response))) => {
-                            return Poll::Ready(Ok(Waited::Return(marked(response, by, NotReplayed::FetchFailed))));
-                        }
-                        (Err(error), None) => return Poll::Ready(Err(error.into())),
+                    self.stage = match self.acquired(acquired)? {
+                        ControlFlow::Continue(stage) => stage,
+                        ControlFlow::Break(response) => return Poll::Ready(Ok(Waited::Return(response))),
                     };
                 }
                 Stage::Discarding(body) => {
@@ -142,6 +129,27 @@ where
                 }
             }
         }
+    }
+
+    /// What follows on the wait for a token: the next stage, or the rejected response for its caller.
+    fn acquired(
+        &mut self,
+        acquired: Result<Arc<CachedToken>, AuthError>,
+    ) -> Result<ControlFlow<Response<RB>, Stage<RB>>, AuthError> {
+        let rejected = self.replay_of.as_mut();
+        let rejected = rejected.and_then(|replay| Some((replay.by, replay.not_again, replay.response.take()?)));
+        Ok(match (acquired, rejected) {
+            (Ok(token), Some((by, not_again, response))) => match self.reason_against(not_again, &token) {
+                Some(reason) => ControlFlow::Break(marked(response, by, reason)),
+                None => {
+                    metrics::rejected(by, Action::Replayed);
+                    ControlFlow::Continue(Stage::Discarding(Box::pin(Discard::new(response.into_body()))))
+                }
+            },
+            (Ok(_), None) => ControlFlow::Continue(Stage::Readying),
+            (Err(_), Some((by, _, response))) => ControlFlow::Break(marked(response, by, NotReplayed::FetchFailed)),
+            (Err(error), None) => return Err(error),
+        })
     }
 
     /// Why the replay would not help, or is not possible. If there is no reason, the kept body stays complete from now on.

@@ -64,7 +64,8 @@ fn imports_go_down_and_never_round_and_files_stay_tidy() {
     let up = edges.iter().filter(|(from, to)| layer(from) < layer(to));
     let mut faults: Vec<_> = up.map(|(from, to)| format!("{from} imports {to}, which is above it")).collect();
     for (module, text) in &code {
-        let strays = HOMES.iter().filter(|(words, home)| module != home && text.contains(words));
+        let strays =
+            HOMES.iter().filter(|(words, home)| module.split("::").next() != Some(home) && text.contains(words));
         faults.extend(strays.map(|(words, home)| format!("{module} uses `{words}`, which is for {home}")));
         faults.extend((text.lines().count() > 251).then(|| format!("{module} has over 250 lines of code")));
         faults.extend(layer(module).is_none().then(|| format!("{module} has no layer")));
