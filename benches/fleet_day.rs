@@ -211,7 +211,9 @@ fn frame(svg: &mut String) -> Result<(), BoxError> {
         writeln!(svg, "<rect x=\"{from:.1}\" y=\"40\" width=\"{:.1}\" height=\"210\" fill=\"#fff8c5\"/>", to - from)?;
         writeln!(svg, "<text x=\"{from:.1}\" y=\"34\" fill=\"#9a6700\">{label}</text>")?;
     }
-    for (count, label) in [(1, "1"), (10, "10"), (100, "100"), (1_000, "1,000"), (10_000, "10,000")] {
+    for (count, label) in
+        [(1, "1"), (10, "10"), (100, "100"), (1_000, "1,000"), (10_000, "10,000"), (100_000, "100,000")]
+    {
         let at = y(count);
         writeln!(svg, "<line x1=\"{LEFT}\" x2=\"708\" y1=\"{at}\" y2=\"{at}\" stroke=\"#d1d9e0\"/>")?;
         writeln!(svg, "<text x=\"76\" y=\"{}\" text-anchor=\"end\" fill=\"#59636e\">{label}</text>", at + 4.0)?;
@@ -231,7 +233,7 @@ fn x(hour: usize) -> f64 {
 }
 
 fn y(count: u64) -> f64 {
-    250.0 - 45.0 * f64::from(u32::try_from(count).unwrap_or(u32::MAX)).max(0.5).log10()
+    250.0 - 36.0 * f64::from(u32::try_from(count).unwrap_or(u32::MAX)).max(0.5).log10()
 }
 
 const LEFT: f64 = 84.0;

@@ -1,6 +1,6 @@
 //! Checks that a [`TokenStore`] does what its documentation says.
 //!
-//! Run it against your own store in a test. It takes about six seconds, since leases and tombstones have to run out; on a
+//! Run it against your own store in a test. It takes about three seconds, since leases and tombstones have to run out; on a
 //! paused clock of tokio it takes none.
 
 use std::{future::poll_fn, task::Poll, time::Duration};

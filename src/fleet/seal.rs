@@ -8,7 +8,7 @@ use chacha20poly1305::{
 };
 use hkdf::Hkdf;
 use sha2::{Digest, Sha256};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::store::SealedToken;
 use crate::{time::Moment, token::AccessToken};
@@ -145,7 +145,9 @@ pub(super) fn fingerprint(token: &str) -> String {
 /// Key material for one purpose (RFC 5869).
 pub(super) fn derived<const N: usize>(key: &str, purpose: &str) -> Option<Zeroizing<[u8; N]>> {
     let mut out = Zeroizing::new([0; N]);
-    Hkdf::<Sha256>::new(Some(DOMAIN), key.as_bytes()).expand(purpose.as_bytes(), &mut *out).ok()?;
+    let (mut extracted, hkdf) = Hkdf::<Sha256>::extract(Some(DOMAIN), key.as_bytes());
+    extracted.as_mut_slice().zeroize();
+    hkdf.expand(purpose.as_bytes(), &mut *out).ok()?;
     Some(out)
 }
 

@@ -53,6 +53,22 @@
 //! [`identity`](crate::fleet::SharedTokenSourceBuilder::identity) for what the grant cannot know, above all the client
 //! certificate that a token is bound to.
 //!
+//! # Redis and Valkey
+//!
+//! `RedisStore` (feature `redis`) has a constructor for each setup: `connect` for one server, `sentinel` for a master that Sentinels
+//! watch, `cluster` for a Cluster. TLS, a private certification authority, a Unix socket, user and password are settings of these.
+//! Redis 6.2 is the oldest version. Give the program a user with only these rights, in a Cluster on every node:
+//!
+//! ```text
+//! ACL SETUSER reports on >password resetkeys ~outbound-auth:* resetchannels -@all +get +set +del +pttl +eval
+//! ```
+//!
+//! Each step is one `EVAL`, so nothing has to be installed. An entry takes a few hundred bytes more than the token, and expires with
+//! it. Persistence is not needed, and an eviction or a failover that loses an entry costs one token request. For another store,
+//! implement [`TokenStore`](crate::fleet::TokenStore) and check it with `fleet::conformance` (feature `sandbox`).
+//!
+//! `cargo run --example fleet --features redis,sandbox` starts processes that share a token over your Redis, and counts.
+//!
 //! # The key
 //!
 //! The token is encrypted before it goes to the store. There are two ways to get the key:
@@ -75,6 +91,19 @@
 //! | a process starts, or its token is due | one round trip to the store |
 //! | the process that fetches | three round trips and the token request |
 //! | a rejected token | one more round trip |
+//!
+//! A day of 10,000 processes with tokens of an hour, on a simulated clock. The authorization server is down for 20 minutes from
+//! 06:00, the store for 30 minutes from 12:00, and from 18:00 the store does not answer for 10 minutes. At no time was a process
+//! without a token.
+//!
+#![doc = include_str!("fleet.svg")]
+//!
+//! | token requests in | each for itself | shared | at the least |
+//! |---|---|---|---|
+//! | an ordinary hour | 10,000 to 20,000 | 1 or 2 | 1 or 2 |
+//! | the hour in which the server is down for 20 minutes | 248,152 | 8,966 | 1 or 2 |
+//! | the hour in which the store is down for 30 minutes | 11,634 | 5,025 | 1 or 2 |
+//! | the day | 562,932 | 14,024 | 37 |
 //!
 //! # When the store fails
 //!

@@ -1,12 +1,15 @@
 //! F7: rotations of the client secret and of the sealing key.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering::SeqCst},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
+    time::SystemTime,
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderMap, HeaderName, Method, Request, Response, Uri};
 use http_body_util::{BodyExt, Full};
 use tokio::time::{advance, sleep};
 use tower::service_fn;
@@ -14,7 +17,8 @@ use tower_outbound_auth::{
     BoxError, Credentials,
     fleet::{MemoryStore, SharedTokenSource, SharedTokenSourceBuilder},
     oauth::ClientCredentialsGrant,
-    token::TokenSource,
+    signing::{Signer, SigningContext, TimestampHmac},
+    token::{FetchRequest, TokenSource},
 };
 
 use super::{
@@ -164,4 +168,24 @@ async fn f7_both_halves_of_a_fleet_end_on_one_token_while_the_sealing_key_is_rep
         assert!(issuer.requests() <= 2 * (lifetime + 1), "{tokens:?}");
         advance(70 * SECOND).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn t14_a_request_with_a_token_from_the_store_is_signed_with_the_secret_that_obtained_it() {
+    let (server, store) = (Server::default(), MemoryStore::new());
+    let (_, first) = server.process(&store, SharedTokenSourceBuilder::credentials);
+    fetch(&first).await.unwrap();
+    let (credentials, second) = server.process(&store, SharedTokenSourceBuilder::credentials);
+    let token = second.fetch(FetchRequest::new()).await.unwrap();
+    assert_eq!((token.expose_secret(), server.requests()), ("old-1", 1));
+    let header = HeaderName::from_static;
+    let signer = TimestampHmac::sha256(credentials.clone()).headers(header("x-time"), header("x-signature"));
+    let (method, uri, headers) = (Method::GET, Uri::from_static("https://api.example.com/"), HeaderMap::new());
+    let signature = || {
+        let context = SigningContext::new(&method, &uri, &headers, &token, SystemTime::UNIX_EPOCH);
+        signer.sign(&context).unwrap().get(&header("x-signature")).cloned()
+    };
+    let before = signature();
+    credentials.rotate("new");
+    assert_eq!(signature(), before, "the server knows this token with the old secret");
 }

@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 use super::address::{Access, Place, Server};
 
-/// A connection, logged in to its database.
+/// A connection that is authenticated, with its database selected.
 ///
 /// It is used by one command at a time. One that was left in the middle of a command is dropped, and so closed.
 pub(super) struct Link {

@@ -214,7 +214,7 @@ fn described(error: &RedisError) -> BoxError {
                 if error.is_connection_refusal() { "the connection was refused" } else { "the connection failed" };
             format!("the Redis server cannot be reached: {reason}").into()
         }
-        None => format!("the Redis server gave an answer that is of no use: {}", error.category()).into(),
+        None => format!("the Redis server gave an unusable answer: {}", error.category()).into(),
     }
 }
 
