@@ -26,7 +26,6 @@ mod events;
 #[cfg(feature = "tracing")]
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::{
-    fmt,
     future::Future,
     pin::Pin,
     task::{Context, Poll},

@@ -54,6 +54,13 @@ impl KeySource {
         self.identity
     }
 
+    /// Has the secret's file looked at, if there is one: a changed secret is another key.
+    pub(super) async fn look(&self) {
+        if let Some(credentials) = &self.credentials {
+            credentials.look().await;
+        }
+    }
+
     /// The keys of now. `generation` stands for the secret where it is not known.
     pub(super) fn keyring(&self, generation: u64) -> Option<Keyring> {
         let secret = self.credentials.as_ref().map(|credentials| (credentials.clone(), credentials.secret()));

@@ -113,6 +113,7 @@ impl<T: TokenSource> TokenSource for SharedTokenSource<T> {
 
 impl<T: TokenSource> Fleet<T> {
     async fn fetch(&self, request: FetchRequest) -> Result<AccessToken, AuthError> {
+        self.keys.look().await;
         let (generation, started) = (self.inner.generation(), time::instant());
         let turn = self.wait_for_turn().await;
         let attempt = self.attempt(&request, generation, started).filter(|_| turn.is_some());

@@ -139,13 +139,13 @@ where
         let rejected = self.replay_of.as_mut();
         let rejected = rejected.and_then(|replay| Some((replay.by, replay.not_again, replay.response.take()?)));
         Ok(match (acquired, rejected) {
-            (Ok(token), Some((by, not_again, response))) => match self.reason_against(not_again, &token) {
-                Some(reason) => ControlFlow::Break(marked(response, by, reason)),
-                None => {
-                    metrics::rejected(by, Action::Replayed);
-                    ControlFlow::Continue(Stage::Discarding(Box::pin(Discard::new(response.into_body()))))
+            (Ok(token), Some((by, not_again, response))) => {
+                if let Some(reason) = self.reason_against(not_again, &token) {
+                    return Ok(ControlFlow::Break(marked(response, by, reason)));
                 }
-            },
+                metrics::rejected(by, Action::Replayed);
+                ControlFlow::Continue(Stage::Discarding(Box::pin(Discard::new(response.into_body()))))
+            }
             (Ok(_), None) => ControlFlow::Continue(Stage::Readying),
             (Err(_), Some((by, _, response))) => ControlFlow::Break(marked(response, by, NotReplayed::FetchFailed)),
             (Err(error), None) => return Err(error),

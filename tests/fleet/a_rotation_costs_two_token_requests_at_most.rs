@@ -23,7 +23,7 @@ use tower_outbound_auth::{
 
 use super::{
     stage::{SECOND, fetch, fetch_after, process},
-    support::Issuer,
+    support::{Issuer, keys::Folder},
 };
 
 type Source = SharedTokenSource<ClientCredentialsGrant>;
@@ -47,7 +47,21 @@ impl Server {
             &Credentials,
         ) -> SharedTokenSourceBuilder<ClientCredentialsGrant>,
     ) -> (Credentials, Source) {
-        let (credentials, requests) = (Credentials::new("id", "old"), Arc::clone(&self.requests));
+        let credentials = Credentials::new("id", "old");
+        let source = self.process_of(&credentials, store, keys);
+        (credentials, source)
+    }
+
+    fn process_of(
+        &self,
+        credentials: &Credentials,
+        store: &MemoryStore,
+        keys: impl Fn(
+            SharedTokenSourceBuilder<ClientCredentialsGrant>,
+            &Credentials,
+        ) -> SharedTokenSourceBuilder<ClientCredentialsGrant>,
+    ) -> Source {
+        let requests = Arc::clone(&self.requests);
         let endpoint = service_fn(move |request: Request<Full<Bytes>>| {
             let requests = Arc::clone(&requests);
             async move {
@@ -61,8 +75,7 @@ impl Server {
         });
         let grant = ClientCredentialsGrant::builder("https://login.example.com/token", credentials.clone());
         let grant = grant.transport(endpoint).build().unwrap();
-        let builder = keys(SharedTokenSource::builder(grant, store.clone()), &credentials);
-        (credentials, builder.build().unwrap())
+        keys(SharedTokenSource::builder(grant, store.clone()), credentials).build().unwrap()
     }
 }
 
@@ -101,6 +114,24 @@ async fn f7_a_rotation_of_the_client_secret_costs_one_token_request_with_its_key
 async fn f7_a_rotation_of_the_client_secret_costs_one_token_request_under_a_sealing_key() {
     assert_eq!(rotation(|builder, _| builder.sealing_key("key", None)).await, 1);
     assert_eq!(rotation(|builder, credentials| builder.sealing_key("key", None).credentials(credentials)).await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn f7_a_changed_secret_file_is_looked_at_before_the_store() {
+    let folder = Folder::new();
+    let files = [folder.write("id", "id"), folder.write("secret", "old")];
+    let (server, store) = (Server::default(), MemoryStore::new());
+    let processes = [(); 2].map(|()| {
+        let credentials = Credentials::from_files(&files[0], &files[1]).unwrap();
+        server.process_of(&credentials, &store, SharedTokenSourceBuilder::credentials)
+    });
+    for process in &processes {
+        assert_eq!(fetch(process).await.unwrap(), "old-1");
+    }
+    folder.write("secret", "new");
+    for process in &processes {
+        assert_eq!(fetch(process).await.unwrap(), "new-2");
+    }
 }
 
 #[tokio::test(start_paused = true)]

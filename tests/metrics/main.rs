@@ -1,6 +1,7 @@
 //! Metrics, as a Prometheus server reads them: every series with its labels, and whenever the recorder was installed.
 #![cfg(feature = "metrics")]
 #![expect(clippy::unwrap_used, reason = "a helper of a test may panic")]
+#![expect(clippy::disallowed_methods, reason = "time is paused, and the expiry is a time of the wall clock")]
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -17,7 +18,7 @@ use std::{
 
 use http::{Request, Response, header::DATE};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use tokio::time::advance;
+use tokio::time::{advance, sleep};
 use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
 use tower_outbound_auth::{
     AuthError, AuthLayer, Credentials, ErrorKind,
@@ -60,10 +61,11 @@ impl Page {
     }
 }
 
-async fn call<S>(client: &S) -> Result<u16, BoxError>
-where
-    S: Service<Request<Body>, Response = Response<Body>, Error = BoxError> + Clone,
-{
+/// What the tests call.
+trait Client: Service<Request<Body>, Response = Response<Body>, Error = BoxError> + Clone {}
+impl<S: Service<Request<Body>, Response = Response<Body>, Error = BoxError> + Clone> Client for S {}
+
+async fn call<S: Client>(client: &S) -> Result<u16, BoxError> {
     Ok(client.clone().oneshot(get("/a")).await?.status().as_u16())
 }
 
@@ -106,7 +108,26 @@ async fn a_prometheus_server_reads_what_has_happened() -> TestResult {
     let recorder = PrometheusBuilder::new().build_recorder();
     let mut page = Page { exporter: recorder.handle(), last: BTreeMap::new() };
     metrics::set_global_recorder(recorder).unwrap();
-    assert_eq!(call(&client).await?, 200);
+    a_first_token(&client, &mut page).await?;
+    refreshes(&issuer, &layer, &client, &mut page).await?;
+    rejections(&issuer, &client, &mut page).await?;
+    failures(&issuer, &layer, &mut page).await;
+    skews_and_other_ends(&issuer, &mut page).await?;
+
+    let text = page.exporter.render();
+    for (name, kind) in NAMES {
+        assert!(
+            text.contains(&format!("# TYPE {name} {kind}\n")) && text.contains(&format!("# HELP {name} ")),
+            "{name}"
+        );
+    }
+    let unknown = page.series().into_keys().filter(|series| !NAMES.iter().any(|(name, _)| series.starts_with(name)));
+    assert_eq!(unknown.collect::<Vec<_>>(), [""; 0]);
+    Ok(())
+}
+
+async fn a_first_token<S: Client>(client: &S, page: &mut Page) -> TestResult {
+    assert_eq!(call(client).await?, 200);
     let cold = [
         r#"token_fetch_duration_seconds_count{outcome="ok"}"#,
         r#"token_fetches_total{trigger="missing",outcome="ok"}"#,
@@ -114,13 +135,16 @@ async fn a_prometheus_server_reads_what_has_happened() -> TestResult {
     ];
     assert_eq!(page.counted(), cold);
     for _ in 0..100 {
-        assert_eq!(call(&client).await?, 200);
+        assert_eq!(call(client).await?, 200);
     }
     assert!(page.counted().is_empty(), "a request that finds a token counts nothing");
+    Ok(())
+}
 
+async fn refreshes<S: Client>(issuer: &Issuer, layer: &AuthLayer, client: &S, page: &mut Page) -> TestResult {
     advance(Duration::from_secs(2_800)).await;
-    assert_eq!(call(&client).await?, 200);
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(call(client).await?, 200);
+    sleep(Duration::from_secs(1)).await;
     layer.handle().refresh().await?;
     let forced_after_stale = [
         r#"token_fetch_duration_seconds_count{outcome="ok"} 2"#,
@@ -129,16 +153,24 @@ async fn a_prometheus_server_reads_what_has_happened() -> TestResult {
     ];
     assert_eq!(page.counted(), forced_after_stale);
     issuer.rotate();
-    assert_eq!(call(&client).await?, 200);
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    assert_eq!(page.counted()[1], r#"token_fetches_total{trigger="rotated",outcome="ok"}"#);
+    assert_eq!(call(client).await?, 200);
+    sleep(Duration::from_secs(1)).await;
+    let rotated = [
+        r#"token_fetch_duration_seconds_count{outcome="ok"}"#,
+        r#"token_fetches_total{trigger="rotated",outcome="ok"}"#,
+    ];
+    assert_eq!(page.counted(), rotated);
 
-    let expiry = page.series()[r#"outbound_auth_token_expiry_timestamp_seconds{layer="reports"}"#];
+    let series = page.series();
+    let expiry = series.get(r#"outbound_auth_token_expiry_timestamp_seconds{layer="reports"}"#).unwrap();
     let left = expiry - SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs_f64();
     assert!((3_590.0..=3_600.0).contains(&left), "{left}");
+    Ok(())
+}
 
+async fn rejections<S: Client>(issuer: &Issuer, client: &S, page: &mut Page) -> TestResult {
     issuer.revoke();
-    assert_eq!(call(&client).await?, 200);
+    assert_eq!(call(client).await?, 200);
     let renewed = [
         r#"rejections_total{kind="token",action="replayed"}"#,
         r#"replays_total{outcome="accepted"}"#,
@@ -148,16 +180,19 @@ async fn a_prometheus_server_reads_what_has_happened() -> TestResult {
     ];
     assert_eq!(page.counted(), renewed);
     issuer.revoke();
-    assert_eq!(call(&client).await?, 401, "the budget is used up, so the same token is sent again");
+    assert_eq!(call(client).await?, 401, "the budget is used up, so the same token is sent again");
     let throttled = [
         r#"rejections_total{kind="token",action="rejected_again"}"#,
         r#"rejections_total{kind="token",action="replayed"}"#,
         r#"replays_total{outcome="rejected"}"#,
     ];
     assert_eq!(page.counted(), throttled);
-    assert_eq!(call(&client).await?, 401);
+    assert_eq!(call(client).await?, 401);
     assert_eq!(page.counted(), [r#"rejections_total{kind="token",action="throttled"}"#]);
+    Ok(())
+}
 
+async fn failures(issuer: &Issuer, layer: &AuthLayer, page: &mut Page) {
     for (kind, outcome) in [
         (ErrorKind::Unavailable, "unavailable"),
         (ErrorKind::Denied, "denied"),
@@ -174,18 +209,6 @@ async fn a_prometheus_server_reads_what_has_happened() -> TestResult {
         assert_eq!(page.counted(), failed);
     }
     issuer.set(|settings| settings.failure = None);
-
-    skews_and_other_ends(&issuer, &mut page).await?;
-    let text = page.exporter.render();
-    for (name, kind) in NAMES {
-        assert!(
-            text.contains(&format!("# TYPE {name} {kind}\n")) && text.contains(&format!("# HELP {name} ")),
-            "{name}"
-        );
-    }
-    let known = page.series().into_keys().filter(|series| !NAMES.iter().any(|(name, _)| series.starts_with(name)));
-    assert_eq!(known.collect::<Vec<_>>(), [""; 0]);
-    Ok(())
 }
 
 async fn skews_and_other_ends(issuer: &Issuer, page: &mut Page) -> TestResult {
@@ -211,14 +234,11 @@ async fn skews_and_other_ends(issuer: &Issuer, page: &mut Page) -> TestResult {
     assert_eq!(call_after(&statuses, 409, &untold).await?, 409);
     assert_eq!(page.counted(), [r#"rejections_total{kind="clock_skew",action="not_learnt"}"#]);
     assert_eq!(call_after(&statuses, 401, &once).await?, 401);
-    assert_eq!(page.counted()[0], r#"rejections_total{kind="token",action="body_not_replayable"}"#);
+    assert_eq!(page.counted().first().unwrap(), r#"rejections_total{kind="token",action="body_not_replayable"}"#);
     Ok(())
 }
 
-async fn call_after<S>(statuses: &Arc<AtomicU16>, status: u16, client: &S) -> Result<u16, BoxError>
-where
-    S: Service<Request<Body>, Response = Response<Body>, Error = BoxError> + Clone,
-{
+async fn call_after<S: Client>(statuses: &Arc<AtomicU16>, status: u16, client: &S) -> Result<u16, BoxError> {
     statuses.store(status, Relaxed);
     call(client).await
 }
