@@ -93,8 +93,8 @@
 //! | a rejected token | one more round trip |
 //!
 //! A day of 10,000 processes with tokens of an hour, on a simulated clock. The authorization server is down for 20 minutes from
-//! 06:00, the store for 30 minutes from 12:00, and from 18:00 the store does not answer for 10 minutes. At no time was a process
-//! without a token.
+//! 06:00, the store for 30 minutes from 12:00, and from 18:00 the store does not answer for 10 minutes. A look every ten minutes
+//! found no process without a token.
 //!
 #![doc = include_str!("fleet.svg")]
 //!

@@ -181,7 +181,8 @@
 //!
 //! [`capacity`](crate::keyed::KeyedAuthLayerBuilder::capacity), 1,000 by default, should exceed the number of keys that are in
 //! use within the lifetime of a token. If it does not, keys evict each other, and each return costs a token request. An entry
-//! takes about 2.5 KiB with a token of 800 bytes. A request that finds its token pays for one look-up, about 80 ns.
+//! takes about 2.5 KiB with a token of 800 bytes. A request that finds its token pays for one look-up:
+//! some 80 ns with up to 100 keys, and up to four times that where keys and tokens are more than the processor's caches hold.
 //!
 //! Choose keys from what you know, not from what a caller sends: a key that a caller can invent makes an entry, and perhaps a
 //! token request, for each invention. Let `make` refuse unknown keys. What it refuses is not kept.
