@@ -41,7 +41,7 @@ pub(crate) enum Action {
     Replayed,
     /// Of a clock skew, where nothing was learnt.
     NotLearnt,
-    NotReplayed(NotReplayed),
+    NotReplayed(#[cfg_attr(not(feature = "metrics"), expect(dead_code, reason = "for the metric alone"))] NotReplayed),
 }
 
 pub(crate) fn rejected(rejection: Rejection, action: Action) {

@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "the tests sleep on paused time")]
 
 mod a_backoff_survives_eviction;
+mod a_key_closure_misbehaves;
 mod a_removed_key_gets_no_token;
 mod a_strange_key_harms_no_other;
 mod each_request_is_sent_with_its_own_token;
