@@ -56,7 +56,7 @@ async fn k3_a_key_closure_may_call_the_layer_that_asks_it() {
         let layer = own.get()?;
         layer.remove(&Tenant(2));
         drop(layer.handle(&Tenant(3)).ok()?);
-        (layer.len() > 0).then_some(Tenant(1))
+        (!layer.is_empty()).then_some(Tenant(1))
     };
     let client = layer.get_or_init(|| tenants.keyed().key(key).build()).layer(api);
     for _ in 0..3 {

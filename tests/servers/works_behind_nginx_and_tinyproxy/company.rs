@@ -1,6 +1,7 @@
 //! A company's network: the environment names the proxy and what is reached without it, the store of the machine has the
 //! company's authority, and the proxy allows tunnels to port 443 only.
 
+#[cfg(all(feature = "native-roots", target_os = "linux"))]
 use std::{
     env, fs,
     process::{Command, Output},
@@ -65,6 +66,7 @@ async fn http_1_is_spoken_with_a_server_that_offers_http_2_where_that_is_set() -
 }
 
 /// Runs the test below in a process with these variables, and no other proxies and certificates than theirs.
+#[cfg(all(feature = "native-roots", target_os = "linux"))]
 fn in_an_environment(variables: &[(&str, &str)]) -> Result<Output, std::io::Error> {
     let mut command = Command::new(env::current_exe()?);
     let here = module_path!().split_once("::").map_or("", |(_, module)| module);
@@ -76,13 +78,12 @@ fn in_an_environment(variables: &[(&str, &str)]) -> Result<Output, std::io::Erro
     command.envs(variables.iter().copied()).output()
 }
 
+#[cfg(all(feature = "native-roots", target_os = "linux"))]
 #[tokio::test]
 #[ignore = "run with an environment by the tests here; without one there is nothing to do"]
 async fn child_calls_by_what_its_environment_says() -> TestResult {
     let Ok(origin) = env::var(ORIGIN) else { return Ok(()) };
-    let transport = HttpsClient::builder().proxy_from_env();
-    #[cfg(feature = "native-roots")]
-    let transport = transport.native_roots();
+    let transport = HttpsClient::builder().proxy_from_env().native_roots();
     let answer = User::new(transport, &origin)?.call().await?;
     println!("answered {} {}", answer.status, answer.body);
     Ok(())
