@@ -2,6 +2,7 @@
 
 mod attempt;
 mod discard;
+mod sent;
 mod waiting;
 
 use std::{

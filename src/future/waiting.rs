@@ -18,8 +18,9 @@ use crate::{
     authorize::Authorized,
     error::{AuthError, BoxError, ErrorKind},
     future::{
-        attempt::{self, Attempt, SavedRequest, SentToken, marked},
+        attempt::{self, Attempt, SavedRequest, marked},
         discard::Discard,
+        sent::SentToken,
     },
     metrics::{self, Action, WaitTimer},
     rejection::{NotReplayed, Rejection},

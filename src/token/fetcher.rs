@@ -1,5 +1,6 @@
 //! Runs one token fetch at a time: attempts, publish, wake.
 
+mod guard;
 #[cfg(all(test, auth_model))]
 mod model;
 
@@ -7,19 +8,19 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::{runtime::Handle, sync::Notify};
 
+use self::guard::FetchGuard;
 use crate::{
     error::{AuthError, ErrorKind},
-    metrics,
     rejection::NotReplayed,
     server_clocks::ServerClocks,
     telemetry::{self, FetchSpan},
-    time::{self, Instant, Moment, nanos},
+    time::{self, Moment, nanos},
     token::{
         AccessToken, FetchRequest, RefreshPolicy, TokenSource,
         budget::SentWith,
         cache::{AfterRejection, Answer, Asker, End, TokenCache},
         cached::CachedToken,
-        policy, source, sync,
+        policy, sync,
         waiters::{Flight, Trigger, Waiter},
     },
 };
@@ -158,13 +159,7 @@ impl Fetcher {
     /// Runs the fetch as a task of its own, which no caller can cancel.
     fn run(self: &Arc<Self>, flight: Arc<Flight>) {
         let span = FetchSpan::new(self.name, flight.trigger.name());
-        let mut guard = FetchGuard {
-            fetcher: Arc::clone(self),
-            flight,
-            span: span.clone(),
-            begun: time::instant(),
-            is_complete: false,
-        };
+        let mut guard = FetchGuard::new(Arc::clone(self), flight, span.clone());
         if !time::has_timers() {
             // Another runtime may have some, so nothing holds its fetch back.
             return guard.complete(End::Aborted(time::no_timers()));
@@ -240,82 +235,7 @@ impl fmt::Debug for Fetcher {
     }
 }
 
-/// Ends its fetch whatever happens: with a result, or when it is dropped by the end of its runtime.
-struct FetchGuard {
-    fetcher: Arc<Fetcher>,
-    flight: Arc<Flight>,
-    span: FetchSpan,
-    begun: Instant,
-    is_complete: bool,
-}
-
-impl FetchGuard {
-    async fn run(mut self) {
-        let fetcher = &self.fetcher;
-        let mut failure = None;
-        let limit = fetcher.policy.fetch_deadline();
-        let fetch = source::caught(fetcher.fetch(&self.flight, &self.span, &mut failure));
-        let end = match time::within(limit, fetch).await {
-            Ok(Some(Ok(token))) => fetcher.end_with(token),
-            Ok(Some(Err(error))) => fetcher.end_with_failure(error),
-            Err(no_timers) => End::Aborted(no_timers),
-            Ok(None) => fetcher.end_with_failure(timed_out(failure)),
-        };
-        self.complete(end);
-    }
-
-    /// Changes the state first, and then tells of it: a log may block.
-    fn complete(&mut self, end: End) {
-        self.is_complete = true;
-        let told = match &end {
-            End::Token { token, life, .. } => {
-                let next_refresh = life.stale_after.saturating_sub(Moment::now().since(token.created()));
-                let lifetime = self.fetcher.policy.lifetime(token.lifetime());
-                Ok((next_refresh, token.created().wall.checked_add(lifetime)))
-            }
-            End::Failed { error, backoff } => Err((error.clone(), *backoff)),
-            End::Aborted(error) => Err((error.clone(), Duration::ZERO)),
-        };
-        self.fetcher.finish(&self.flight, end);
-        match told {
-            Ok((next_refresh, ends_at)) => {
-                self.tell_metrics(None);
-                if let Some(ends_at) = ends_at.filter(|_| self.fetcher.name != UNNAMED) {
-                    metrics::token_expires(self.fetcher.name, ends_at);
-                }
-                self.span.brought_token(next_refresh);
-            }
-            Err((error, backoff)) => {
-                self.tell_metrics(Some(error.kind()));
-                self.span.failed(&error, backoff);
-            }
-        }
-    }
-
-    fn tell_metrics(&self, failure: Option<ErrorKind>) {
-        let took = time::instant().saturating_duration_since(self.begun);
-        metrics::fetched(self.flight.trigger.name(), failure, took);
-    }
-}
-
-impl Drop for FetchGuard {
-    fn drop(&mut self) {
-        if !self.is_complete {
-            let why = "the runtime that fetched the token has ended; try again";
-            self.complete(End::Aborted(AuthError::new(ErrorKind::Aborted, why)));
-        }
-    }
-}
-
 /// The name of a layer that was given none.
 pub(crate) const UNNAMED: &str = "default";
 /// What a fetch may take beyond its deadline, on a busy runtime.
 const GRACE: Duration = Duration::from_secs(1);
-
-fn timed_out(failure: Option<AuthError>) -> AuthError {
-    let error = AuthError::new(ErrorKind::Timeout, "fetching a token timed out (RefreshPolicy::deadline)");
-    match failure {
-        Some(failure) => error.with_source(failure),
-        None => error,
-    }
-}

@@ -51,6 +51,7 @@ impl Process {
         }
     }
 
+    #[cfg(feature = "sandbox")]
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }

@@ -125,4 +125,5 @@ async fn the_environment_names_the_proxy_and_its_exceptions_and_the_machine_the_
 }
 
 /// The variable that tells the child where to call.
+#[cfg(all(feature = "native-roots", target_os = "linux"))]
 const ORIGIN: &str = "AUTH_TEST_ORIGIN";
