@@ -1,6 +1,5 @@
 //! Runs one token fetch at a time: attempts, publish, wake.
 
-mod guard;
 #[cfg(all(test, auth_model))]
 mod model;
 
@@ -8,19 +7,20 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::{runtime::Handle, sync::Notify};
 
-use self::guard::FetchGuard;
 use crate::{
     error::{AuthError, ErrorKind},
     rejection::NotReplayed,
     server_clocks::ServerClocks,
     telemetry::{self, FetchSpan},
-    time::{self, Moment, nanos},
+    time::{self, Instant, Moment, nanos},
     token::{
         AccessToken, FetchRequest, RefreshPolicy, TokenSource,
         budget::SentWith,
         cache::{AfterRejection, Answer, Asker, End, TokenCache},
         cached::CachedToken,
-        policy, sync,
+        policy,
+        report::Report,
+        source, sync,
         waiters::{Flight, Trigger, Waiter},
     },
 };
@@ -235,7 +235,60 @@ impl fmt::Debug for Fetcher {
     }
 }
 
-/// The name of a layer that was given none.
-pub(crate) const UNNAMED: &str = "default";
+/// Ends its fetch whatever happens: with a result, or when it is dropped by the end of its runtime.
+struct FetchGuard {
+    fetcher: Arc<Fetcher>,
+    flight: Arc<Flight>,
+    span: FetchSpan,
+    begun: Instant,
+    is_complete: bool,
+}
+
+impl FetchGuard {
+    fn new(fetcher: Arc<Fetcher>, flight: Arc<Flight>, span: FetchSpan) -> Self {
+        Self { fetcher, flight, span, begun: time::instant(), is_complete: false }
+    }
+
+    async fn run(mut self) {
+        let fetcher = &self.fetcher;
+        let mut failure = None;
+        let limit = fetcher.policy.fetch_deadline();
+        let fetch = source::caught(fetcher.fetch(&self.flight, &self.span, &mut failure));
+        let end = match time::within(limit, fetch).await {
+            Ok(Some(Ok(token))) => fetcher.end_with(token),
+            Ok(Some(Err(error))) => fetcher.end_with_failure(error),
+            Err(no_timers) => End::Aborted(no_timers),
+            Ok(None) => fetcher.end_with_failure(timed_out(failure)),
+        };
+        self.complete(end);
+    }
+
+    /// Changes the state first, and then tells of it: a log may block.
+    fn complete(&mut self, end: End) {
+        self.is_complete = true;
+        let report = Report::of(&end, &self.fetcher.policy);
+        self.fetcher.finish(&self.flight, end);
+        let took = time::instant().saturating_duration_since(self.begun);
+        report.tell(&self.span, self.fetcher.name, self.flight.trigger.name(), took);
+    }
+}
+
+impl Drop for FetchGuard {
+    fn drop(&mut self) {
+        if !self.is_complete {
+            let why = "the runtime that fetched the token has ended; try again";
+            self.complete(End::Aborted(AuthError::new(ErrorKind::Aborted, why)));
+        }
+    }
+}
+
 /// What a fetch may take beyond its deadline, on a busy runtime.
 const GRACE: Duration = Duration::from_secs(1);
+
+fn timed_out(failure: Option<AuthError>) -> AuthError {
+    let error = AuthError::new(ErrorKind::Timeout, "fetching a token timed out (RefreshPolicy::deadline)");
+    match failure {
+        Some(failure) => error.with_source(failure),
+        None => error,
+    }
+}

@@ -14,6 +14,7 @@ mod fetcher;
 mod handle;
 mod keep_warm;
 mod policy;
+mod report;
 mod source;
 mod status;
 pub(crate) mod sync;
@@ -31,6 +32,7 @@ pub(crate) use self::{
     acquire::{AcquireToken, TokenWait},
     budget::SentWith,
     cached::CachedToken,
-    fetcher::{Fetcher, Renewal, UNNAMED},
+    fetcher::{Fetcher, Renewal},
+    report::UNNAMED,
     waiters::Waiter,
 };
