@@ -127,6 +127,7 @@ pub mod signing;
 mod telemetry;
 mod time;
 pub mod token;
+mod wiped_stack;
 
 pub use secrecy;
 

@@ -18,6 +18,7 @@ use crate::{
     error::AuthError,
     secret_file, telemetry,
     time::{self, Instant, nanos},
+    wiped_stack::with_wiped_stack,
 };
 
 /// The file of a secret. It is never watched: it is looked at before a fetch, and now and then while it is in use.
@@ -115,7 +116,7 @@ fn look(path: &Path, last: &mut [u8; 32], rotate: impl FnOnce(SecretString)) {
 }
 
 fn digest(secret: &SecretString) -> [u8; 32] {
-    Sha256::digest(secret.expose_secret().as_bytes()).into()
+    with_wiped_stack(|| Sha256::digest(secret.expose_secret().as_bytes()).into())
 }
 
 const WHAT: &str = "the client secret file";

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::store::SealedToken;
-use crate::{time::Moment, token::AccessToken};
+use crate::{time::Moment, token::AccessToken, wiped_stack::with_wiped_stack};
 
 /// The entry of one fleet under one key: its name in the store, and what seals it.
 pub(super) struct Entry {
@@ -139,15 +139,19 @@ fn next<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
 
 /// By what a token is retired. It holds for every key, and tells nothing of a token that cannot be guessed.
 pub(super) fn fingerprint(token: &str) -> String {
-    hex::encode(Sha256::new().chain_update(DOMAIN).chain_update("fingerprint").chain_update(token).finalize())
+    with_wiped_stack(|| {
+        hex::encode(Sha256::new().chain_update(DOMAIN).chain_update("fingerprint").chain_update(token).finalize())
+    })
 }
 
 /// Key material for one purpose (RFC 5869).
 pub(super) fn derived<const N: usize>(key: &str, purpose: &str) -> Option<Zeroizing<[u8; N]>> {
     let mut out = Zeroizing::new([0; N]);
-    let (mut extracted, hkdf) = Hkdf::<Sha256>::extract(Some(DOMAIN), key.as_bytes());
-    extracted.as_mut_slice().zeroize();
-    hkdf.expand(purpose.as_bytes(), &mut *out).ok()?;
+    with_wiped_stack(|| {
+        let (mut extracted, hkdf) = Hkdf::<Sha256>::extract(Some(DOMAIN), key.as_bytes());
+        extracted.as_mut_slice().zeroize();
+        hkdf.expand(purpose.as_bytes(), &mut *out).ok()
+    })?;
     Some(out)
 }
 

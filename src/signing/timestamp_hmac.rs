@@ -2,7 +2,6 @@
 
 use std::{
     fmt,
-    hint::black_box,
     sync::Arc,
     time::{Duration, UNIX_EPOCH},
 };
@@ -19,6 +18,7 @@ use super::signer::{SignatureHeaders, Signer, SigningContext};
 use crate::{
     credentials::{Credentials, Secret},
     error::{AuthError, ErrorKind},
+    wiped_stack::with_wiped_stack,
 };
 
 /// [`Signer`] that sends a timestamp and its HMAC-SHA256, as PayNet requires.
@@ -144,13 +144,9 @@ impl fmt::Debug for TimestampHmac {
 
 /// HMAC-SHA256 in lower-case hex, in memory that is wiped. Nothing else of the computation is left in memory either.
 pub(crate) fn hmac_sha256(secret: &str, message: &[u8]) -> Result<Zeroizing<String>, AuthError> {
-    let signature = compute(secret, message);
-    wipe_stack();
-    signature
+    with_wiped_stack(|| compute(secret, message))
 }
 
-/// Never inlined, so that all that it leaves on the stack is where [`wipe_stack`] writes.
-#[inline(never)]
 fn compute(secret: &str, message: &[u8]) -> Result<Zeroizing<String>, AuthError> {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).map_err(|_| failed(UNFIT))?;
     mac.update(message);
@@ -160,15 +156,7 @@ fn compute(secret: &str, message: &[u8]) -> Result<Zeroizing<String>, AuthError>
     signature.map(|signature| Zeroizing::new(signature.to_owned())).ok_or_else(|| failed(UNFIT))
 }
 
-/// Overwrites what the last call has left below this frame: the crates wipe what they drop, but not what they moved.
-#[inline(never)]
-fn wipe_stack() {
-    black_box(&mut [0_u8; STACK]);
-}
-
 const UNFIT: &str = "the client secret cannot be used as a signing key";
-/// More than the computation takes, in bytes.
-const STACK: usize = 8 * 1024;
 
 fn failed(message: impl Into<std::borrow::Cow<'static, str>>) -> AuthError {
     AuthError::new(ErrorKind::Signing, message)

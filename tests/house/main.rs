@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::{fs, path::Path};
 
 /// The modules of `src/`, ground first. A module stands where the first name is that its path begins with.
-const LAYERS: &str = "error product telemetry time
+const LAYERS: &str = "error product telemetry time wiped_stack
     < basic credential_text credentials metrics origin polled_file rejection replay secret_file server_clocks signing token::access
     token::policy token::source
     < client oauth token < authorize future layer service settings < fleet keyed paynet reqwest sandbox";

@@ -19,7 +19,9 @@ pub(crate) struct Fetch {
     /// Counts the fetches.
     pub(crate) number: u64,
     began: u64,
+    /// The source's generation when it began, and at its last attempt.
     generation: u64,
+    of_attempt: u64,
     attempts: u32,
     /// The token that must not come again.
     rejected: Option<u64>,
@@ -59,6 +61,7 @@ impl Model<'_> {
             number: self.fetches,
             began: self.now,
             generation: self.generation,
+            of_attempt: self.generation,
             attempts: 0,
             rejected: rejected.filter(|_| self.twist != Some(Twist::RejectedIsNotNamed)),
             unit,
@@ -68,8 +71,11 @@ impl Model<'_> {
     }
 
     pub(crate) fn attempt(&mut self) {
+        let generation = self.generation;
         let Some(fetch) = &mut self.fetch else { return };
         fetch.attempts += 1;
+        // T14: a token is as new as the secret that obtained it.
+        fetch.of_attempt = generation;
         let (number, rejected) = (fetch.number, fetch.rejected);
         self.asked += 1;
         self.note(Seen::TokenRequest { rejected });
@@ -102,7 +108,7 @@ impl Model<'_> {
             came: self.now,
             // T7: zero is none.
             lifetime: seconds.filter(|seconds| *seconds > 0).map(|seconds| seconds * 1_000),
-            generation: fetch.generation,
+            generation: fetch.of_attempt,
             retired: false,
             unit: fetch.unit,
             first_accepted: None,
