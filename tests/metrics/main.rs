@@ -16,16 +16,17 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use http::{Request, Response, header::DATE};
+use http::{Request, Response, StatusCode, header::DATE};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use tokio::time::{advance, sleep};
+use tokio::time::{advance, sleep, timeout};
 use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
 use tower_outbound_auth::{
     AuthError, AuthLayer, Credentials, ErrorKind,
+    fleet::{MemoryStore, SharedTokenSource},
     rejection::Rejection,
     replay::NoReplay,
     signing::{SignRules, TimestampHmac},
-    token::RefreshPolicy,
+    token::{FetchRequest, RefreshPolicy, TokenSource},
 };
 
 use crate::support::{Body, Issuer, answer, api, get};
@@ -85,7 +86,8 @@ fn answering(
     })
 }
 
-const NAMES: [(&str, &str); 6] = [
+const NAMES: [(&str, &str); 7] = [
+    ("outbound_auth_fleet_total", "counter"),
     ("outbound_auth_rejections_total", "counter"),
     ("outbound_auth_replays_total", "counter"),
     ("outbound_auth_token_expiry_timestamp_seconds", "gauge"),
@@ -113,6 +115,8 @@ async fn a_prometheus_server_reads_what_has_happened() -> TestResult {
     rejections(&issuer, &client, &mut page).await?;
     failures(&issuer, &layer, &mut page).await;
     skews_and_other_ends(&issuer, &mut page).await?;
+    waits_and_replays_that_come_to_nothing(&mut page).await?;
+    a_fleet(&issuer, &mut page).await?;
 
     let text = page.exporter.render();
     for (name, kind) in NAMES {
@@ -241,4 +245,36 @@ async fn skews_and_other_ends(issuer: &Issuer, page: &mut Page) -> TestResult {
 async fn call_after<S: Client>(statuses: &Arc<AtomicU16>, status: u16, client: &S) -> Result<u16, BoxError> {
     statuses.store(status, Relaxed);
     call(client).await
+}
+
+async fn waits_and_replays_that_come_to_nothing(page: &mut Page) -> TestResult {
+    let issuer = Issuer::new();
+    let layer = issuer.layer();
+    let (_, api) = api(&issuer, Duration::ZERO);
+    let mut waiting = Box::pin(layer.layer(api).oneshot(get("/a")));
+    assert!(timeout(Duration::from_millis(10), &mut waiting).await.is_err());
+    drop(waiting);
+    assert_eq!(page.counted(), ["token_wait_duration_seconds_count"], "and the fetch goes on");
+    layer.handle().token().await?;
+    page.counted();
+
+    let sent = Arc::new(AtomicU16::new(0));
+    let broken = service_fn(move |_: Request<Body>| {
+        let is_first = sent.fetch_add(1, Relaxed) == 0;
+        async move { if is_first { Ok(answer(StatusCode::UNAUTHORIZED)) } else { Err(BoxError::from("cut off")) } }
+    });
+    layer.layer(broken).oneshot(get("/a")).await.unwrap_err();
+    let counted = page.counted();
+    assert!(counted.contains(&r#"replays_total{outcome="error"}"#.to_owned()), "{counted:?}");
+    Ok(())
+}
+
+async fn a_fleet(issuer: &Issuer, page: &mut Page) -> TestResult {
+    let store = MemoryStore::new();
+    for _ in 0..2 {
+        let source = SharedTokenSource::builder(issuer.clone(), store.clone()).sealing_key("key", None).identity("a");
+        source.build()?.fetch(FetchRequest::new()).await?;
+    }
+    assert_eq!(page.counted(), [r#"fleet_total{event="hit"}"#, r#"fleet_total{event="led"}"#]);
+    Ok(())
 }
