@@ -1,6 +1,6 @@
 //! The only file that names metrics.
 //!
-//! Labels come from closed sets. Whoever records is foreign code: nothing is recorded while a thread panics, and a panic of a
+//! Labels come from closed sets. A recorder is foreign code: nothing is recorded while a thread panics, and a panic of a
 //! recorder gets no further. Nothing is kept of a recorder, so that one may be installed at any time.
 
 use std::time::{Duration, SystemTime};

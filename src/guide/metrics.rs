@@ -19,7 +19,7 @@
 //!
 //! # What is worth an alert
 //!
-//! - Fetches fail while the token lives: `outcome` other than `ok`. Nobody notices yet; you have until the expiry.
+//! - Fetches fail while the token lives: `outcome` other than `ok`. Requests are still served; you have until the expiry.
 //! - The expiry is near: less than a tenth of the usual lifetime is left, and no fetch succeeds.
 //! - `action="throttled"` or `"rejected_again"` rises: the API rejects tokens as fast as they are renewed. The API may reject
 //!   this client, or another process may obtain tokens that end this one's; see [`fleet`](super::fleet).
