@@ -100,6 +100,9 @@ impl Authorizer {
     /// Whether a request that is not covered was perhaps meant to be.
     #[inline]
     pub(crate) fn other_origin<B>(&self, request: &Request<B>) -> Option<OtherOrigin> {
+        if !self.scope.may_be_near(request.uri()) {
+            return None;
+        }
         OtherOrigin::of(request.uri(), &self.scope).filter(|_| !self.keeps_own(request))
     }
 

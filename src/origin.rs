@@ -28,6 +28,8 @@ pub(crate) struct Origin {
     /// Whether secrets may go there by default: over TLS, or without leaving this machine.
     trusted: bool,
     key: OriginKey,
+    /// The first letter of the host, a leading `www.` aside.
+    initial: u8,
 }
 
 impl Origin {
@@ -69,7 +71,8 @@ impl Origin {
         let usual = if port == default_port(https) { host.clone() } else { format!("{host}:{port}") };
         let trusted = https || is_loopback(&host);
         let key = key(https, &host, port);
-        (!host.is_empty()).then_some(Self { https, host, port, usual, trusted, key })
+        let initial = *near::bare(&host).as_bytes().first()?;
+        Some(Self { https, host, port, usual, trusted, key, initial })
     }
 
     pub(crate) fn is_trusted(&self) -> bool {
@@ -164,6 +167,14 @@ pub(crate) struct Target {
 }
 
 impl Scope {
+    /// Whether a URI that is out of scope may be meant for an origin in it, as far as the first letter of its host tells.
+    #[inline]
+    pub(crate) fn may_be_near(&self, uri: &Uri) -> bool {
+        let initial = uri.authority().and_then(|authority| authority.as_str().as_bytes().first());
+        let is_one = |initial: u8| initial == b'w' || self.origins.iter().any(|origin| origin.initial == initial);
+        self.any_origin || initial.is_some_and(|initial| is_one(initial.to_ascii_lowercase()))
+    }
+
     pub(crate) fn check(&self) -> Result<(), AuthError> {
         if self.origins.is_empty() && !self.any_origin {
             return Err(AuthError::config("no origin configured: call origin(\"https://host\")"));

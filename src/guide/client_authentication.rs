@@ -10,7 +10,7 @@
 //! | a private key whose public key the server knows | `private_key_jwt` | [`client_assertion`] with `PrivateKeyJwt` (feature `jwt`) |
 //! | a key in a device or a key management service | `private_key_jwt` | [`client_assertion`] with an [`AssertionSource`] that you implement |
 //! | a certificate | `tls_client_auth`, `self_signed_tls_client_auth` | [`ClientAuth::Certificate`] and [`HttpsClientBuilder::identity`](crate::client::HttpsClientBuilder::identity) |
-//! | a secret | `client_secret_post`, `client_secret_basic` | [`ClientAuth::Body`], [`ClientAuth::Basic`]; the [page about servers](super::servers) says which |
+//! | a secret | `client_secret_post`, `client_secret_basic` | [`ClientAuth::Body`], [`ClientAuth::Basic`]; the [page of providers](super::providers) says which |
 //!
 //! A secret is sent with every token request, and who reads it there can use it until it is rotated. An assertion is valid for
 //! one server and one minute, and the key stays with you. Banks that follow FAPI 2.0 accept an assertion or a certificate

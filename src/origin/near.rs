@@ -50,11 +50,8 @@ impl OtherOrigin {
             let configured = format!("https://{}", requested.host);
             return Some(Self { requested: requested.to_string(), configured });
         }
-        // Most requests out of scope go to another server, which their first letter tells.
-        let first = authority.as_str().bytes().next().map(|first| first.to_ascii_lowercase());
-        let may_be_near = |origin: &&Origin| first == Some(b'w') || first == bare(&origin.host).bytes().next();
         let is_near = |origin: &&Origin| bare(&origin.host).eq_ignore_ascii_case(bare(authority.host()));
-        let configured = scope.origins.iter().filter(may_be_near).find(is_near)?;
+        let configured = scope.origins.iter().find(is_near)?;
         let requested = Origin::of(uri).filter(|requested| requested.key != configured.key)?;
         Some(Self { requested: requested.to_string(), configured: configured.to_string() })
     }
@@ -68,7 +65,7 @@ impl fmt::Display for OtherOrigin {
 }
 
 /// The host without what is easily added or forgotten.
-fn bare(host: &str) -> &str {
+pub(super) fn bare(host: &str) -> &str {
     let host = host.strip_suffix('.').unwrap_or(host);
     match host.split_at_checked(WWW.len()) {
         Some((www, rest)) if www.eq_ignore_ascii_case(WWW) => rest,
