@@ -93,8 +93,9 @@
 //!
 //! - A token request that fails like this is repeated within its fetch. None of 180 refreshes beside these callers failed; with
 //!   `attempts(1)`, 18 did.
-//! - For calls, use a [retry policy](super::errors_and_retries#retries). The server has not processed the request, so it may be
-//!   repeated whatever its method: the error's source chain has an `h2::Error` with `is_go_away()` and reason `NO_ERROR`.
+//! - For calls, use a [retry policy](super::errors_and_retries#retries). The error's source chain has an `h2::Error`
+//!   with `is_go_away()` and reason `NO_ERROR`. Such a request has hardly ever been processed, but on a busy machine one of
+//!   some thousands had: repeat it if processing it twice does no harm.
 //! - If the server is yours, raise its limit.
 //!
 //! A server that allows few concurrent streams refuses what a client sends beyond them before it has read that limit

@@ -61,7 +61,10 @@ async fn many_callers_on_connections_that_end_after_some_requests_may_fail_befor
         }
         println!("{protocol}: {failed} of 1000 calls failed");
         let seen = backend.seen();
-        assert_eq!((seen.token_requests - before.token_requests, seen.calls - before.calls + failed), (1, 1_000));
+        assert_eq!(seen.token_requests - before.token_requests, 1);
+        // On a busy machine, one that failed may have been processed, or nginx may have asked the backend twice.
+        let calls = seen.calls - before.calls;
+        assert!(calls + failed >= 1_000, "{protocol}: {failed} failed, {calls} arrived");
         assert!(failed == 0 || protocol == "HTTP/2", "{failed}");
     }
     Ok(())
