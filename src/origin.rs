@@ -167,14 +167,6 @@ pub(crate) struct Target {
 }
 
 impl Scope {
-    /// Whether a URI that is out of scope may be meant for an origin in it, as far as the first letter of its host tells.
-    #[inline]
-    pub(crate) fn may_be_near(&self, uri: &Uri) -> bool {
-        let initial = uri.authority().and_then(|authority| authority.as_str().as_bytes().first());
-        let is_one = |initial: u8| initial == b'w' || self.origins.iter().any(|origin| origin.initial == initial);
-        self.any_origin || initial.is_some_and(|initial| is_one(initial.to_ascii_lowercase()))
-    }
-
     pub(crate) fn check(&self) -> Result<(), AuthError> {
         if self.origins.is_empty() && !self.any_origin {
             return Err(AuthError::config("no origin configured: call origin(\"https://host\")"));

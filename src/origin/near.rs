@@ -57,6 +57,16 @@ impl OtherOrigin {
     }
 }
 
+impl Scope {
+    /// Whether a URI that is out of scope may be meant for an origin in it, as far as the first letter of its host tells.
+    #[inline]
+    pub(crate) fn may_be_near(&self, uri: &Uri) -> bool {
+        let initial = uri.authority().and_then(|authority| authority.as_str().as_bytes().first());
+        let is_one = |initial: u8| initial == b'w' || self.origins.iter().any(|origin| origin.initial == initial);
+        self.any_origin || initial.is_some_and(|initial| is_one(initial.to_ascii_lowercase()))
+    }
+}
+
 impl fmt::Display for OtherOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { requested, configured } = self;
