@@ -44,7 +44,7 @@ async fn connections_that_end_after_three_requests_cost_no_call() -> TestResult 
 /// itself. Nothing was done for it, and no token is renewed for it.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes nginx"]
-async fn many_callers_on_connections_that_end_after_some_requests_may_fail_before_they_are_looked_at() -> TestResult {
+async fn many_callers_on_connections_that_end_after_some_requests_may_fail_with_goaway() -> TestResult {
     let backend = Backend::default();
     let nginx = Nginx::before(backend.start(None).await?, "keepalive_requests 50;")?;
     for (port, protocol) in [(nginx.http1, "HTTP/1.1"), (nginx.http2, "HTTP/2")] {
@@ -62,16 +62,16 @@ async fn many_callers_on_connections_that_end_after_some_requests_may_fail_befor
         println!("{protocol}: {failed} of 1000 calls failed");
         let seen = backend.seen();
         assert_eq!(seen.token_requests - before.token_requests, 1);
-        // On a busy machine, one that failed may have been processed, or nginx may have asked the backend twice.
-        let calls = seen.calls - before.calls;
-        assert!(calls + failed >= 1_000, "{protocol}: {failed} failed, {calls} arrived");
+        // Of those that failed, some may have been processed.
+        let processed = seen.calls - before.calls;
+        assert!((1_000 - failed..=1_000).contains(&processed), "{protocol}: {failed} failed, {processed} were processed");
         assert!(failed == 0 || protocol == "HTTP/2", "{failed}");
     }
     Ok(())
 }
 
 /// As the guide tells it.
-fn was_not_looked_at(error: &(dyn Error + 'static)) -> bool {
+fn ended_with_goaway(error: &(dyn Error + 'static)) -> bool {
     let mut causes = iter::successors(Some(error), |error| (*error).source());
     let h2 = causes.find_map(|error| error.downcast_ref::<h2::Error>());
     h2.is_some_and(|error| error.is_go_away() && error.reason() == Some(Reason::NO_ERROR))
@@ -84,7 +84,7 @@ async fn fifty_calls(user: User) -> Result<usize, BoxError> {
         match user.call().await {
             Ok(answer) => assert_eq!(answer.status, 200),
             Err(error) => {
-                assert!(error.is::<legacy::Error>() && was_not_looked_at(error.as_ref()), "{error:?}");
+                assert!(error.is::<legacy::Error>() && ended_with_goaway(error.as_ref()), "{error:?}");
                 failed += 1;
             }
         }
