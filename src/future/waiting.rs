@@ -53,7 +53,8 @@ struct Rejected<RB> {
 enum Stage<RB> {
     Acquiring(TokenWait),
     Discarding(Pin<Box<Discard<RB>>>),
-    Readying,
+    /// The token that it waited for, unless the service was not ready at once.
+    Readying(Option<Arc<CachedToken>>),
 }
 
 /// What the wait ended with.
@@ -113,13 +114,15 @@ where
                 }
                 Stage::Discarding(body) => {
                     ready!(body.as_mut().poll(cx));
-                    self.stage = Stage::Readying;
+                    self.stage = Stage::Readying(None);
                 }
-                Stage::Readying => {
+                Stage::Readying(token) => {
+                    let acquired = token.take();
                     ready!(self.saved.service.poll_ready(cx)).map_err(Into::into)?;
                     let cache = &self.settings.fetcher.cache;
                     let now = cache.clock.now();
-                    if let Some(token) = cache.usable_at(now) {
+                    let acquired = acquired.filter(|token| token.usable_age(now).is_some());
+                    if let Some(token) = acquired.or_else(|| cache.usable_at(now)) {
                         return Poll::Ready(Ok(Waited::Ready(token, now)));
                     }
                     // It has ended meanwhile. What is ready may hold a permit, and must not wait with it.
@@ -147,7 +150,7 @@ where
                 metrics::rejected(by, Action::Replayed);
                 ControlFlow::Continue(Stage::Discarding(Box::pin(Discard::new(response.into_body()))))
             }
-            (Ok(_), None) => ControlFlow::Continue(Stage::Readying),
+            (Ok(token), None) => ControlFlow::Continue(Stage::Readying(Some(token))),
             (Err(_), Some((by, _, response))) => ControlFlow::Break(marked(response, by, NotReplayed::FetchFailed)),
             (Err(error), None) => return Err(error),
         })
@@ -164,10 +167,11 @@ where
     }
 
     /// Sends the request by the service that is ready.
-    pub(super) fn send(self, token: &CachedToken, now: RequestTime) -> Result<Sent<S, R, B>, AuthError> {
-        let SavedRequest { mut service, policy, mut request, target, waited } = self.saved;
-        let Some(rejected) = self.replay_of else {
-            let mut attempt = Attempt::first(&self.settings, &service, &policy, &mut request, target, token, now)?;
+    pub(super) fn send(self: Box<Self>, token: &CachedToken, now: RequestTime) -> Result<Sent<S, R, B>, AuthError> {
+        let Self { settings, saved, replay_of, .. } = *self;
+        let SavedRequest { mut service, policy, mut request, target, waited } = saved;
+        let Some(rejected) = replay_of else {
+            let mut attempt = Attempt::first(&settings, &service, &policy, &mut request, target, token, now)?;
             attempt.set_waited(waited);
             return Ok((service.call(request), attempt));
         };
@@ -177,10 +181,9 @@ where
                 "ReplayBody: the copy for the replay is not complete: its stream failed or exceeded the limit; use another limit",
             ));
         }
-        let settings = &self.settings;
         let authorized = settings.authorizer.authorize(&mut request, token, target, &settings.fetcher, now)?;
         let clock = if let Authorized::Signed(clock) = authorized { clock } else { None };
-        let mut sent = SentToken::new(settings, token, now, clock);
+        let mut sent = SentToken::new(&settings, token, now, clock);
         sent.replay_of = Some(rejected.by);
         telemetry::replayed();
         Ok((service.call(request), Attempt::Final(sent)))

@@ -4,7 +4,7 @@ use std::fmt;
 
 use http::Uri;
 
-use super::{Origin, Scope};
+use super::{Origin, scope::Scope};
 
 /// Response extension: the request was sent without a token, because its origin is not quite a configured one.
 ///

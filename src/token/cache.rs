@@ -99,7 +99,7 @@ impl TokenCache {
     }
 
     pub(crate) fn usable(&self, now: Moment) -> Option<Arc<CachedToken>> {
-        self.usable_at(self.clock.at(now))
+        self.current.load_full().filter(|token| token.usable_age(self.clock.at(now)).is_some())
     }
 
     /// The same by the clock of requests, which costs less to read.

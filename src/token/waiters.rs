@@ -110,6 +110,10 @@ impl Flight {
         }
     }
 
+    fn outcome(&self) -> Option<Outcome> {
+        self.change(|state| if let State::Done(outcome) = state { Some(outcome.clone()) } else { None })
+    }
+
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -140,10 +144,18 @@ impl Waiter {
     /// Whether the fetch has ended is looked up under the lock that registers the waker, so that no end is missed. Wakers
     /// are cloned before it and dropped after it, since they are foreign code.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
+        // Who has been woken needs no waker any more.
+        if let Some(outcome) = self.place.and_then(|_| self.flight.outcome()) {
+            self.place = None;
+            return Poll::Ready(outcome);
+        }
         let mut waker = Some(cx.waker().clone());
         let place = &mut self.place;
         self.flight.change(|state| match state {
-            State::Done(outcome) => Poll::Ready(outcome.clone()),
+            State::Done(outcome) => {
+                *place = None;
+                Poll::Ready(outcome.clone())
+            }
             State::Pending(waiting) => {
                 match place.and_then(|place| waiting.get_mut(place as usize)) {
                     Some(registered) => waker = waker.take().map(|waker| mem::replace(registered, waker)),
