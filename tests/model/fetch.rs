@@ -22,6 +22,8 @@ pub(crate) struct Fetch {
     /// The source's generation when it began, and at its last attempt.
     generation: u64,
     of_attempt: u64,
+    /// Whether its attempt tries the secret before a rotation.
+    tries_previous: bool,
     attempts: u32,
     /// The token that must not come again.
     rejected: Option<u64>,
@@ -52,6 +54,20 @@ pub(crate) struct Backoff {
     pub(crate) kind: ErrorKind,
 }
 
+/// The secret before the last rotation, unless the server is known to have learnt the new one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Replaced {
+    pub(crate) generation: u64,
+    pub(crate) at: u64,
+}
+
+impl Replaced {
+    /// Whether an attempt with the secret of this generation may fall back to it.
+    fn serves(self, of_attempt: u64, now: u64) -> bool {
+        self.generation < of_attempt && now < self.at + 60_000
+    }
+}
+
 impl Model<'_> {
     pub(crate) fn begin_fetch(&mut self, cause: Cause, unit: Option<Unit>) {
         let is_named = self.is_invalidated() || matches!(cause, Cause::Rejected | Cause::Forced);
@@ -62,6 +78,7 @@ impl Model<'_> {
             began: self.now,
             generation: self.generation,
             of_attempt: self.generation,
+            tries_previous: false,
             attempts: 0,
             rejected: rejected.filter(|_| self.twist != Some(Twist::RejectedIsNotNamed)),
             unit,
@@ -75,16 +92,34 @@ impl Model<'_> {
         let Some(fetch) = &mut self.fetch else { return };
         fetch.attempts += 1;
         // T14: a token is as new as the secret that obtained it.
-        fetch.of_attempt = generation;
-        let (number, rejected) = (fetch.number, fetch.rejected);
+        (fetch.of_attempt, fetch.tries_previous) = (generation, false);
+        let rejected = fetch.rejected;
         self.asked += 1;
         self.note(Seen::TokenRequest { rejected });
+        self.request_token();
+    }
+
+    fn request_token(&mut self) {
+        let Some(Fetch { number: fetch, .. }) = self.fetch else { return };
         let endpoint = self.server.endpoint;
-        self.later(endpoint.latency, Event::Fetched { fetch: number, since: self.now, answer: endpoint.answer });
+        self.later(endpoint.latency, Event::Fetched { fetch, since: self.now, answer: endpoint.answer });
     }
 
     pub(crate) fn fetched(&mut self, since: u64, answer: Answer) {
+        let Some(fetch) = &mut self.fetch else { return };
+        let tries_previous = fetch.tries_previous;
+        // T14: a server that has not learnt the new secret yet may know the one before.
+        if answer == Answer::Refuses
+            && !tries_previous
+            && self.replaced.is_some_and(|replaced| replaced.serves(fetch.of_attempt, self.now))
+        {
+            fetch.tries_previous = self.twist != Some(Twist::NoOverlap);
+            if fetch.tries_previous {
+                return self.request_token();
+            }
+        }
         match answer {
+            Answer::Down { .. } | Answer::Garbage if tries_previous => self.fail(ErrorKind::Denied, None),
             Answer::Token { seconds, same } => self.publish(since, seconds, same),
             Answer::Down { retry_after } => {
                 let sensible = retry_after.filter(|seconds| *seconds <= 86_400);
@@ -99,6 +134,9 @@ impl Model<'_> {
 
     fn publish(&mut self, born: u64, seconds: Option<u64>, same: bool) {
         let Some(fetch) = self.fetch.take() else { return };
+        if !fetch.tries_previous {
+            self.replaced = self.replaced.filter(|replaced| replaced.generation >= fetch.of_attempt);
+        }
         if let Some(newest) = self.tokens.len().checked_sub(1) {
             self.settle_as_lost(newest);
         }

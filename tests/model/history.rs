@@ -98,7 +98,7 @@ pub(crate) struct Endpoint {
     pub(crate) answer: Answer,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Answer {
     /// A token for so many seconds; `same`: the one that was given out last.
     Token { seconds: Option<u64>, same: bool },

@@ -5,7 +5,7 @@ use tower_outbound_auth::ErrorKind;
 use crate::{
     budget::Budget,
     caller::{Caller, Stage},
-    fetch::{Backoff, Fetch},
+    fetch::{Backoff, Fetch, Replaced},
     history::{Answer, History, RUN_OUT, Step, What},
     log::{Draws, Entry, Seen},
     server::Server,
@@ -53,6 +53,7 @@ pub(crate) struct Model<'a> {
     pub(crate) server: Server,
     /// Rotations so far.
     pub(crate) generation: u64,
+    pub(crate) replaced: Option<Replaced>,
     /// The token that the handle gave last.
     pub(crate) held: Option<u64>,
     pub(crate) warm: bool,
@@ -89,6 +90,7 @@ impl<'a> Model<'a> {
             stopped: None,
             server: Server::new(history.endpoint),
             generation: 0,
+            replaced: None,
             held: None,
             warm: false,
             landed: 0,

@@ -77,8 +77,7 @@ impl Notes {
                 response.headers_mut().extend(retry_after.map(|seconds| (RETRY_AFTER, seconds.into())));
                 response
             }
-            // Nothing that another secret would change: after `invalid_client` the one before a rotation is tried.
-            Answer::Refuses => answer(400, r#"{"error":"invalid_scope"}"#.to_owned()),
+            Answer::Refuses => answer(401, r#"{"error":"invalid_client"}"#.to_owned()),
             Answer::Garbage => answer(200, "<html>".to_owned()),
             // Quietly, without the hook that prints.
             Answer::Panics => std::panic::resume_unwind(Box::new(())),

@@ -4,7 +4,7 @@ use tower_outbound_auth::token::TokenState;
 
 use crate::{
     caller::{Caller, Stage, Wants},
-    fetch::millis,
+    fetch::{Replaced, millis},
     history::What,
     log::{Seen, status},
     model::{Event, Model, Stop},
@@ -30,7 +30,10 @@ impl Model<'_> {
             What::Revoke => self.server.revoke(),
             What::Takes(any) => self.server.take(any),
             What::Endpoint(endpoint) => self.server.endpoint = endpoint,
-            What::Rotate => self.generation += 1,
+            What::Rotate => {
+                self.replaced = Some(Replaced { generation: self.generation, at: self.now });
+                self.generation += 1;
+            }
             What::Jump(over) => self.jump(self.now + over),
             What::Warm(warm) => self.warm = warm,
         }

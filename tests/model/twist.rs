@@ -31,6 +31,8 @@ pub(crate) enum Twist {
     StaysCold,
     /// T14: a rotation changes nothing.
     IgnoreGeneration,
+    /// T14: the secret before a rotation is not tried.
+    NoOverlap,
     /// R1: any answer accepts the token.
     UnknownAccepts,
     /// R2: the current token is renewed, whichever was rejected.
@@ -78,7 +80,7 @@ pub(crate) enum Twist {
 }
 
 impl Twist {
-    pub(crate) const ALL: [Self; 36] = [
+    pub(crate) const ALL: [Self; 37] = [
         Self::IgnoreMaxWait,
         Self::FetchDiesWithCaller,
         Self::NoEarlyRefresh,
@@ -93,6 +95,7 @@ impl Twist {
         Self::RefusalIsTransient,
         Self::StaysCold,
         Self::IgnoreGeneration,
+        Self::NoOverlap,
         Self::UnknownAccepts,
         Self::RetireBlindly,
         Self::NewerTokenIsNotUsed,
