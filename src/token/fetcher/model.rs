@@ -91,13 +91,9 @@ fn fetcher(script: &[Option<Fetch>]) -> (Arc<Source>, Arc<Fetcher>) {
 /// A fetcher whose current token is "1"; what is scripted comes then.
 fn with_a_token(script: &[Option<Fetch>]) -> (Arc<Source>, Arc<Fetcher>, Arc<CachedToken>) {
     let (source, fetcher) = fetcher(&[&[None], script].concat());
-    let token = wait_for(AcquireToken::any(&fetcher)).unwrap();
+    let token = block_on(AcquireToken::any(&fetcher)).unwrap();
     join_tasks();
     (source, fetcher, token)
-}
-
-fn wait_for(acquire: AcquireToken) -> Result<Arc<CachedToken>, AuthError> {
-    block_on(acquire)
 }
 
 fn text(acquired: &Result<Arc<CachedToken>, AuthError>) -> Option<&str> {
@@ -108,8 +104,8 @@ fn text(acquired: &Result<Arc<CachedToken>, AuthError>) -> Option<&str> {
 fn successor(fetcher: &Arc<Fetcher>) -> Result<Arc<CachedToken>, NotReplayed> {
     let sent = SentWith { version: 1, at: time::instant(), is_replay: false };
     let acquired = match fetcher.rejected(sent, true) {
-        Renewal::ReplayNow => wait_for(AcquireToken::any(fetcher)),
-        Renewal::Wait(waiter) => wait_for(AcquireToken::successor(fetcher, 1, waiter)),
+        Renewal::ReplayNow => block_on(AcquireToken::any(fetcher)),
+        Renewal::Wait(waiter) => block_on(AcquireToken::successor(fetcher, 1, waiter)),
         Renewal::Return(reason) => return Err(reason),
     };
     acquired.map_err(|_| NotReplayed::FetchFailed)
@@ -135,8 +131,8 @@ fn end(source: &Source, fetcher: Arc<Fetcher>, issued: u64, failures: u64) {
 fn t1_two_cold_callers_cause_one_token_request() {
     check(|| {
         let (source, fetcher) = fetcher(&[]);
-        let other = beside(&fetcher, |fetcher| _ = wait_for(AcquireToken::any(fetcher)).unwrap());
-        wait_for(AcquireToken::any(&fetcher)).unwrap();
+        let other = beside(&fetcher, |fetcher| _ = block_on(AcquireToken::any(fetcher)).unwrap());
+        block_on(AcquireToken::any(&fetcher)).unwrap();
         other.join().unwrap();
         end(&source, fetcher, 1, 0);
     });
@@ -146,8 +142,8 @@ fn t1_two_cold_callers_cause_one_token_request() {
 fn t3_two_cold_callers_share_an_error() {
     check(|| {
         let (source, fetcher) = fetcher(&[Some(Fetch::Fails)]);
-        let other = beside(&fetcher, |fetcher| assert!(wait_for(AcquireToken::any(fetcher)).is_err()));
-        assert!(wait_for(AcquireToken::any(&fetcher)).is_err());
+        let other = beside(&fetcher, |fetcher| assert!(block_on(AcquireToken::any(fetcher)).is_err()));
+        assert!(block_on(AcquireToken::any(&fetcher)).is_err());
         other.join().unwrap();
         end(&source, fetcher, 0, 1);
     });
@@ -162,7 +158,7 @@ fn s8_a_caller_who_gives_up_takes_nothing_from_the_others() {
             let mut given_up = pin!(AcquireToken::any(fetcher));
             let _ = given_up.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         });
-        wait_for(AcquireToken::any(&fetcher)).unwrap();
+        block_on(AcquireToken::any(&fetcher)).unwrap();
         other.join().unwrap();
         end(&source, fetcher, 1, 0);
     });
@@ -172,14 +168,14 @@ fn s8_a_caller_who_gives_up_takes_nothing_from_the_others() {
 fn t2_a_caller_hears_that_its_fetch_was_aborted_and_the_next_one_starts_anew() {
     check(|| {
         let (source, fetcher) = fetcher(&[Some(Fetch::Dies)]);
-        let hears = |fetcher: &Arc<Fetcher>| match wait_for(AcquireToken::any(fetcher)) {
+        let hears = |fetcher: &Arc<Fetcher>| match block_on(AcquireToken::any(fetcher)) {
             Ok(token) => assert_eq!(token.token.expose_secret(), "2"),
             Err(error) => assert_eq!(error.kind(), ErrorKind::Aborted),
         };
         let other = beside(&fetcher, hears);
         hears(&fetcher);
         other.join().unwrap();
-        wait_for(AcquireToken::any(&fetcher)).unwrap();
+        block_on(AcquireToken::any(&fetcher)).unwrap();
         end(&source, fetcher, 1, 1);
     });
 }
@@ -219,12 +215,12 @@ fn t12_the_last_handle_dropped_leaves_the_fetch_to_end_and_nothing_else() {
 fn t14_a_rotation_during_a_fetch_is_not_forgotten() {
     check(|| {
         let (source, fetcher, token) = with_a_token(&[]);
-        let other = beside(&fetcher, |fetcher| _ = wait_for(AcquireToken::forced(fetcher)).unwrap());
+        let other = beside(&fetcher, |fetcher| _ = block_on(AcquireToken::forced(fetcher)).unwrap());
         source.generation.store(1, SeqCst);
         fetcher.refresh_if_due(&token, nanos(token.age(Moment::now())));
         other.join().unwrap();
         join_tasks();
-        let current = wait_for(AcquireToken::any(&fetcher)).unwrap();
+        let current = block_on(AcquireToken::any(&fetcher)).unwrap();
         join_tasks();
         let is_due = current.needs_refresh(nanos(current.age(Moment::now())), 1);
         assert!(!is_due || fetcher.cache.record().issued > current.version.into(), "the rotation was forgotten");
@@ -253,7 +249,7 @@ fn r5_two_rejected_requests_leave_the_token_in_use_if_the_fetch_fails() {
         let other = beside(&fetcher, failed);
         failed(&fetcher);
         other.join().unwrap();
-        assert_eq!(text(&wait_for(AcquireToken::any(&fetcher))), Some("1"));
+        assert_eq!(text(&block_on(AcquireToken::any(&fetcher))), Some("1"));
         end(&source, fetcher, 1, 1);
     });
 }
@@ -263,7 +259,7 @@ fn r5_a_new_request_beside_a_rejected_one_is_served_even_if_the_fetch_fails() {
     check(|| {
         let (source, fetcher, _) = with_a_token(&[Some(Fetch::Fails)]);
         let other = beside(&fetcher, |fetcher| {
-            assert_eq!(text(&wait_for(AcquireToken::any(fetcher))), Some("1"));
+            assert_eq!(text(&block_on(AcquireToken::any(fetcher))), Some("1"));
         });
         assert_eq!(successor(&fetcher).err(), Some(NotReplayed::FetchFailed));
         other.join().unwrap();
@@ -275,7 +271,7 @@ fn r5_a_new_request_beside_a_rejected_one_is_served_even_if_the_fetch_fails() {
 fn r5_a_rejection_during_a_refresh_takes_what_the_refresh_brings() {
     check(|| {
         let (source, fetcher, token) = with_a_token(&[]);
-        let other = beside(&fetcher, |fetcher| _ = wait_for(AcquireToken::forced(fetcher)).unwrap());
+        let other = beside(&fetcher, |fetcher| _ = block_on(AcquireToken::forced(fetcher)).unwrap());
         let next = successor(&fetcher).unwrap();
         assert!(next.version > token.version, "the rejected token was handed out");
         other.join().unwrap();
