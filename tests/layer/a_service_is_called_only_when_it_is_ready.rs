@@ -56,6 +56,25 @@ async fn s9_the_second_request_waits_until_the_service_is_ready() {
     assert_eq!(call.await.unwrap().unwrap().status(), 200);
 }
 
+/// The token that a request waited for may have a successor by the time the service is ready.
+#[tokio::test(start_paused = true)]
+async fn s9_a_request_that_waits_for_the_service_too_is_sent_with_the_newest_token() {
+    let issuer = Issuer::new();
+    let (layer, permits) = (issuer.layer(), Arc::new(Semaphore::new(1)));
+    let api = Strict::new(&issuer, false);
+    let seen = Arc::clone(&api.shared);
+    let limited = ConcurrencyLimit::with_semaphore(api, Arc::clone(&permits));
+    let call = tokio::spawn(layer.layer(limited).oneshot(get("/a")));
+    sleep(Duration::from_millis(1)).await;
+    let permit = permits.acquire().await.unwrap();
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!((issuer.requests(), seen.seen.count()), (1, 0), "it has a token, and the service is not ready");
+    layer.handle().refresh().await.unwrap();
+    drop(permit);
+    assert_eq!(call.await.unwrap().unwrap().status(), 200);
+    assert_eq!(seen.seen.tokens(), ["token-2"]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn s9_a_service_that_fails_to_get_ready_again_fails_the_request() {
     let (api, mut handle) = mock::pair::<Request<Body>, Response<Body>>();
