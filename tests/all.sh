@@ -62,6 +62,17 @@ not_checked() {
 
 clippy() { cargo clippy --locked --all-targets "$@" -- -D warnings; }
 
+# No locked package, for tests or for users, says that it needs a later compiler than this crate does.
+rust_versions() {
+  have python3 python3 && cargo metadata --locked --all-features --format-version 1 | python3 -c '
+import json, sys
+packages = json.load(sys.stdin)["packages"]
+number = lambda package: [int(part) for part in (package["rust_version"] or "1").split(".")[:2]]
+own = next(package for package in packages if package["name"] == "tower-outbound-auth")
+later = [it["name"] + " needs Rust " + it["rust_version"] for it in packages if number(it) > number(own)]
+sys.exit("\n".join(later) or None)'
+}
+
 # Without benchmarks, which `--all-targets` would run.
 tests() { cargo test --locked --no-fail-fast --lib --bins --tests --examples "$@"; }
 
@@ -187,7 +198,7 @@ other_sites() {
   mapfile -t files < <(git ls-files '*.md')
   if have curl curl && curl --silent --fail --head --max-time 20 --output /dev/null https://www.rfc-editor.org/; then
     step "links to other sites" checker lychee --no-progress --exclude '^file:' \
-      --exclude '^https://(docs\.rs|doc\.rust-lang\.org|crates\.io/crates/tower-outbound-auth)' \
+      --exclude '^https://(docs\.rs|doc\.rust-lang\.org|crates\.io/crates/tower-outbound-auth|img\.shields\.io)' \
       "${files[@]}" "${CARGO_TARGET_DIR:-target}/docsrs/doc/tower_outbound_auth"
   else
     not_checked "links to other sites" "they cannot be reached"
@@ -273,6 +284,7 @@ step "shell scripts" shell_scripts
 step "clippy and rust-version (incompatible_msrv), all features" clippy --all-features
 step "clippy and rust-version, default features" clippy
 step "clippy and rust-version, no default features" clippy --no-default-features
+step "rust-version of the dependencies" rust_versions
 
 CUT_STEP=1 FLEET_STEPS=1 step "tests, all features; calls and token exchanges cut off at every byte" tests --all-features
 step "doc tests, all features" cargo test --locked --doc --all-features
@@ -320,6 +332,7 @@ public_api
 step "docs, as docs.rs builds them" docs
 step "links" links
 [ -z "$release" ] || other_sites
+[ -z "$release" ] || step "lowest versions of the dependencies" tests/lowest_versions
 step "the package, by itself" package
 
 step "cargo-deny $DENY_VERSION is here" have_deny

@@ -39,6 +39,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Methods of traits whose implementation has a line of its own.
+/// Methods of traits whose implementation is a line, too.
 const FAMILIAR: [&str; 6] =
     ["::clone(&self)", "::cmp(&self, ", "::eq(&self, ", "::fmt(&self, ", "::hash<__H: ", "::partial_cmp(&self, "];
