@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 readonly BUDGETS=benches/budgets.md FEW=5 MANY=55 CALLS=200
 
-# Part of other benchmarks and tests, slow to optimise, and not executed in these calls.
+# Part of other benchmarks and tests, slow to optimize, and not executed in these calls.
 readonly NOT_EXECUTED=(axum axum-core h2 hyper hyper-rustls hyper-util idna proptest rcgen regex-automata regex-syntax reqwest
   rustls rustls-webpki tokio-rustls tokio-util tonic tracing-subscriber url)
 

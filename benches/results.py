@@ -87,9 +87,9 @@ def bars(file, title, unit, groups, scale=lambda value: value):
         lines.append(f'<text x="290" y="{y + 8 * len(values) + 4}" text-anchor="end"{style}>{escape(name)}</text>')
         for number, (label, value) in enumerate(values):
             width = max(360 * scale(value) / longest, 1)
-            colour = ("#1f6feb", "#79b0ff", "#b6d4ff")[number % 3] if ours else ("#8b949e", "#b1b8c0", "#d0d5da")[number % 3]
+            color = ("#1f6feb", "#79b0ff", "#b6d4ff")[number % 3] if ours else ("#8b949e", "#b1b8c0", "#d0d5da")[number % 3]
             top = y + 16 * number
-            lines.append(f'<rect x="300" y="{top}" width="{width:.1f}" height="13" fill="{colour}"/>')
+            lines.append(f'<rect x="300" y="{top}" width="{width:.1f}" height="13" fill="{color}"/>')
             text = escape(f"{value:,.0f}" if value >= 1000 else f"{value:.3g}") + " " + escape(label)
             lines.append(f'<text x="{306 + width:.1f}" y="{top + 11}">{text}</text>')
         y += 16 * len(values) + 10

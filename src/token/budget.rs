@@ -132,7 +132,7 @@ impl Budget {
 
     /// Judges the renewals whose time has come, each as of that time, and regains units.
     fn settle(&mut self, now: Instant) {
-        while let Some((position, judged_at)) = self.next_judgement().filter(|(_, judged_at)| *judged_at <= now) {
+        while let Some((position, judged_at)) = self.next_judgment().filter(|(_, judged_at)| *judged_at <= now) {
             self.regain(judged_at);
             let renewal = self.out.swap_remove(position);
             self.give_back(renewal.helped());
@@ -146,7 +146,7 @@ impl Budget {
         }
     }
 
-    fn next_judgement(&self) -> Option<(usize, Instant)> {
+    fn next_judgment(&self) -> Option<(usize, Instant)> {
         let judged_at = |renewal: &Renewal| Some(crate::time::after(renewal.first_accepted?, JUDGED_AFTER));
         let all = self.out.iter().enumerate().filter_map(|(position, renewal)| Some((position, judged_at(renewal)?)));
         all.min_by_key(|(_, judged_at)| *judged_at)
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn r5_what_comes_after_the_judgement_does_not_change_it() {
+    fn r5_what_comes_after_the_judgment_does_not_change_it() {
         let mut scene = Scene::new();
         scene.renew(1, 0.0);
         scene.accept(2, true, 0.1, 0.1);

@@ -1,6 +1,7 @@
 //! The source keeps to its layers: imports go down and never round, files stay small, clocks and traces have one home.
 #![expect(clippy::unwrap_used, reason = "a helper of a test may panic")]
 
+mod each_dependency_has_its_reason;
 mod no_client_takes_a_proxy_from_the_environment;
 mod security_names_tests_that_exist;
 #[cfg(unix)]

@@ -144,7 +144,7 @@ struct Outcome {
     tokens: u64,
 }
 
-/// Bytes of which no two neighbouring frames are alike.
+/// Bytes of which no two neighboring frames are alike.
 fn bytes(length: usize) -> Bytes {
     (0_u32..).flat_map(u32::to_be_bytes).take(length).collect()
 }

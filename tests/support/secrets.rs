@@ -135,7 +135,7 @@ pub(crate) fn forms(secret: &str) -> Vec<String> {
     forms
 }
 
-/// Base64 of a text that begins this many bytes after a multiple of three, without the ends that its neighbours share.
+/// Base64 of a text that begins this many bytes after a multiple of three, without the ends that its neighbors share.
 fn base64_at(text: &str, offset: usize) -> [String; 2] {
     let padded = [vec![0; offset], text.as_bytes().to_vec()].concat();
     let (first, last) = ((offset * 8).div_ceil(6), padded.len() * 8 / 6);

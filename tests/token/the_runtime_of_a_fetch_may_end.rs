@@ -38,7 +38,7 @@ fn nudge<F: Future + Unpin>(runtime: &Runtime, future: &mut F) -> bool {
 }
 
 #[test]
-fn t2_a_waiter_of_another_runtime_starts_over_when_the_fetchs_runtime_ends() {
+fn t2_a_waiter_of_another_runtime_starts_over_when_the_runtime_of_the_fetch_ends() {
     let issuer = Issuer::new();
     let handle = issuer.layer().handle();
     let (here, there) = (runtime(), runtime());

@@ -86,7 +86,7 @@ fn r5_an_acceptance_beside_a_rejection_is_not_forgotten() {
 
 #[test]
 fn r5_a_unit_comes_back_once() {
-    check(when::a_judgement_meets_a_rejection::<Sound>);
+    check(when::a_judgment_meets_a_rejection::<Sound>);
     check(when::a_renewal_fails_too_late::<Sound>);
 }
 
@@ -152,7 +152,7 @@ fn r5_a_late_fetch_that_gives_back_a_unit_is_found_out() {
 #[test]
 #[should_panic(expected = "a unit was given back twice")]
 fn r5_a_renewal_judged_on_a_copy_is_found_out() {
-    check(when::a_judgement_meets_a_rejection::<JudgesACopy>);
+    check(when::a_judgment_meets_a_rejection::<JudgesACopy>);
 }
 
 #[test]

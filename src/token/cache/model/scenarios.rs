@@ -227,7 +227,7 @@ pub(super) fn an_acceptance_meets_a_rejection<M: Mechanism>() {
 }
 
 /// A renewal is found to have helped, while another takes the last unit.
-pub(super) fn a_judgement_meets_a_rejection<M: Mechanism>() {
+pub(super) fn a_judgment_meets_a_rejection<M: Mechanism>() {
     let world = World::<M>::with_a_token(2);
     let flight = world.renew(1, 0);
     world.complete(&flight, token(2));
