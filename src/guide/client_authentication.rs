@@ -34,18 +34,44 @@
 //! # A token in a file
 //!
 //! ```
+//! use std::path::Path;
+//!
 //! use tower_outbound_auth::{
-//!     AuthError, Credentials,
+//!     AuthLayer, BoxError, Credentials,
 //!     oauth::{AssertionFile, ClientCredentialsGrant},
 //! };
 //!
-//! # #[cfg(feature = "client")]
-//! fn workload(token_url: &str, client_id: &str) -> Result<ClientCredentialsGrant, AuthError> {
-//!     ClientCredentialsGrant::builder(token_url, Credentials::without_secret(client_id))
-//!         .client_assertion(AssertionFile::new("/var/run/secrets/tokens/login"))
-//!         .scope("api://orders/.default")
-//!         .build()
+//! // `file` is, for example, /var/run/secrets/tokens/login.
+//! fn workload(token_url: &str, client_id: &str, file: &Path) -> Result<AuthLayer, BoxError> {
+//!     let grant = ClientCredentialsGrant::builder(token_url, Credentials::without_secret(client_id))
+//!         .client_assertion(AssertionFile::new(file))
+//!         .scope("api://orders/.default");
+//! #   let grant = grant.transport(tower::service_fn(authorization_server));
+//!     Ok(AuthLayer::builder(grant.build()?).origin("https://api.example.com").build()?)
 //! }
+//! # use bytes::Bytes;
+//! # use http::{Request, Response};
+//! # use http_body_util::{BodyExt, Full};
+//! # // Issues a token that is named after the assertion.
+//! # async fn authorization_server(request: Request<Full<Bytes>>) -> Result<Response<String>, BoxError> {
+//! #     let form = request.into_body().collect().await?.to_bytes();
+//! #     let form: std::collections::HashMap<_, _> = form_urlencoded::parse(&form).collect();
+//! #     assert!(!form.contains_key("client_secret"));
+//! #     let token = format!(r#"{{ "access_token": "token-for-{}", "expires_in": 3600 }}"#, form["client_assertion"]);
+//! #     Ok(Response::new(token))
+//! # }
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), BoxError> {
+//! #     let file = std::env::temp_dir().join(format!("assertion-{}", std::process::id()));
+//! #     let handle = workload("https://login.example.com/token", "orders", &file)?.handle();
+//! #     for assertion in ["first", "second"] {
+//! #         std::fs::write(&file, assertion)?;
+//! #         let token = handle.refresh().await?;
+//! #         assert_eq!(token.expose_secret(), format!("token-for-{assertion}"));
+//! #     }
+//! #     std::fs::remove_file(&file)?;
+//! #     Ok(())
+//! # }
 //! ```
 //!
 //! The file is read at every token request, so nothing has to be restarted when the platform replaces it. The example
@@ -97,6 +123,8 @@
 //! Servers and secret stores change at different times. If the server refuses a secret that is less than a minute old, the
 //! token is requested once more with the secret before; the signature of a request is made with whichever obtained its
 //! token. So no order of the two loses a call, as long as the server accepts one of them.
+//!
+//! Next: [`providers`](super::providers).
 //!
 //! [`AssertionFile`]: crate::oauth::AssertionFile
 //! [`AssertionSource`]: crate::oauth::AssertionSource

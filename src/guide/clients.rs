@@ -54,6 +54,34 @@
 //! }
 //! ```
 //!
+//! This test runs as it stands. A token is revoked, and reqwest's caller does not notice:
+//!
+//! ```
+//! # #[cfg(all(feature = "client", feature = "reqwest", feature = "sandbox"))] {
+//! use reqwest_middleware::ClientBuilder;
+//! use tower_outbound_auth::{
+//!     BoxError, paynet,
+//!     reqwest::{AuthMiddleware, redirect_policy},
+//!     sandbox::Sandbox,
+//! };
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn run() -> Result<(), BoxError> {
+//! let sandbox = Sandbox::start().await?;
+//! let paynet = paynet::layer(&sandbox.environment(), sandbox.credentials())?;
+//! let client = reqwest::Client::builder().redirect(redirect_policy()).no_proxy().build()?;
+//! let client = ClientBuilder::new(client).with(AuthMiddleware::from(paynet)).build();
+//!
+//! let url = format!("{}/v1/reports/types", sandbox.environment().api_origin());
+//! assert_eq!(client.get(&url).send().await?.status(), 200);
+//! sandbox.revoke_tokens();
+//! assert_eq!(client.get(&url).send().await?.status(), 200);
+//! assert_eq!(sandbox.stats().token_requests, 2);
+//! # Ok(()) }
+//! # run().unwrap();
+//! # }
+//! ```
+//!
 //! - `no_proxy()`: without it reqwest sends plain `http` requests, with their secrets, to a proxy that the environment names; see
 //!   [transports](super::transports#reqwest).
 //! - The documentation of the [module](crate::reqwest) tells about redirects, the order of middlewares, and compiler messages.
@@ -213,6 +241,8 @@
 //! chosen an endpoint, and what they take as an HTTP client is below that: a token added there would come after the signature,
 //! and a replay would repeat it. For a service that takes bearer tokens, implement the SDK's own trait for token providers with
 //! [`TokenHandle::token`].
+//!
+//! Next: [`transports`](super::transports).
 //!
 //! [`AuthMiddleware`]: crate::reqwest::AuthMiddleware
 //! [`HttpsClient`]: crate::client::HttpsClient

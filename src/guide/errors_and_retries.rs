@@ -116,6 +116,8 @@
 //! - A `Buffer` outside of the layer polls calls in its worker. A panic there ends the buffer, and all its later requests fail; other
 //!   services of the same layer go on.
 //!
+//! Next: [`stack_order`](super::stack_order).
+//!
 //! [`Aborted`]: crate::ErrorKind::Aborted
 //! [`AuthError`]: crate::AuthError
 //! [`AuthError::find`]: crate::AuthError::find

@@ -48,6 +48,46 @@
 //! # Ok(auth) } }
 //! ```
 //!
+//! A test needs no Redis: two sources over one [`MemoryStore`] behave as two processes do. Here the second one takes the token
+//! that the first one has fetched:
+//!
+//! ```
+//! use std::{sync::Arc, sync::atomic::{AtomicU32, Ordering::SeqCst}};
+//!
+//! use bytes::Bytes;
+//! use http::{Request, Response};
+//! use http_body_util::Full;
+//! use tower::{BoxError, service_fn};
+//! use tower_outbound_auth::{
+//!     AuthLayer, Credentials,
+//!     fleet::{MemoryStore, SharedTokenSource},
+//!     oauth::ClientCredentialsGrant,
+//! };
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), BoxError> {
+//! let token_requests = Arc::new(AtomicU32::new(0));
+//! let counter = Arc::clone(&token_requests);
+//! let authorization_server = service_fn(move |_: Request<Full<Bytes>>| {
+//!     let number = counter.fetch_add(1, SeqCst);
+//!     async move { Ok::<_, BoxError>(Response::new(format!(r#"{{ "access_token": "token-{number}", "expires_in": 3600 }}"#))) }
+//! });
+//! let store = MemoryStore::new();
+//! let process = || -> Result<AuthLayer, BoxError> {
+//!     let credentials = Credentials::new("my-client", "my-secret");
+//!     let grant = ClientCredentialsGrant::builder("https://login.example.com/token", credentials.clone())
+//!         .transport(authorization_server.clone())
+//!         .build()?;
+//!     let source = SharedTokenSource::builder(grant, store.clone()).credentials(&credentials).build()?;
+//!     Ok(AuthLayer::builder(source).origin("https://api.example.com").build()?)
+//! };
+//!
+//! let (first, second) = (process()?.handle().token().await?, process()?.handle().token().await?);
+//! assert_eq!(first.expose_secret(), second.expose_secret());
+//! assert_eq!(token_requests.load(SeqCst), 1);
+//! # Ok(()) }
+//! ```
+//!
 //! Processes share a token if they have the same store, the same key, and if nothing tells their tokens apart: the token URL, the
 //! client id and how it authenticates, scopes (in any order), audience, resources, parameters and headers. Add
 //! [`identity`](crate::fleet::SharedTokenSourceBuilder::identity) for what the grant cannot know, above all the client
@@ -123,6 +163,8 @@
 //! - While another process fetches, a process waits for up to 10 s. A
 //!   [`deadline`](crate::token::RefreshPolicy::deadline) of less than that may pass meanwhile.
 //! - A token for one request each (DPoP) cannot be shared.
+//!
+//! Next: [`metrics`](super::metrics).
 //!
 //! [`MemoryStore`]: crate::fleet::MemoryStore
 //! [`SharedTokenSource`]: crate::fleet::SharedTokenSource

@@ -4,6 +4,37 @@
 //! *Authorized* means that the layer adds its headers: the token, a signature if configured, and static headers. *In scope*
 //! means that a request goes to a configured origin (S3).
 //!
+//! Each promise can be checked from outside. This is T1, with a hundred callers that find no token:
+//!
+//! ```
+//! use std::{sync::Arc, sync::atomic::{AtomicU32, Ordering::SeqCst}};
+//!
+//! use http::{Request, Response};
+//! use tokio::task::JoinSet;
+//! use tower::{BoxError, ServiceBuilder, ServiceExt, service_fn};
+//! use tower_outbound_auth::{AuthLayer, token::{AccessToken, source_fn}};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), BoxError> {
+//! let token_requests = Arc::new(AtomicU32::new(0));
+//! let counter = Arc::clone(&token_requests);
+//! let source = source_fn(move |_| {
+//!     counter.fetch_add(1, SeqCst);
+//!     async { AccessToken::new("abc", None) }
+//! });
+//! let api = service_fn(|_: Request<String>| async { Ok::<_, BoxError>(Response::new(String::new())) });
+//! let auth = AuthLayer::builder(source).origin("https://api.example.com").build()?;
+//! let client = ServiceBuilder::new().layer(auth).service(api);
+//!
+//! let mut calls = JoinSet::new();
+//! for _ in 0..100 {
+//!     calls.spawn(client.clone().oneshot(Request::get("https://api.example.com/").body(String::new())?));
+//! }
+//! assert!(calls.join_all().await.iter().all(Result::is_ok));
+//! assert_eq!(token_requests.load(SeqCst), 1);
+//! # Ok(()) }
+//! ```
+//!
 //! # Sending a request
 //!
 //! ## S1: The warm path is cheap
@@ -353,3 +384,5 @@
 //! - A response held back by logging: state changes first, then the trace. No trace while a thread unwinds, and no panic of a
 //!   subscriber gets further than the trace.
 //! - A signature with an empty or refused key, or with another key than the one that `build` checked.
+//!
+//! Next: [`cost`](super::cost).

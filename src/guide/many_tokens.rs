@@ -187,4 +187,6 @@
 //! Choose keys from what you know, not from what a caller sends: a key that a caller can invent makes an entry, and perhaps a
 //! token request, for each invention. Let `make` refuse unknown keys. What it refuses is not kept.
 //!
+//! Next: [`fleet`](super::fleet).
+//!
 //! [`Credentials`]: crate::Credentials

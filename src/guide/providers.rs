@@ -136,7 +136,17 @@
 //! async fn instance(handle: &TokenHandle) -> Result<Option<String>, AuthError> {
 //!     Ok(handle.token().await?.response_field("instance_url").map(str::to_owned))
 //! }
-//! # drop(instance);
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), tower_outbound_auth::BoxError> {
+//! # let server = tower::service_fn(|_: http::Request<http_body_util::Full<bytes::Bytes>>| async {
+//! #     let token = r#"{ "access_token": "abc", "instance_url": "https://acme.example.com" }"#;
+//! #     Ok::<_, AuthError>(http::Response::new(token.to_owned()))
+//! # });
+//! # let credentials = tower_outbound_auth::Credentials::new("my-client", "my-secret");
+//! # let grant = tower_outbound_auth::oauth::ClientCredentialsGrant::builder("https://login.example.com/token", credentials);
+//! # let auth = tower_outbound_auth::AuthLayer::builder(grant.transport(server).build()?).any_origin().build()?;
+//! # assert_eq!(instance(&auth.handle()).await?.as_deref(), Some("https://acme.example.com"));
+//! # Ok(()) }
 //! ```
 //!
 //! # The token in a request
@@ -202,6 +212,8 @@
 //!
 //! This function reads every JSON response into memory, so use it for an API whose responses are small. Other responses stream
 //! on. Put decompression below it.
+//!
+//! Next: [`rejections`](super::rejections).
 //!
 //! [`accept_when`]: crate::AuthLayerBuilder::accept_when
 //! [`ClientCredentialsGrantBuilder`]: crate::oauth::ClientCredentialsGrantBuilder

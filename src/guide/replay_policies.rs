@@ -158,6 +158,8 @@
 //! - [`reserve`] is called when the first response is given up. Implement it if a copy has to be claimed before the replay.
 //!   Default: what `is_complete` says.
 //!
+//! Next: [`timeouts`](super::timeouts).
+//!
 //! [`AuthLayerBuilder::replay`]: crate::AuthLayerBuilder::replay
 //! [`clone_body`]: crate::replay::Replay::clone_body
 //! [`CloneBody`]: crate::replay::CloneBody

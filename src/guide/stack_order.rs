@@ -95,6 +95,8 @@
 //!   # Ok(()) }
 //!   ```
 //!
+//! Next: [`signing`](super::signing).
+//!
 //! [`AuthError::find`]: crate::AuthError::find
 //! [`BoxError`]: crate::BoxError
 //! [`paynet::layer`]: crate::paynet::layer

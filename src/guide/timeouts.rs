@@ -101,6 +101,8 @@
 //! A waiting request holds no permit of the inner service, and at most 512 bytes beyond its own size. Callers that give up wake
 //! no other caller, and the new token wakes each of the others once.
 //!
+//! Next: [`errors_and_retries`](super::errors_and_retries).
+//!
 //! [`AuthLayerBuilder::max_wait`]: crate::AuthLayerBuilder::max_wait
 //! [`ClientCredentialsGrantBuilder::timeout`]: crate::oauth::ClientCredentialsGrantBuilder::timeout
 //! [`ErrorKind::Timeout`]: crate::ErrorKind::Timeout

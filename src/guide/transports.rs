@@ -23,6 +23,7 @@
 //! how you reach a bank that has a private CA, asks for a client certificate, and is behind a proxy:
 //!
 //! ```no_run
+//! # #[cfg(feature = "client")] {
 //! use std::fs;
 //!
 //! use http::Request;
@@ -49,7 +50,7 @@
 //!
 //! let request = Request::get("https://api.bank.example/accounts").body(String::new())?;
 //! println!("{}", client.oneshot(request).await?.status());
-//! # Ok(()) }
+//! # Ok(()) } }
 //! ```
 //!
 //! In a company's network:
@@ -68,8 +69,57 @@
 //!
 //! # One connection
 //!
-//! A service around hyper's `SendRequest` takes ten lines: `poll_ready` and `call` delegate to `SendRequest::poll_ready` and
-//! `send_request`. For HTTP/1.1 that service is not `Clone`, which the layer requires; a `tower::buffer::Buffer` over it is.
+//! A service around hyper's `SendRequest` delegates `poll_ready` and `call`. Here it has one connection over HTTP/2 to the
+//! sandbox:
+//!
+//! ```
+//! # #[cfg(all(feature = "client", feature = "sandbox"))] {
+//! use std::{future::Future, pin::Pin, task::{Context, Poll}};
+//!
+//! use bytes::Bytes;
+//! use http::{Request, Response};
+//! use http_body_util::Full;
+//! use hyper::{body::Incoming, client::conn::http2::{self, SendRequest}};
+//! use hyper_util::rt::{TokioExecutor, TokioIo};
+//! use tokio::net::TcpStream;
+//! use tower::{BoxError, Service, ServiceBuilder, ServiceExt};
+//! use tower_outbound_auth::{paynet, sandbox::Sandbox};
+//!
+//! #[derive(Clone)]
+//! struct Connection(SendRequest<Full<Bytes>>);
+//!
+//! impl Service<Request<Full<Bytes>>> for Connection {
+//!     type Response = Response<Incoming>;
+//!     type Error = hyper::Error;
+//!     type Future = Pin<Box<dyn Future<Output = hyper::Result<Response<Incoming>>> + Send>>;
+//!
+//!     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
+//!         self.0.poll_ready(cx)
+//!     }
+//!
+//!     fn call(&mut self, request: Request<Full<Bytes>>) -> Self::Future {
+//!         Box::pin(self.0.send_request(request))
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn run() -> Result<(), BoxError> {
+//! let sandbox = Sandbox::start().await?;
+//! let origin = sandbox.environment().api_origin().to_owned();
+//! let stream = TcpStream::connect(origin.trim_start_matches("http://")).await?;
+//! let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
+//! tokio::spawn(connection);
+//!
+//! let paynet = paynet::layer(&sandbox.environment(), sandbox.credentials())?;
+//! let client = ServiceBuilder::new().layer(paynet).service(Connection(sender));
+//! let request = Request::get(format!("{origin}/v1/reports/types")).body(Full::default())?;
+//! assert_eq!(client.oneshot(request).await?.status(), 200);
+//! # Ok(()) }
+//! # run().unwrap();
+//! # }
+//! ```
+//!
+//! For HTTP/1.1, `SendRequest` is not `Clone`, which the layer requires; put a `tower::buffer::Buffer` over the service.
 //!
 //! - A request whose URI has no host fails with `Config`, unless you call
 //!   [`allow_relative_uri`](crate::AuthLayerBuilder::allow_relative_uri). That setting says that the inner service is bound to
@@ -170,6 +220,8 @@
 //!   `NoReplay`.
 //!
 //! See `examples/proxy.rs` for a complete program.
+//!
+//! Next: [`client_authentication`](super::client_authentication).
 //!
 //! [`AuthMiddleware`]: crate::reqwest::AuthMiddleware
 //! [`HttpsClient`]: crate::client::HttpsClient
