@@ -153,7 +153,7 @@
 //!
 //! Only a token fetch that is under way may still run to its end.
 //!
-//! ## T13: Time is tokio's clock and the wall clock
+//! ## T13: Both tokio's clock and the wall clock count
 //!
 //! A token has expired when either clock says so. `tokio::time::pause` and `advance` therefore work in your tests without a
 //! setting, and a machine that was suspended, or a function that was frozen, sends no expired token. A step of the wall clock
@@ -172,7 +172,7 @@
 //!
 //! # A rejected request
 //!
-//! ## R1: What counts as a rejection
+//! ## R1: A 401 and a challenge reject the token
 //!
 //! A response rejects the token
 //!
@@ -192,11 +192,11 @@
 //!
 //! If a newer token is there already, the request is replayed with it, without a fetch.
 //!
-//! ## R4: One replay
+//! ## R4: A request is replayed once
 //!
 //! A request is replayed once, with the new token, a new timestamp and a new signature. A second rejection goes to the caller.
 //!
-//! ## R5: When a rejected token is renewed
+//! ## R5: Renewals are limited
 //!
 //! Each token counts its rejections in a row; an accepted request sets the count to zero. [`rejections`](super::rejections)
 //! explains the rule and has more figures.
@@ -231,7 +231,7 @@
 //!
 //! The caller gets it as it came, body and all, marked `FetchFailed`.
 //!
-//! ## R7: Bodies that cannot be replayed
+//! ## R7: A body that cannot be replayed is sent once
 //!
 //! If there is no complete copy of the body, the token is renewed (R5) and the response goes to the caller, marked
 //! `BodyNotReplayable`.
@@ -258,36 +258,36 @@
 //!
 //! The replay does not wait until the first request's body has been sent.
 //!
-//! ## R11: The same token again
+//! ## R11: The same token is not sent again
 //!
 //! If a fetch returns the token that was rejected, there is no replay. The response is marked `SameToken`.
 //!
-//! ## R12: `invalidate`
+//! ## R12: `invalidate` retires the current token
 //!
 //! `TokenHandle::invalidate` retires the token if it is still the current one, whatever the budget.
 //!
 //! # The token request
 //!
-//! ## O1: Its form
+//! ## O1: The token request has a fixed form
 //!
 //! `POST`, with `Accept: application/json`, `Accept-Encoding: identity`, `User-Agent: tower-outbound-auth/<version>` unless
 //! another one is set, and `Content-Type: application/x-www-form-urlencoded` unless `json_body` is set. The body begins with
-//! `grant_type`. Credentials are sent by exactly one method; the client id alone may be in the body
-//! as well, by `param`. An assertion is made for each attempt, by the authorization server's
-//! clock as far as it is known. If the server refuses the client and its `Date` is more than 30 s from the time of the assertion,
-//! the token is requested once more, with that time.
+//! `grant_type`. Credentials are sent by exactly one method; with `param`, the client id alone may be in the body as well. An
+//! assertion is made for each attempt, by the authorization server's clock as far as it is known. If the server refuses the
+//! client and its `Date` is more than 30 s from the time of the assertion, the token is requested once more, with that time.
 //!
 //! ## O2: Encrypted, and without redirects
 //!
 //! `https` only, or `http` to a loopback host, or `http` after `allow_insecure_http`. Redirects are never followed. The same holds
 //! for the token endpoint in a discovery document, and for the document itself, but for redirects within its origin.
 //!
-//! ## O3: The response is read with limits
+//! ## O3: The token response is read with limits
 //!
-//! At most 64 KiB are read. `access_token` must be a valid header value of at most 16 KiB. `token_type` must be `Bearer` in any
-//! case, trimmed, or absent, or a type that you accept; one that is no string counts as absent. A 200 with a non-empty `error` is an error. Each member is judged by
-//! itself: a byte-order mark, a member given twice (the last one counts), a `scope` that is a list, or a malformed member that is
-//! not needed never costs the token.
+//! At most 64 KiB are read. `access_token` must be a valid header value of at most 16 KiB. `token_type` must be absent, or
+//! `Bearer` in any case and with any white space around it, or a type that you accept; a value that is not a string counts as
+//! absent. A 200 with a non-empty `error` is an error. Each member is judged by itself: the token is used in spite of a
+//! byte-order mark, a member given twice (the last one counts), a `scope` that is a list, or a malformed member that is not
+//! needed.
 //!
 //! ## O4: A bad response does not stop refreshes
 //!
@@ -311,7 +311,7 @@
 //!
 //! For [`keyed`](crate::keyed), where each key has an entry with a layer of its own. All other guarantees hold for each entry.
 //!
-//! ## K1: A request carries what is its own key's
+//! ## K1: A request carries only what belongs to its key
 //!
 //! Token, signature, static headers and origins are those of the entry that the request's key selects, also in a replay.
 //!
@@ -346,7 +346,7 @@
 //! While the store works, any number of processes without a fresh token cause one token request, and the others take what it
 //! brought. A process that finds a fresh token pays one round trip.
 //!
-//! ## F2: The lease
+//! ## F2: One process leads, and a lease ends by itself
 //!
 //! A lease ends by itself: within 5 s of its holder's end another process leads. Only the holder publishes, so an older token never
 //! replaces a newer one. A process waits for another one's fetch for 10 s at most. A failed fetch hands the lease on at once. A
@@ -362,7 +362,7 @@
 //! It costs at most 250 ms once per pause of 2 s, doubling to 15 s; the process fetches for itself. It is used again within 20 s of
 //! its recovery.
 //!
-//! ## F5: Sealed
+//! ## F5: Tokens in the store are sealed
 //!
 //! What is stored can be read and made only with the key. An entry that was not sealed for this fleet, or was changed, is not used.
 //!
@@ -370,7 +370,7 @@
 //!
 //! Two sources that differ in anything that tells their tokens apart never share an entry.
 //!
-//! ## F7: Rotations
+//! ## F7: A rotation costs at most two token requests
 //!
 //! A rotation of the client secret, or of the sealing key, costs the whole fleet two token requests at most.
 //!
