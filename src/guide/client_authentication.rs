@@ -12,13 +12,13 @@
 //! | a certificate | `tls_client_auth`, `self_signed_tls_client_auth` | [`ClientAuth::Certificate`] and [`HttpsClientBuilder::identity`](crate::client::HttpsClientBuilder::identity) |
 //! | a secret | `client_secret_post`, `client_secret_basic` | [`ClientAuth::Body`], [`ClientAuth::Basic`]; the [page of providers](super::providers) says which |
 //!
-//! A secret is sent with every token request, and who reads it there can use it until it is rotated. An assertion is valid for
-//! one server and one minute, and the key stays with you. Banks that follow FAPI 2.0 accept an assertion or a certificate
-//! only.
+//! A secret is sent with every token request, and anyone who reads it there can use it until it is rotated. An assertion is
+//! valid for one server and one minute, and the key stays with you. Banks that follow FAPI 2.0 accept an assertion or a
+//! certificate only.
 //!
 //! # By provider
 //!
-//! What the providers' documentation said in November 2026:
+//! According to the providers' documentation in November 2026:
 //!
 //! | provider | methods | for an assertion |
 //! |---|---|---|
@@ -103,8 +103,8 @@
 //! ```
 //!
 //! The most common reason for `invalid_client` is the audience: servers disagree about it, see `Audience`. The second is a
-//! clock. Assertions are made with the authorization server's time as far as it is known, and a refusal whose `Date` is more
-//! than 30 s from it is tried once more with that time.
+//! clock. Assertions are made with the authorization server's time as far as it is known. After a refusal whose `Date` is more
+//! than 30 s from it, the layer tries once more with that time.
 //!
 //! # A secret in files
 //!
@@ -121,8 +121,8 @@
 //! # While a secret is rotated
 //!
 //! Servers and secret stores change at different times. If the server refuses a secret that is less than a minute old, the
-//! token is requested once more with the secret before; the signature of a request is made with whichever obtained its
-//! token. So no order of the two loses a call, as long as the server accepts one of them.
+//! token is requested once more with the secret before; the signature of a request is made with the secret that obtained its
+//! token. No call fails in either order, as long as the server accepts one of the two.
 //!
 //! Next: [`providers`](super::providers).
 //!

@@ -82,11 +82,11 @@
 //! - `no_proxy()`: without it reqwest sends plain `http` requests, with their secrets, to a proxy that the environment names; see
 //!   [transports](super::transports#reqwest).
 //! - The documentation of the [module](crate::reqwest) tells about redirects, the order of middlewares, and compiler messages.
-//! - `reqwest::Client` alone has no place for a layer. What `ClientBuilder::connector_layer` wraps opens connections: it sees no
-//!   headers and no status, and is not called for a request on an open connection.
+//! - `reqwest::Client` alone has no place for a layer. `ClientBuilder::connector_layer` wraps the service that opens
+//!   connections: it sees no headers and no status, and is not called for a request on an open connection.
 //! - In a Tower stack, [`ReqwestService`] takes the place of hyper-util's client. It is a `transport` for token requests, too.
 //! - `reqwest::blocking` is not supported: a token fetch is a task, and the layer a future.
-//! - A middleware of yours that already adds tokens: leave out either. A request with an `Authorization` header passes
+//! - If another middleware adds tokens, leave out one of the two. A request with an `Authorization` header passes
 //!   `AuthMiddleware` untouched.
 //!
 //! # hyper-util
@@ -189,7 +189,7 @@
 //! - The base URI goes outside, by a later `with_layer`: the layer checks the origin, so it has to see the whole URI.
 //! - Leave out the client's own authentication (kube's `auth_layer`; `AuthState::None` in octocrab).
 //! - The body needs a policy. kube's is not `Clone`. octocrab's is, but its clones share one stream: with
-//!   [`CloneBody`](crate::replay::CloneBody) a replay would send an empty body, and nothing would tell. Both have `try_clone`:
+//!   [`CloneBody`](crate::replay::CloneBody) a replay would send an empty body, without an error. Both have `try_clone`:
 //!
 //! ```ignore
 //! #[derive(Clone)]
@@ -235,8 +235,8 @@
 //! # SDKs of cloud providers
 //!
 //! No layer goes into the SDKs of AWS, Azure and Google Cloud. They sign requests themselves, after their own retries have
-//! chosen an endpoint, and what they take as an HTTP client is below that: a token added there would come after the signature,
-//! and a replay would repeat it. For a service that takes bearer tokens, implement the SDK's own trait for token providers with
+//! chosen an endpoint. Their HTTP client is below that: a token added there would come after the signature, and a replay would
+//! repeat the signature. For a service that takes bearer tokens, implement the SDK's own trait for token providers with
 //! [`TokenHandle::token`].
 //!
 //! Next: [`transports`](super::transports).

@@ -1,10 +1,10 @@
-//! Cost: what a request pays, and what grows with what.
+//! Cost: instructions, allocations and memory, and how they grow.
 //!
 //! # A request that finds a token
 //!
 //! With a usable token, a call checks the origin, reads the time, loads the token from an `ArcSwap`, inserts headers that were
-//! built in advance, and calls the inner service. It takes no lock, creates no task, timer or `Box`, and allocates nothing
-//! beyond what inserting the headers costs.
+//! built in advance, and calls the inner service. It takes no lock, creates no task, timer or `Box`, and allocates nothing but
+//! the memory that inserted headers need.
 //!
 //! These are the most instructions that a call may take, from handing over the request to dropping the response, counted by
 //! callgrind. The request already has eight headers, the token has 800 bytes, and the inner service does nothing:
@@ -66,7 +66,7 @@
 //! | waits for a token | a `Box` with the request, and its place among the waiters: at most 512 bytes beyond its own size |
 //! | is rejected | a second send, and reading the first response's body, up to 64 KiB or 100 ms |
 //!
-//! # What grows with what
+//! # How the cost grows
 //!
 //! | with more | grows | how |
 //! |---|---|---|

@@ -1,4 +1,4 @@
-//! Errors and retries: what a call returns, and when another try helps.
+//! Errors and retries: the errors of a call, and when another try helps.
 //!
 //! # Errors
 //!

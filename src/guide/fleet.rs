@@ -20,14 +20,14 @@
 //! |---|---|
 //! | a process needs a token | it asks the store, with one command: is there a fresh token, and if not, may I fetch? |
 //! | there is one | it takes it, with the life that the store says is left. No clocks have to agree |
-//! | there is none, or it is past 65 % of its lifetime | one process gets the lease, for 4 s and renewed while it fetches. It publishes the token, and the lease ends |
+//! | there is no token, or it is past 65 % of its lifetime | one process gets the lease, for 4 s and renewed while it fetches. It publishes the token, and the lease ends |
 //! | another process has the lease | it looks again every 25 to 100 ms; after 10 s it fetches for itself |
 //! | the holder of the lease dies | the lease runs out, and another process takes it: within 5 s |
 //! | the holder was stopped for longer than its lease | it keeps its token for itself, and never overwrites a newer one |
 //! | the API rejects the token | the process retires it for all: the store removes it, and refuses it for 30 s. If another process has renewed it meanwhile, that one is taken without a token request |
 //!
-//! The lease saves token requests; nothing else depends on it. A store that forgets everything or gives out a lease twice costs a
-//! token request. Whether a token is good, the API's response tells, as without a store.
+//! The lease saves token requests; nothing else depends on it. A store that forgets everything or gives out a lease twice
+//! costs a token request. Whether a token is valid, the API decides, as it does without a store.
 //!
 //! # Set it up
 //!
@@ -88,10 +88,10 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Processes share a token if they have the same store, the same key, and if nothing tells their tokens apart: the token URL, the
-//! client id and how it authenticates, scopes (in any order), audience, resources, parameters and headers. Add
-//! [`identity`](crate::fleet::SharedTokenSourceBuilder::identity) for what the grant cannot know, above all the client
-//! certificate that a token is bound to.
+//! Processes share a token if they have the same store and the same key, and if nothing distinguishes their tokens: the token
+//! URL, the client id and how it authenticates, scopes (in any order), audience, resources, parameters and headers. Add
+//! [`identity`](crate::fleet::SharedTokenSourceBuilder::identity) for anything that the grant cannot know, above all the
+//! client certificate that a token is bound to.
 //!
 //! # Redis and Valkey
 //!
@@ -116,14 +116,14 @@
 //! | setting | the key comes from | a rotation of the client secret |
 //! |---|---|---|
 //! | [`credentials`](crate::fleet::SharedTokenSourceBuilder::credentials) | the client secret | processes with the new secret share another token: one token request for all of them |
-//! | [`sealing_key`](crate::fleet::SharedTokenSourceBuilder::sealing_key) | a text of yours, at least 32 random characters | the first process that sees the new secret retires the old token, once: one token request for all |
+//! | [`sealing_key`](crate::fleet::SharedTokenSourceBuilder::sealing_key) | a text of at least 32 random characters | the first process that sees the new secret retires the old token, once: one token request for all |
 //!
-//! Who can read the store can try to guess a client secret that a person chose. Use a sealing key then, and for clients that have
-//! no secret. To replace a sealing key, start the processes one after the other with the new key as `current` and the old one as
-//! `previous`. When all have it, drop `previous`. Either rotation costs the whole fleet two token requests at most: one for the
-//! new key, and one more if the other half's token comes to its end meanwhile.
+//! Anyone who can read the store can try to guess a client secret that a person chose. Use a sealing key then, and for clients
+//! that have no secret. To replace a sealing key, start the processes one after the other with the new key as `current` and
+//! the old one as `previous`. When all have it, drop `previous`. Either rotation costs the whole fleet two token requests at
+//! most: one for the new key, and one more if the other half's token comes to its end meanwhile.
 //!
-//! # What it costs
+//! # Cost
 //!
 //! | when | cost |
 //! |---|---|

@@ -104,7 +104,7 @@
 //! | `the environment variable CLIENT_ID is not set` | `from_env` found no value | set it, or use [`from_files`] |
 //! | `the authorization server refused the token request (401): invalid_client` | the id or the secret is wrong, or the server wants them in another place | see [`providers`](super::providers) |
 //! | `a request whose URI has no host is not sent: …` | the request has a path only | use an absolute URI |
-//! | `no tokio runtime: tokens can only be fetched within one` | the client was called outside of Tokio | call it within `#[tokio::main]` or a runtime of yours |
+//! | `no tokio runtime: tokens can only be fetched within one` | the client was called outside of Tokio | call it within `#[tokio::main]` or within your own runtime |
 //! | no error, but a 401 for each request | the request's host is not exactly the configured one, or the API does not accept the token | look for [`OtherOrigin`] and [`NotReplayed`] in the response's extensions |
 //! | ``the trait bound … is not satisfied`` | the client or the body does not fit | see [Compiler messages](crate::Auth#compiler-messages) |
 //!

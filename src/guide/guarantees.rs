@@ -1,4 +1,4 @@
-//! Guarantees: what the crate promises, by number.
+//! Guarantees: every promise of the crate, by number.
 //!
 //! The tests carry these numbers in their names: `r5_…` tests R5. Times and counts are defaults; all of them can be set.
 //! *Authorized* means that the layer adds its headers: the token, a signature if configured, and static headers. *In scope*
@@ -40,8 +40,8 @@
 //! ## S1: The warm path is cheap
 //!
 //! With a usable token, a call loads the current token once, inserts headers and calls the inner service. It takes no lock,
-//! creates no `Box`, and with `NoReplay` allocates nothing beyond what inserting the headers costs. With `CloneBody` the copy for
-//! a replay is the only addition.
+//! creates no `Box`, and with `NoReplay` allocates nothing but the memory that inserted headers need. With `CloneBody` the
+//! copy for a replay is the only addition.
 //!
 //! ## S2: Headers are replaced and sensitive
 //!
@@ -309,7 +309,7 @@
 //!
 //! # Many tokens
 //!
-//! For [`keyed`](crate::keyed), where each key has an entry with a layer of its own. All other guarantees hold for each entry.
+//! For [`keyed`](crate::keyed), where each key has an entry with its own layer. All other guarantees hold for each entry.
 //!
 //! ## K1: A request carries only what belongs to its key
 //!
@@ -332,7 +332,7 @@
 //!
 //! ## K5: A removed key gets no token
 //!
-//! Requests called after `remove` do not use the entry of before, nor one that `make` had begun to make. Requests on their way
+//! Requests called after `remove` do not use the removed entry, nor one that `make` had begun to make. Requests on their way
 //! finish. When the last one has, and a token fetch under way has ended, the secrets are wiped.
 //!
 //! ## K6: No key is shown
@@ -343,8 +343,8 @@
 //!
 //! ## F1: One process fetches
 //!
-//! While the store works, any number of processes without a fresh token cause one token request, and the others take what it
-//! brought. A process that finds a fresh token pays one round trip.
+//! While the store works, any number of processes without a fresh token cause one token request, and the others take the token
+//! that it brought. A process that finds a fresh token pays one round trip.
 //!
 //! ## F2: One process leads, and a lease ends by itself
 //!
@@ -364,7 +364,8 @@
 //!
 //! ## F5: Tokens in the store are sealed
 //!
-//! What is stored can be read and made only with the key. An entry that was not sealed for this fleet, or was changed, is not used.
+//! A stored token can be read and created only with the key. An entry that was not sealed for this fleet, or was changed, is
+//! not used.
 //!
 //! ## F6: Only equals share
 //!

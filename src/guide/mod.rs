@@ -42,7 +42,7 @@
 //! | page | answers |
 //! |---|---|
 //! | [`guarantees`] | What exactly does the crate promise? The numbers in the tests' names are explained here. |
-//! | [`cost`] | How much does a request pay, and what grows with what? |
+//! | [`cost`] | How much does a request cost, and how does it grow? |
 //! | [`security`] | Which attacks does the crate defend against, and what is left to you? |
 //!
 //! # The way of a request

@@ -101,10 +101,10 @@
 //!   could not be replayed;
 //! - otherwise by time: one lost unit every 10 seconds. Units in the budget and units out never exceed four together.
 //!
-//! A new token that is renewed before any request was accepted with it has lost its unit, and so has a fetch whose runtime ended. Real revocations are therefore free
-//! in the end, and renewals that do not help are limited to four at once and one every 10 seconds.
-//! [`RefreshPolicy::renewal_budget`] changes both figures. [`TokenHandle::refresh`] and [`TokenHandle::invalidate`] ignore the
-//! budget.
+//! A new token that is renewed before any request was accepted with it has lost its unit, and so has a fetch whose runtime
+//! ended. Real revocations are therefore free in the end, and renewals that do not help are limited to four at once and one
+//! every 10 seconds. [`RefreshPolicy::renewal_budget`] changes both figures. [`TokenHandle::refresh`] and
+//! [`TokenHandle::invalidate`] ignore the budget.
 //!
 //! # What to expect
 //!
@@ -135,9 +135,9 @@
 //! With the feature `tracing`, the layer writes one event at level WARN when tokens are rejected as fast as they are renewed. It
 //! means that renewing does not help. The usual causes:
 //!
-//! - **The server keeps one valid token per client.** Each token request of one process revokes the token of all others. The last
-//!   two rows of the table show what that costs. Let the processes [share one token](crate::guide::fleet), or give each its own
-//!   client id.
+//! - **The server keeps one valid token per client.** Each token request of one process revokes the token of all others. The
+//!   last two rows of the table show the effect. Let the processes [share one token](crate::guide::fleet), or give each its
+//!   own client id.
 //! - **The API does not accept these tokens at all:** wrong audience, wrong environment, an issuer it does not trust.
 //! - **The API learns of new tokens late**, for example because its nodes copy them from each other.
 //! - **A 401 means something else.** Tell the layer with [`accept_when`].

@@ -1,15 +1,15 @@
 //! Security: what the crate defends, and what is left to you.
 //!
-//! An access token is a bearer token: whoever holds it can use it (RFC 6750, section 1). A client secret can obtain tokens
+//! An access token is a bearer token: anyone who holds it can use it (RFC 6750, section 1). A client secret can obtain tokens
 //! until it is rotated. The crate keeps both away from everyone but the servers that you name. `SECURITY.md` in the repository
-//! has the threat model: assets, the trust in each party, and for each threat the tests that hold the defense. This page tells
-//! the same from the side of your program.
+//! has the threat model: assets, the trust in each party, and for each threat the tests that hold the defense. This page is
+//! the short form for users.
 //!
 //! # What is defended
 //!
 //! | what could happen | what the layer does |
 //! |---|---|
-//! | a URL from a response, a user or a redirect points to another server | it compares scheme, host and port with the configured origins at every call, and sends nothing of its own to any other server |
+//! | a URL from a response, a user or a redirect points to another server | it compares scheme, host and port with the configured origins at every call, and adds nothing to a request for any other server |
 //! | a network without encryption | it refuses `http` beyond this machine, for the API and for the token endpoint |
 //! | the token endpoint redirects | it does not follow |
 //! | a log, an error or a panic message shows a secret | no `Debug`, `Display` or trace event contains one; headers are marked sensitive |
@@ -17,7 +17,7 @@
 //! | no token can be had | the request fails; it is never sent without its credential |
 //! | a server is slow, silent, or sends without end | a token fetch ends after 30 s, each of its attempts after 10 s, and at most 64 KiB of a token response are read |
 //! | an API rejects every token | it causes at most 10 token requests in the first minute, and then 6 a minute |
-//! | two tenants share a client | a request without a key is not sent, and no request carries what belongs to another key |
+//! | two tenants share a client | a request without a key is not sent, and no request carries a credential of another key |
 //! | the shared store of a fleet is read or written by others | tokens are encrypted, and a changed entry is not used |
 //! | memory is dumped after the last use | secrets, tokens and signatures are overwritten when their last user is dropped |
 //! | your callback panics | that call fails, and no other |
@@ -78,6 +78,6 @@
 //!   token.
 //! - **Look at the layers inside.** They see the headers. tower-http's `TraceLayer` and `{:?}` of a `HeaderMap` show
 //!   `Sensitive` for the layer's headers; code that reads the values can show them.
-//! - **A compromised process** is not defended: what can read its memory can read its tokens.
+//! - **A compromised process** is not defended: code that can read its memory can read its tokens.
 //!
 //! Report a vulnerability as `SECURITY.md` says, and not in a public issue.

@@ -1,4 +1,4 @@
-//! Timeouts: who waits for a token, and for how long.
+//! Timeouts: which requests wait for a token, and for how long.
 //!
 //! While a usable token exists, requests do not wait: the token is refreshed ahead of its expiry, and the old one stays in use
 //! until the new one has arrived.

@@ -129,7 +129,7 @@
 //! - Never use the one connection for token requests as well. HTTP/1.1 has one response after the other: a token request could
 //!   be sent only behind the rejected response, and that is kept unread until there is a token, because without one it is the
 //!   caller's, body and all. A rejection of more than some kilobytes therefore ends with `FetchFailed`, after the grant's
-//!   `timeout` and attempts. Give the grant a connection, or a client, of its own.
+//!   `timeout` and attempts. Give the grant its own connection or client.
 //! - The body of a rejected response is read before the replay, up to 64 KiB and for 100 ms, so that the connection stays
 //!   usable. A longer body ends the connection, and with a `Buffer` all later requests fail: open a new connection and build a
 //!   new stack around it with the same layer.
@@ -150,9 +150,9 @@
 //!   and without.
 //! - If the server is yours, raise its limit.
 //!
-//! A server that allows few concurrent streams refuses what a client sends beyond them before it has read that limit
-//! (`REFUSED_STREAM`; RFC 9113, section 8.7). These requests have not been processed either. From then on requests wait for their
-//! turn, and token requests of an `HttpsClient` have a connection of their own.
+//! A server that allows few concurrent streams refuses further requests that a client sends before it has read that limit
+//! (`REFUSED_STREAM`; RFC 9113, section 8.7). These requests have not been processed either. From then on requests wait for
+//! their turn, and token requests of an `HttpsClient` use another connection.
 //!
 //! # reqwest
 //!
