@@ -57,8 +57,8 @@
 //! # }
 //! ```
 //!
-//! Call it with `https://login.example.com/oauth/token`, `https://api.example.com` and
-//! `Credentials::from_env("CLIENT_ID", "CLIENT_SECRET")?`, or with whatever your provider gave you.
+//! In a `main` with `#[tokio::main]`, call it with the URLs of your provider, such as `https://login.example.com/oauth/token` and
+//! `https://api.example.com`, and with `Credentials::from_env("CLIENT_ID", "CLIENT_SECRET")?`.
 //!
 //! # Line by line
 //!
@@ -89,7 +89,7 @@
 //! | a limit for each call | put a `Timeout` layer outside; see [`timeouts`](super::timeouts) |
 //! | another try when the API is busy | copy the policy of [`errors_and_retries`](super::errors_and_retries) |
 //! | a failure at startup if there is no token | `auth.handle().token().await?` before the layer is used |
-//! | no wait at the first request, nor after a quiet night | [`keep_warm`] |
+//! | no wait at the first request, nor after hours without traffic | [`keep_warm`](crate::token::TokenHandle::keep_warm) |
 //! | uploads from a stream | choose a [replay policy](super::replay_policies) |
 //! | a secret in a file, a certificate, or no secret at all | see [`client_authentication`](super::client_authentication) |
 //! | a second API that accepts the same token | call `origin` once more |
@@ -131,7 +131,6 @@
 //! [`ClientCredentialsGrant::builder`]: crate::oauth::ClientCredentialsGrant::builder
 //! [`from_files`]: crate::Credentials::from_files
 //! [`HttpsClient`]: crate::client::HttpsClient
-//! [`keep_warm`]: crate::token::TokenHandle::keep_warm
 //! [`NotReplayed`]: crate::rejection::NotReplayed
 //! [`origin`]: crate::AuthLayerBuilder::origin
 //! [`OtherOrigin`]: crate::rejection::OtherOrigin

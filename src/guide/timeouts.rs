@@ -76,8 +76,8 @@
 //!
 //! # Fetching before the first call
 //!
-//! With [`TokenHandle::keep_warm`] the first call does not wait either, nor does the first one after a quiet night. The layer
-//! then fetches and refreshes without traffic:
+//! With [`TokenHandle::keep_warm`] the first call does not wait either, nor does the first one after hours without traffic.
+//! The layer then fetches and refreshes without traffic:
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
