@@ -74,7 +74,7 @@ fn security_md_names_tests_that_exist() {
     assert!(lines.len() >= 20, "{} lines of the table are found", lines.len());
     for line in lines {
         let cells: Vec<_> = line.trim_matches('|').split(" | ").collect();
-        let [_threat, _defence, named] = cells[..] else { panic!("three columns: {line}") };
+        let [_threat, _defense, named] = cells[..] else { panic!("three columns: {line}") };
         assert!(quoted(named).next().is_some(), "no test holds: {line}");
         for name in quoted(named) {
             assert!(existing.contains(name), "there is no test `{name}`");
