@@ -157,11 +157,11 @@ impl HttpsClientBuilder {
 
     /// Connects through this forward proxy.
     ///
-    /// The URL is `http://host[:port]` or `https://host[:port]`. A connection for `https` is a tunnel (`CONNECT`, RFC
-    /// 9110, section 9.3.6): TLS ends at the server, and the proxy learns the server's name only. A plain `http` request
-    /// is sent to the proxy with its whole URI (RFC 9112, section 3.2.2), and the proxy reads all of it. This machine (`localhost`,
-    /// 127.0.0.0/8 and `[::1]`) is always connected directly. A proxy with `https` is verified with the same roots as
-    /// servers are. A second call replaces the first. Default: no proxy, and the environment is not read.
+    /// The URL is `http://host[:port]` or `https://host[:port]`. A connection for `https` is a tunnel (`CONNECT`, RFC 9110,
+    /// section 9.3.6): TLS ends at the server, and the proxy learns the server's name only. A plain `http` request is sent to
+    /// the proxy with its whole URI (RFC 9112, section 3.2.2), and the proxy reads all of it. This machine (`localhost`,
+    /// 127.0.0.0/8 and `[::1]`) is always connected directly. A proxy with `https` is verified with the same roots as servers
+    /// are. A second call replaces the first. Default: no proxy, and the environment is not read.
     ///
     /// # Example
     ///

@@ -219,10 +219,10 @@
 //!
 //! # progenitor
 //!
-//! A generated client sends by a `reqwest::Client`, so there is no place for a layer. Its hooks work with the
-//! [`TokenHandle`] of a layer: `pre` waits for the token and writes the header, `exec` sends, and after a 401 calls
-//! [`invalidate`](crate::token::TokenHandle::invalidate) and sends a copy with the next token. Nothing checks the origin there, so use the
-//! handle for a base URL that is yours. Renewals are not limited by
+//! A generated client sends by a `reqwest::Client`, so there is no place for a layer. Its hooks work with the [`TokenHandle`]
+//! of a layer: `pre` waits for the token and writes the header, `exec` sends, and after a 401 calls
+//! [`invalidate`](crate::token::TokenHandle::invalidate) and sends a copy with the next token. Nothing checks the origin
+//! there, so use the handle for a base URL that is yours. Renewals are not limited by
 //! [`renewal_budget`](crate::token::RefreshPolicy::renewal_budget): an API that answers each call with 401 costs a token
 //! request each.
 //!

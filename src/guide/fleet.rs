@@ -95,17 +95,19 @@
 //!
 //! # Redis and Valkey
 //!
-//! `RedisStore` (feature `redis`) has a constructor for each setup: `connect` for one server, `sentinel` for a master that Sentinels
-//! watch, `cluster` for a Cluster. TLS, a private certification authority, a Unix socket, user and password are settings of these.
-//! Redis 6.2 is the oldest version. Give the program a user with only these rights, in a Cluster on every node:
+//! `RedisStore` (feature `redis`) has a constructor for each setup: `connect` for one server, `sentinel` for a master that
+//! Sentinels watch, `cluster` for a Cluster. TLS, a private certification authority, a Unix socket, user and password are
+//! settings of these. Redis 6.2 is the oldest version. Give the program a user with only these rights, in a Cluster on every
+//! node:
 //!
 //! ```text
 //! ACL SETUSER reports on >password resetkeys ~outbound-auth:* resetchannels -@all +get +set +del +pttl +eval
 //! ```
 //!
-//! Each step is one `EVAL`, so nothing has to be installed. An entry takes a few hundred bytes more than the token, and expires with
-//! it. Persistence is not needed, and an eviction or a failover that loses an entry costs one token request. For another store,
-//! implement [`TokenStore`](crate::fleet::TokenStore) and check it with `fleet::conformance` (feature `sandbox`).
+//! Each step is one `EVAL`, so nothing has to be installed. An entry takes a few hundred bytes more than the token, and
+//! expires with it. Persistence is not needed, and an eviction or a failover that loses an entry costs one token request. For
+//! another store, implement [`TokenStore`](crate::fleet::TokenStore) and check it with `fleet::conformance` (feature
+//! `sandbox`).
 //!
 //! `cargo run --example fleet --features redis,sandbox` starts processes that share a token over your Redis, and counts.
 //!

@@ -82,8 +82,8 @@
 //!
 //! ## S7: The wait for a token is limited
 //!
-//! A request waits for a token at most `max_wait`, then fails with `Timeout`. The token fetch continues. In a tokio runtime without
-//! timers, and outside of a runtime, the request fails with `Config`; so does a token fetch without timers.
+//! A request waits for a token at most `max_wait`, then fails with `Timeout`. The token fetch continues. In a tokio runtime
+//! without timers, and outside of a runtime, the request fails with `Config`; so does a token fetch without timers.
 //!
 //! ## S8: A response future can be dropped at any point
 //!
@@ -304,8 +304,8 @@
 //!
 //! ## O6: Secrets are wiped
 //!
-//! Secrets, assertions, the request's body, parameters, the bytes of the token response, the state of the HMAC and the signatures of
-//! `TimestampHmac` are overwritten when they are dropped.
+//! Secrets, assertions, the request's body, parameters, the bytes of the token response, the state of the HMAC and the
+//! signatures of `TimestampHmac` are overwritten when they are dropped.
 //!
 //! # Many tokens
 //!
@@ -348,9 +348,9 @@
 //!
 //! ## F2: One process leads, and a lease ends by itself
 //!
-//! A lease ends by itself: within 5 s of its holder's end another process leads. Only the holder publishes, so an older token never
-//! replaces a newer one. A process waits for another one's fetch for 10 s at most. A failed fetch hands the lease on at once. A
-//! token from the store has the life that is left, by the store's count.
+//! A lease ends by itself: within 5 s of its holder's end another process leads. Only the holder publishes, so an older token
+//! never replaces a newer one. A process waits for another one's fetch for 10 s at most. A failed fetch hands the lease on at
+//! once. A token from the store has the life that is left, by the store's count.
 //!
 //! ## F3: A rejected token is retired for all
 //!
@@ -359,8 +359,8 @@
 //!
 //! ## F4: A store that fails fails no request
 //!
-//! It costs at most 250 ms once per pause of 2 s, doubling to 15 s; the process fetches for itself. It is used again within 20 s of
-//! its recovery.
+//! It costs at most 250 ms once per pause of 2 s, doubling to 15 s; the process fetches for itself. It is used again within 20
+//! s of its recovery.
 //!
 //! ## F5: Tokens in the store are sealed
 //!

@@ -95,8 +95,8 @@ impl RedisStore {
 
     /// Creates a store on a Cluster, without connecting.
     ///
-    /// `urls` are some of its nodes: one that can be reached is enough. User, password and TLS of the first are used for all nodes.
-    /// Entries move with their slots.
+    /// `urls` are some of its nodes: one that can be reached is enough. User, password and TLS of the first are used for all
+    /// nodes. Entries move with their slots.
     ///
     /// # Errors
     ///
@@ -125,8 +125,8 @@ impl RedisStore {
     ///
     /// # Errors
     ///
-    /// [`Config`](crate::ErrorKind::Config) if there is no certificate in the text, or one that cannot be read; or if no URL begins
-    /// with `rediss://`, since it would have no effect.
+    /// [`Config`](crate::ErrorKind::Config) if there is no certificate in the text, or one that cannot be read; or if no URL
+    /// begins with `rediss://`, since it would have no effect.
     pub fn root_certificates(self, pem: impl AsRef<[u8]>) -> Result<Self, AuthError> {
         let (topology, access) = self.servers.settings();
         if !topology.uses_tls() {
