@@ -126,15 +126,18 @@ impl Credentials {
         Ok(Self::new(variable(id_var)?, SecretString::from(variable(secret_var)?)))
     }
 
-    /// Reads id and secret from two files, such as those of a Kubernetes secret, a systemd credential or a Docker secret.
+    /// Reads id and secret from two files.
+    ///
+    /// Such files are those of a Kubernetes secret, a systemd credential or a Docker secret.
     ///
     /// One line end at the end of each is dropped. The files are opened by their paths, so they may be symbolic links. At
     /// most 64 KiB are read. This function blocks.
     ///
-    /// A changed secret counts as a rotation, as after [`rotate`](Self::rotate): the file is looked at before each token
-    /// fetch, and once a minute while requests are sent, on a thread for blocking work. The id is read once. A file that
-    /// cannot be read then, is empty, or holds what no secret may, leaves the secret as it is, with a warning in the trace.
-    /// Replace the file in one step, by a rename or a symbolic link, so that it never holds half a secret.
+    /// A changed secret counts as a rotation, as after [`rotate`](Self::rotate): the file is looked at before each
+    /// token fetch, and once a minute while requests are sent, on a thread for blocking work. The id is read once. If
+    /// the file cannot be read then, is empty, or contains a character that no secret may have, the secret stays as it
+    /// is, and a warning is written to the trace. Replace the file in one step, by a rename or a symbolic link, so that
+    /// it never holds half a secret.
     ///
     /// # Example
     ///
@@ -147,8 +150,8 @@ impl Credentials {
     ///
     /// # Errors
     ///
-    /// [`Config`](crate::ErrorKind::Config) if a file cannot be read, is longer than 64 KiB, empty or not text in UTF-8. The
-    /// message names the file, never what it holds.
+    /// [`Config`](crate::ErrorKind::Config) if a file cannot be read, is longer than 64 KiB, empty or not text in
+    /// UTF-8. The message names the file, never its content.
     pub fn from_files(id_path: impl AsRef<Path>, secret_path: impl AsRef<Path>) -> Result<Self, AuthError> {
         let config = |error: AuthError| AuthError::new(ErrorKind::Config, error.to_string()).with_source(error);
         let id = polled_file::text("the client id file", id_path.as_ref()).map_err(config)?;
@@ -166,9 +169,9 @@ impl Credentials {
     /// The next request starts a fetch with the new secret. Until that fetch has succeeded, the old token stays in use,
     /// and signatures that go with it are made with the old secret. Rotating to the current secret changes nothing.
     ///
-    /// An authorization server may learn the new secret later than you do: if it answers `invalid_client` within a minute,
-    /// the token is requested once more with the secret before. That one is wiped as soon as a token was obtained with the
-    /// new one, else at the first fetch after that minute.
+    /// An authorization server may learn the new secret later than you do: if it answers `invalid_client` within a
+    /// minute, the token is requested once more with the previous secret. The previous secret is wiped as soon as the
+    /// new one has obtained a token, or else at the first fetch after that minute.
     pub fn rotate(&self, client_secret: impl Into<SecretString>) {
         let text = client_secret.into();
         let replaced = self.shared.secret.rcu(|current| {
@@ -268,8 +271,8 @@ impl Credentials {
         }
     }
 
-    /// Whether id and secret may have been copied with quotation marks around them. A secret may have some of its own, so
-    /// that is known only once they are refused.
+    /// Whether id and secret may have been copied with quotation marks around them. A secret may really contain some,
+    /// so that is known only once they are refused.
     pub(crate) fn are_quoted(&self, secret: &Secret) -> (bool, bool) {
         (is_quoted(self.client_id()), is_quoted(secret.expose_secret()))
     }

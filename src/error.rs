@@ -59,7 +59,7 @@ pub enum ErrorKind {
     Signing,
     /// A time limit passed: of the token request, of the whole token fetch, or the request's `max_wait`. Transient.
     Timeout,
-    /// The authorization server could not be reached, or did not handle the request: a 5xx, or a 4xx that is no verdict on
+    /// The authorization server could not be reached, or did not handle the request: a 5xx, or a 4xx that is not about
     /// the client. Transient.
     Unavailable,
     /// The task that fetched the token panicked, or its runtime ended. Transient.
@@ -102,20 +102,25 @@ impl AuthError {
         matches!(self.inner.kind, ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::Aborted)
     }
 
-    /// Returns how long to wait before another try: the server's `Retry-After`, or the rest of the layer's backoff.
+    /// Returns how long to wait before another try.
+    ///
+    /// This is the server's `Retry-After`, or the rest of the layer's backoff; `None` if neither is known.
     pub fn retry_after(&self) -> Option<Duration> {
         self.inner.retry_after
     }
 
-    /// Returns the `error` code of the authorization server (RFC 6749, section 5.2), such as `invalid_client`.
+    /// Returns the authorization server's `error` code, such as `invalid_client`.
+    ///
+    /// See RFC 6749, section 5.2. `None` if the error has another cause.
     pub fn oauth_error(&self) -> Option<&str> {
         self.inner.oauth_error.as_deref()
     }
 
-    /// Returns the `error_description` of the authorization server (RFC 6749, section 5.2), meant for developers.
+    /// Returns the authorization server's `error_description`, a text for developers.
     ///
-    /// Only if it is of the RFC's characters, at most 512 of them, and repeats no credential. `Display` does not show it,
-    /// since what a server writes does not belong in front of your users; `Debug` does.
+    /// See RFC 6749, section 5.2. `None` unless it consists of the RFC's characters, is at most 512 long, and repeats
+    /// no credential. `Display` does not show it, since what a server writes does not belong in front of your users;
+    /// `Debug` does.
     pub fn oauth_error_description(&self) -> Option<&str> {
         self.inner.oauth_error_description.as_deref()
     }

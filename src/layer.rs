@@ -124,7 +124,9 @@ pub struct AuthLayerBuilder<R = CloneBody> /* no layer yet: `.build()?` makes it
 }
 
 impl<R> AuthLayerBuilder<R> {
-    /// Adds a server that may receive the token: `https://host[:port]`. Repeatable; at least one is needed.
+    /// Adds a server that may receive the token, as `https://host[:port]`.
+    ///
+    /// Repeatable; at least one is needed, unless [`any_origin`](Self::any_origin) is set.
     ///
     /// Scheme, host and port of a request must equal it; any other request passes untouched. `http` is allowed on a
     /// loopback host.
@@ -133,7 +135,7 @@ impl<R> AuthLayerBuilder<R> {
         self
     }
 
-    /// Lets every server that a request names receive the token, over `https`.
+    /// Sends the token to every server that a request names, over `https`.
     ///
     /// Use only if every request URL is under your control: a URL from a response or from a user carries the token to
     /// wherever it points.
@@ -150,11 +152,11 @@ impl<R> AuthLayerBuilder<R> {
         self
     }
 
-    /// Allows requests whose URI has no host, as for a service that is bound to one server.
+    /// Allows requests whose URI has no host, for a service bound to one server.
     ///
-    /// Default: they fail with [`Config`](crate::ErrorKind::Config), since nothing tells where they go. Use only if the
-    /// inner service sends all requests to one of the configured origins. A `Host` header must name one, and the path must
-    /// not begin with two slashes.
+    /// Default: they fail with [`Config`](crate::ErrorKind::Config), since the layer cannot know where they go. Use
+    /// only if the inner service sends all requests to one of the configured origins. A `Host` header must name one,
+    /// and the path must not begin with two slashes.
     pub fn allow_relative_uri(mut self) -> Self {
         self.authorizer.scope.relative_uri = true;
         self
@@ -179,8 +181,9 @@ impl<R> AuthLayerBuilder<R> {
         self
     }
 
-    /// Adds a static header to authorized requests, such as PayNet's `X-Fiid`. Repeatable, once for each name; marked
-    /// sensitive.
+    /// Adds a static header to authorized requests, such as PayNet's `X-Fiid`.
+    ///
+    /// Repeatable, once for each name. The value is marked sensitive. Default: none.
     ///
     /// Headers that the HTTP client sets (`Host`, `Content-Length`, `Transfer-Encoding`, `Connection` and the like) are refused
     /// by [`build`](Self::build), and so is the header of the token.
@@ -198,9 +201,9 @@ impl<R> AuthLayerBuilder<R> {
         self
     }
 
-    /// Sets the header that carries the token, and the scheme before it. An empty scheme sends the bare token.
+    /// Sets the header that carries the token, and the scheme before the token.
     ///
-    /// Default: `authorization` and `Bearer` (RFC 6750, section 2.1).
+    /// Default: `authorization` and `Bearer` (RFC 6750, section 2.1). An empty scheme sends the bare token.
     ///
     /// # Example
     ///
@@ -225,18 +228,19 @@ impl<R> AuthLayerBuilder<R> {
 
     /// Treats responses other than 401 as rejections.
     ///
-    /// It is called with the head of each response to an authorized request. For a message in the body, use a layer inside
-    /// this one that leaves a [`Rejection`] in the extensions of the response. A response that is not rejected is judged
-    /// by its status: an API that answers everything with 200 accepts the token with every other response.
+    /// The function is called with the head of each response to an authorized request. For a message in the body, use a
+    /// layer inside this one that leaves a [`Rejection`] in the extensions of the response. If the function returns
+    /// `None`, the status and the challenges decide; a 200 then counts as accepted. Default: no such function. A second
+    /// call replaces the first.
     pub fn reject_when(mut self, f: impl Fn(&response::Parts) -> Option<Rejection> + Send + Sync + 'static) -> Self {
         self.classifier.reject_when = Some(Arc::new(f));
         self
     }
 
-    /// Treats responses as acceptances that their status or challenges make rejections.
+    /// Treats responses as accepted although their status or challenges reject.
     ///
-    /// For a 401 that is about the data of the request and not about the token: nothing is renewed or replayed. It does
-    /// not overrule [`reject_when`](Self::reject_when), nor a [`Rejection`] of an inner layer.
+    /// Use it for a 401 that is about the data of the request and not about the token: nothing is then renewed or
+    /// replayed. It does not overrule [`reject_when`](Self::reject_when), nor a [`Rejection`] of an inner layer.
     ///
     /// # Example
     ///
@@ -252,13 +256,18 @@ impl<R> AuthLayerBuilder<R> {
         self
     }
 
-    /// Names the layer in spans and metrics. Default: `default`.
+    /// Names the layer in spans and metrics.
+    ///
+    /// Default: `default`. Give each layer a name if a program has several. The metric of a token's expiry exists for
+    /// named layers only.
     pub fn name(mut self, name: &'static str) -> Self {
         self.name = name;
         self
     }
 
-    /// Sets when the token is refreshed, and how failures are limited. Default: [`RefreshPolicy::default`].
+    /// Sets when the token is refreshed, and how failures are limited.
+    ///
+    /// Default: [`RefreshPolicy::default`].
     pub fn refresh(mut self, policy: RefreshPolicy) -> Self {
         self.refresh = policy;
         self
@@ -275,9 +284,10 @@ impl<R> AuthLayerBuilder<R> {
         self
     }
 
-    /// Sets the policy by which the body of a rejected request is sent again; see [`replay`](crate::replay).
+    /// Sets how the body of a request is copied for a replay.
     ///
-    /// Default: [`CloneBody`], for bodies that can be cloned, and streams in a [`ReplayBody`](crate::replay::ReplayBody).
+    /// Default: [`CloneBody`], for bodies that can be cloned, and streams in a
+    /// [`ReplayBody`](crate::replay::ReplayBody). The module [`replay`](crate::replay) has the others.
     pub fn replay<R2>(self, policy: R2) -> AuthLayerBuilder<R2> {
         let Self { source, origins, scheme, authorizer, classifier, refresh, max_wait, name, policy: _ } = self;
         AuthLayerBuilder { source, origins, scheme, authorizer, classifier, refresh, max_wait, name, policy }
@@ -287,9 +297,10 @@ impl<R> AuthLayerBuilder<R> {
     ///
     /// # Errors
     ///
-    /// [`Config`](crate::ErrorKind::Config), with what to change: no origin, an origin that is not `https://host[:port]`
-    /// or would receive the token unencrypted, a fraction out of range, a static header that is set twice, carries the token or
-    /// belongs to the HTTP client, a token scheme that is not one, a signing key that is empty or contains a line end.
+    /// [`Config`](crate::ErrorKind::Config), with what to change: no origin, an origin that is not
+    /// `https://host[:port]` or would receive the token unencrypted, a fraction out of range, a static header that is
+    /// set twice, carries the token or belongs to the HTTP client, a token scheme of more than one word, a signing key
+    /// that is empty or contains a line end.
     pub fn build(mut self) -> Result<AuthLayer<R>, AuthError> {
         let origins = self.origins.iter().map(|origin| Origin::parse("origin", origin));
         self.authorizer.scope.origins = origins.collect::<Result<_, _>>()?;

@@ -56,8 +56,8 @@
 //! | a caller gives up | the fetch goes on for the others |
 //! | the secret is rotated | the next request starts a fetch with the new secret; the old token stays in use meanwhile |
 //!
-//! [`guide::guarantees`] lists everything that is promised, and [`guide::rejections`] tells what happens to a rejected
-//! request.
+//! Start with [`guide::getting_started`]. [`guide::guarantees`] lists everything that is promised, and
+//! [`guide::rejections`] tells what happens to a rejected request.
 //!
 //! # Where in the stack
 //!

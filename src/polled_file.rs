@@ -24,7 +24,7 @@ use crate::{
 /// The file of a secret. It is never watched: it is looked at before a fetch, and now and then while it is in use.
 pub(crate) struct PolledFile {
     path: Arc<Path>,
-    /// The digest of what was read last. Whoever reads has it alone.
+    /// The digest of what was read last. A reader holds it exclusively.
     last: Arc<Mutex<[u8; 32]>>,
     start: Instant,
     /// When it is looked at again for a request, in nanoseconds after `start`.
@@ -45,7 +45,7 @@ impl PolledFile {
         Ok((file, secret))
     }
 
-    /// Whether nobody has looked at the file for a minute.
+    /// Whether a minute has passed since the last look at the file.
     #[inline]
     pub(crate) fn is_due(&self) -> bool {
         self.passed() >= self.next_look.load(Relaxed)
@@ -63,7 +63,7 @@ impl PolledFile {
         runtime.spawn_blocking(move || look(&path, &mut last, rotate));
     }
 
-    /// Looks at the file now. A file system that does not answer holds nobody up for long.
+    /// Looks at the file now. A file system that does not answer delays the caller only briefly.
     pub(crate) async fn look(&self, rotate: impl FnOnce(SecretString) + Send + 'static) {
         let Ok(runtime) = Handle::try_current() else {
             return;

@@ -33,7 +33,7 @@ pub enum Rejection {
     ClockSkew,
 }
 
-/// Response extension: why a rejected request was not replayed, or was not accepted when it was.
+/// Response extension: why a rejected request has no accepted replay.
 ///
 /// The response that carries it is the API's own, body and all. The [guide](crate::guide::rejections) tells what to do
 /// about each reason.

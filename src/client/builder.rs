@@ -63,7 +63,7 @@ impl HttpsClient {
 impl HttpsClientBuilder {
     /// Trusts the certification authorities in this PEM text, instead of Mozilla's.
     ///
-    /// Repeatable: all of them are trusted. Parts of the text that are no certificate are ignored. Default: Mozilla's
+    /// Repeatable: all of them are trusted. Parts of the text that are not certificates are ignored. Default: Mozilla's
     /// roots. They are replaced, not extended, because with them any of some hundred public authorities could vouch for
     /// the server that receives your client secret; add them with [`mozilla_roots`](Self::mozilla_roots) if the client
     /// also calls public servers.
@@ -157,11 +157,11 @@ impl HttpsClientBuilder {
 
     /// Connects through this forward proxy.
     ///
-    /// The URL is `http://host[:port]` or `https://host[:port]`. A connection for `https` is a tunnel (`CONNECT`, RFC
-    /// 9110, section 9.3.6): TLS ends at the server, and the proxy learns the server's name only. A plain `http` request
-    /// is sent to the proxy with its whole URI (RFC 9112, section 3.2.2), and the proxy reads all of it. This machine (`localhost`,
-    /// 127.0.0.0/8 and `[::1]`) is always connected directly. A proxy with `https` is verified with the same roots as
-    /// servers are. A second call replaces the first. Default: no proxy, and the environment is not read.
+    /// The URL is `http://host[:port]` or `https://host[:port]`. A connection for `https` is a tunnel (`CONNECT`, RFC 9110,
+    /// section 9.3.6): TLS ends at the server, and the proxy learns the server's name only. A plain `http` request is sent to
+    /// the proxy with its whole URI (RFC 9112, section 3.2.2), and the proxy reads all of it. This machine (`localhost`,
+    /// 127.0.0.0/8 and `[::1]`) is always connected directly. A proxy with `https` is verified with the same roots as servers
+    /// are. A second call replaces the first. Default: no proxy, and the environment is not read.
     ///
     /// # Example
     ///
@@ -184,8 +184,8 @@ impl HttpsClientBuilder {
 
     /// Sends `Proxy-Authorization: Basic` (RFC 7617) to the proxy, and to nothing else.
     ///
-    /// It replaces what the URL in an environment variable holds. A second call replaces the first. Note that a proxy
-    /// with `http` receives it in the clear. Default: none.
+    /// It replaces the credentials in the URL of an environment variable. A second call replaces the first. Note that a
+    /// proxy with `http` receives it in the clear. Default: none.
     ///
     /// # Example
     ///
@@ -298,8 +298,8 @@ impl HttpsClientBuilder {
     ///
     /// [`Config`](crate::ErrorKind::Config), with what to change: PEM text without a certificate or key, or with one
     /// that cannot be read; a key that does not belong to the certificate; a proxy URL or a `no_proxy` entry that
-    /// cannot be read; proxy credentials that cannot be sent, or without a proxy; an empty system store. It never holds
-    /// a key or a password.
+    /// cannot be read; proxy credentials that cannot be sent, or without a proxy; an empty system store. The message
+    /// never contains a key or a password.
     pub fn build(mut self) -> Result<HttpsClient, AuthError> {
         if let Some(mistake) = self.mistake.take() {
             return Err(mistake);

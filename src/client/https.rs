@@ -37,8 +37,8 @@ use crate::{error::BoxError, product::PRODUCT, time};
 /// that refuse them. A request without a `User-Agent` is sent with `tower-outbound-auth/<version>`, since some firewalls
 /// refuse one without.
 ///
-/// Clones share their connections. A grant uses the settings of the client it is given, but opens connections of its
-/// own and keeps none of them idle.
+/// Clones share their connections. A grant uses the settings of the client it is given, but opens its own connections
+/// and keeps none of them idle.
 ///
 /// # Errors
 ///

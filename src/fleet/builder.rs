@@ -25,7 +25,7 @@ pub struct SharedTokenSourceBuilder<T> {
 }
 
 impl<T: TokenSource> SharedTokenSource<T> {
-    /// Returns a builder for a source that shares the tokens of `inner` through this store.
+    /// Returns a builder for a source that shares the tokens of `inner`.
     pub fn builder(inner: T, store: impl TokenStore) -> SharedTokenSourceBuilder<T> {
         SharedTokenSourceBuilder {
             inner,
@@ -40,21 +40,22 @@ impl<T: TokenSource> SharedTokenSource<T> {
 }
 
 impl<T: TokenSource> SharedTokenSourceBuilder<T> {
-    /// Sets the credentials of the inner source, and seals the token with a key derived from the client secret.
+    /// Seals the token with a key derived from the client secret.
     ///
-    /// Pass a clone of those that the inner source has. Processes with the same secret share a token; during a rotation,
-    /// those with the new secret share another one. A rotation of the whole fleet costs two token requests at most: one by
-    /// the processes that have the new secret, and one by the others if their token comes to its end meanwhile.
+    /// Pass a clone of the credentials of the inner source. Processes with the same secret share a token; during a
+    /// rotation, those with the new secret share another one. A rotation of the whole fleet costs two token requests at
+    /// most: one by the processes that have the new secret, and one by the others if their token comes to its end
+    /// meanwhile.
     ///
-    /// Who can read the store can try to guess the secret off-line. If a person chose it, use
-    /// [`sealing_key`](Self::sealing_key) too. Then the credentials tell which secret obtained a token, so that a request is
-    /// signed with that one.
+    /// Anyone who can read the store can try to guess the secret offline. If a person chose it, use
+    /// [`sealing_key`](Self::sealing_key) too. Then the credentials tell which secret obtained a token, so that a
+    /// request is signed with that one.
     pub fn credentials(mut self, credentials: &Credentials) -> Self {
         self.credentials = Some(credentials.clone());
         self
     }
 
-    /// Seals the token with a key derived from this text, and not from the client secret.
+    /// Seals the token with a key derived from this text.
     ///
     /// Use at least 32 random characters, such as the output of `openssl rand -base64 32`, the same in all processes. Default:
     /// the client secret of [`credentials`](Self::credentials). Clients without a secret need this.
@@ -82,17 +83,18 @@ impl<T: TokenSource> SharedTokenSourceBuilder<T> {
         self
     }
 
-    /// Adds something that tells this source's tokens from others'. Repeatable; the order counts.
+    /// Adds text that distinguishes this source's tokens from others.
     ///
-    /// A [`ClientCredentialsGrant`](crate::oauth::ClientCredentialsGrant) says itself what distinguishes its tokens; other
-    /// sources need at least one of these. Add one for whatever the inner source cannot know, such as the thumbprint of the
-    /// client certificate if tokens are bound to it (RFC 8705): processes with different certificates cannot use each other's.
+    /// Repeatable; the order counts. A [`ClientCredentialsGrant`](crate::oauth::ClientCredentialsGrant) knows what
+    /// distinguishes its tokens; other sources need at least one such text. Add one for whatever the inner source
+    /// cannot know, such as the thumbprint of the client certificate if tokens are bound to it (RFC 8705): processes
+    /// with different certificates cannot use each other's.
     pub fn identity(mut self, identity: &str) -> Self {
         self.identities.push(identity.to_owned());
         self
     }
 
-    /// Sets how long the right to fetch lasts without a sign of life from its holder.
+    /// Sets how long the right to fetch lasts unless its holder renews it.
     ///
     /// Default: 4 s, renewed while it fetches. If the holder dies, another process takes over after that time. A shorter lease
     /// takes over sooner, and ends in two token requests if a process pauses for longer than that. Zero is a
@@ -111,7 +113,9 @@ impl<T: TokenSource> SharedTokenSourceBuilder<T> {
         self
     }
 
-    /// Checks the settings and builds the source. Needs no runtime, and does not use the store.
+    /// Checks the settings and builds the source.
+    ///
+    /// Needs no runtime, and does not use the store.
     ///
     /// # Errors
     ///

@@ -11,9 +11,9 @@ use super::{
 };
 use crate::{error::BoxError, time};
 
-/// Checks a store: each rule of [`TokenStore`], one after the other, on entries that it creates.
+/// Checks that a store keeps each rule of [`TokenStore`].
 ///
-/// The entries have random names and end by themselves, so a store with other entries can be checked.
+/// It creates entries that have random names and expire, so a store with other entries can be checked.
 ///
 /// # Errors
 ///
@@ -21,7 +21,7 @@ use crate::{error::BoxError, time};
 ///
 /// # Cancellation
 ///
-/// Leaves entries behind, which end by themselves.
+/// Entries stay behind until they expire.
 ///
 /// # Example
 ///

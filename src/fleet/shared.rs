@@ -24,7 +24,7 @@ use crate::{
     token::{AccessToken, FetchRequest, TokenSource},
 };
 
-/// [`TokenSource`] whose tokens are shared with other processes over a [`TokenStore`](super::TokenStore).
+/// [`TokenSource`] that shares its tokens over a [`TokenStore`](super::TokenStore).
 ///
 /// A fetch first asks the store. If there is a fresh token, it is taken: that costs one round trip. Otherwise one process
 /// gets the lease, fetches from the inner source and publishes the token; the others look again every 25 to 100 ms, at most
@@ -45,14 +45,14 @@ use crate::{
 /// # Security
 ///
 /// The token is encrypted with XChaCha20-Poly1305 under a key that is derived from the [sealing
-/// key](super::SharedTokenSourceBuilder::sealing_key) or the [client secret](super::SharedTokenSourceBuilder::credentials).
-/// Who can read the store sees random bytes, how long they live, and a SHA-256 of the token; a client secret that can be
-/// guessed can be guessed from them, off-line. Who can write to it can cause token requests, and nothing else: an entry that
-/// was not sealed for this fleet is not used.
+/// key](super::SharedTokenSourceBuilder::sealing_key) or the [client
+/// secret](super::SharedTokenSourceBuilder::credentials). A reader of the store sees random bytes, their lifetime, and
+/// a SHA-256 of the token; from these, a weak client secret can be guessed offline. A writer can cause token requests,
+/// and nothing else: an entry that was not sealed for this fleet is not used.
 ///
-/// Sources share an entry only if nothing tells their tokens apart: the token URL or issuer, the client id, the way it
-/// authenticates, the scopes (as a set), audience, resources, parameters and headers are all part of the entry's name, and so
-/// is the key.
+/// Sources share an entry only if nothing distinguishes their tokens: the token URL or issuer, the client id, the way
+/// it authenticates, the scopes (as a set), audience, resources, parameters and headers are all part of the entry's
+/// name, and so is the key.
 ///
 /// Clones share one place in the fleet: of several layers over clones of one source, one at a time waits for the store.
 ///

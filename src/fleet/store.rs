@@ -11,8 +11,9 @@ pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> +
 
 /// Store of tokens that several processes share.
 ///
-/// Implement it over any store that can change one entry atomically: `DynamoDB`, SQL, etcd. [`MemoryStore`](super::MemoryStore)
-/// and `RedisStore` (feature `redis`) are there. Test your own with `conformance::check` (feature `sandbox`).
+/// Implement it over any store that can change one entry atomically: `DynamoDB`, SQL, etcd.
+/// [`MemoryStore`](super::MemoryStore) and `RedisStore` (feature `redis`) are provided. Test your own with
+/// `conformance::check` (feature `sandbox`).
 ///
 /// # An entry
 ///
@@ -30,13 +31,13 @@ pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> +
 ///
 /// # Failure
 ///
-/// An error means "unknown": the step may or may not have happened. The process then fetches a token for itself, and does not
-/// ask the store again for some seconds. The same happens if an answer takes longer than the
-/// [`timeout`](super::SharedTokenSourceBuilder::timeout), after which the future is dropped. No answer ever fails a request.
-/// Retry nothing in here. An error's text is written to the trace, so keep secrets out of it.
+/// An error means "unknown": the step may or may not have happened. The process then fetches a token for itself, and
+/// does not ask the store again for some seconds. The same happens if an answer takes longer than the
+/// [`timeout`](super::SharedTokenSourceBuilder::timeout), after which the future is dropped. No answer ever fails a
+/// request. Do not retry in an implementation. The text of an error is written to the trace, so keep secrets out of it.
 ///
-/// A store that forgets an entry costs one token request. A store that hands out one lease twice costs one more token request;
-/// what is wrong with a token, the API's 401 tells.
+/// A store that forgets an entry costs one token request. A store that hands out one lease twice costs one more token
+/// request. Whether a token is valid, the API decides.
 ///
 /// Also implemented for `Arc<T>` and `Box<T>`.
 ///
@@ -92,8 +93,8 @@ pub trait TokenStore: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// The store cannot be asked, or what is there under the key was not written by this trait: a value of another type is
-    /// never overwritten.
+    /// The store cannot be reached, or the value under the key was not written by this trait: a value of another type
+    /// is never overwritten.
     fn read_or_lease<'a>(&'a self, key: &'a str, owner: &'a str, lease: Duration) -> StoreFuture<'a, Lookup>;
 
     /// Extends a lease that this owner still holds: it ends `lease` from now. False if it does not hold it.
@@ -105,9 +106,9 @@ pub trait TokenStore: Send + Sync + 'static {
 
     /// Replaces the token and ends the lease.
     ///
-    /// Only if this owner holds the lease and the token's fingerprint has no tombstone: returns whether both were so. A
-    /// refusal because of a tombstone ends the lease too. If the reply is lost and the call repeated, the answer is false,
-    /// as the lease has ended.
+    /// It does so only if this owner holds the lease and the token's fingerprint has no tombstone, and returns whether
+    /// both were true. A refusal because of a tombstone ends the lease too. If the reply is lost and the call repeated,
+    /// the answer is false, as the lease has ended.
     ///
     /// # Errors
     ///
@@ -173,23 +174,29 @@ pub struct Lookup {
 }
 
 impl Lookup {
-    /// Creates an answer: the unexpired token, and whether the owner that asked now holds the lease.
+    /// Creates an answer.
+    ///
+    /// `token` is the unexpired token, and `leased` says whether the owner that asked now holds the lease.
     pub fn new(token: Option<SealedToken>, leased: bool) -> Self {
         Self { token, leased }
     }
 
-    /// Returns the token, if there is one that has not expired. It may be past its `fresh_for`.
+    /// Returns the token, if there is one that has not expired.
+    ///
+    /// It may be past its `fresh_for`.
     pub fn token(&self) -> Option<&SealedToken> {
         self.token.as_ref()
     }
 
-    /// Returns whether the owner that asked holds the lease, and should fetch and publish a new token.
+    /// Returns whether the owner that asked holds the lease.
+    ///
+    /// If so, it should fetch and publish a new token.
     pub fn leased(&self) -> bool {
         self.leased
     }
 }
 
-/// A token as the store keeps it: encrypted, with the durations that the store counts.
+/// Encrypted token, with the durations that the store counts.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SealedToken {
     sealed: Bytes,

@@ -12,13 +12,13 @@
 //! | a certificate | `tls_client_auth`, `self_signed_tls_client_auth` | [`ClientAuth::Certificate`] and [`HttpsClientBuilder::identity`](crate::client::HttpsClientBuilder::identity) |
 //! | a secret | `client_secret_post`, `client_secret_basic` | [`ClientAuth::Body`], [`ClientAuth::Basic`]; the [page of providers](super::providers) says which |
 //!
-//! A secret is sent with every token request, and who reads it there can use it until it is rotated. An assertion is valid for
-//! one server and one minute, and the key stays with you. Banks that follow FAPI 2.0 accept an assertion or a certificate
-//! only.
+//! A secret is sent with every token request, and anyone who reads it there can use it until it is rotated. An assertion is
+//! valid for one server and one minute, and the key stays with you. Banks that follow FAPI 2.0 accept an assertion or a
+//! certificate only.
 //!
 //! # By provider
 //!
-//! What the providers' documentation said in November 2026:
+//! According to the providers' documentation in November 2026:
 //!
 //! | provider | methods | for an assertion |
 //! |---|---|---|
@@ -34,18 +34,44 @@
 //! # A token in a file
 //!
 //! ```
+//! use std::path::Path;
+//!
 //! use tower_outbound_auth::{
-//!     AuthError, Credentials,
+//!     AuthLayer, BoxError, Credentials,
 //!     oauth::{AssertionFile, ClientCredentialsGrant},
 //! };
 //!
-//! # #[cfg(feature = "client")]
-//! fn workload(token_url: &str, client_id: &str) -> Result<ClientCredentialsGrant, AuthError> {
-//!     ClientCredentialsGrant::builder(token_url, Credentials::without_secret(client_id))
-//!         .client_assertion(AssertionFile::new("/var/run/secrets/tokens/login"))
-//!         .scope("api://orders/.default")
-//!         .build()
+//! // `file` is, for example, /var/run/secrets/tokens/login.
+//! fn workload(token_url: &str, client_id: &str, file: &Path) -> Result<AuthLayer, BoxError> {
+//!     let grant = ClientCredentialsGrant::builder(token_url, Credentials::without_secret(client_id))
+//!         .client_assertion(AssertionFile::new(file))
+//!         .scope("api://orders/.default");
+//! #   let grant = grant.transport(tower::service_fn(authorization_server));
+//!     Ok(AuthLayer::builder(grant.build()?).origin("https://api.example.com").build()?)
 //! }
+//! # use bytes::Bytes;
+//! # use http::{Request, Response};
+//! # use http_body_util::{BodyExt, Full};
+//! # // Issues a token that is named after the assertion.
+//! # async fn authorization_server(request: Request<Full<Bytes>>) -> Result<Response<String>, BoxError> {
+//! #     let form = request.into_body().collect().await?.to_bytes();
+//! #     let form: std::collections::HashMap<_, _> = form_urlencoded::parse(&form).collect();
+//! #     assert!(!form.contains_key("client_secret"));
+//! #     let token = format!(r#"{{ "access_token": "token-for-{}", "expires_in": 3600 }}"#, form["client_assertion"]);
+//! #     Ok(Response::new(token))
+//! # }
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), BoxError> {
+//! #     let file = std::env::temp_dir().join(format!("assertion-{}", std::process::id()));
+//! #     let handle = workload("https://login.example.com/token", "orders", &file)?.handle();
+//! #     for assertion in ["first", "second"] {
+//! #         std::fs::write(&file, assertion)?;
+//! #         let token = handle.refresh().await?;
+//! #         assert_eq!(token.expose_secret(), format!("token-for-{assertion}"));
+//! #     }
+//! #     std::fs::remove_file(&file)?;
+//! #     Ok(())
+//! # }
 //! ```
 //!
 //! The file is read at every token request, so nothing has to be restarted when the platform replaces it. The example
@@ -77,8 +103,8 @@
 //! ```
 //!
 //! The most common reason for `invalid_client` is the audience: servers disagree about it, see `Audience`. The second is a
-//! clock. Assertions are made with the authorization server's time as far as it is known, and a refusal whose `Date` is more
-//! than 30 s from it is tried once more with that time.
+//! clock. Assertions are made with the authorization server's time as far as it is known. After a refusal whose `Date` is more
+//! than 30 s from it, the layer tries once more with that time.
 //!
 //! # A secret in files
 //!
@@ -95,8 +121,10 @@
 //! # While a secret is rotated
 //!
 //! Servers and secret stores change at different times. If the server refuses a secret that is less than a minute old, the
-//! token is requested once more with the secret before; the signature of a request is made with whichever obtained its
-//! token. So no order of the two loses a call, as long as the server accepts one of them.
+//! token is requested once more with the secret before; the signature of a request is made with the secret that obtained its
+//! token. No call fails in either order, as long as the server accepts one of the two.
+//!
+//! Next: [`providers`](super::providers).
 //!
 //! [`AssertionFile`]: crate::oauth::AssertionFile
 //! [`AssertionSource`]: crate::oauth::AssertionSource

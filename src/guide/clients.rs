@@ -33,11 +33,8 @@
 //! ```ignore
 //! use reqwest_middleware::ClientBuilder;
 //! use serde_json::{Value, json};
-//! use tower_outbound_auth::{
-//!     AuthLayer, BoxError, Credentials,
-//!     oauth::ClientCredentialsGrant,
-//!     reqwest::{AuthMiddleware, redirect_policy},
-//! };
+//! use tower_outbound_auth::reqwest::{AuthMiddleware, redirect_policy};
+//! use tower_outbound_auth::{AuthLayer, BoxError, Credentials, oauth::ClientCredentialsGrant};
 //!
 //! #[tokio::main]
 //! async fn main() -> Result<(), BoxError> {
@@ -54,14 +51,42 @@
 //! }
 //! ```
 //!
+//! This test runs as it stands. A token is revoked, and reqwest's caller does not notice:
+//!
+//! ```
+//! # #[cfg(all(feature = "client", feature = "reqwest", feature = "sandbox"))] {
+//! use reqwest_middleware::ClientBuilder;
+//! use tower_outbound_auth::{
+//!     BoxError, paynet,
+//!     reqwest::{AuthMiddleware, redirect_policy},
+//!     sandbox::Sandbox,
+//! };
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn run() -> Result<(), BoxError> {
+//! let sandbox = Sandbox::start().await?;
+//! let paynet = paynet::layer(&sandbox.environment(), sandbox.credentials())?;
+//! let client = reqwest::Client::builder().redirect(redirect_policy()).no_proxy().build()?;
+//! let client = ClientBuilder::new(client).with(AuthMiddleware::from(paynet)).build();
+//!
+//! let url = format!("{}/v1/reports/types", sandbox.environment().api_origin());
+//! assert_eq!(client.get(&url).send().await?.status(), 200);
+//! sandbox.revoke_tokens();
+//! assert_eq!(client.get(&url).send().await?.status(), 200);
+//! assert_eq!(sandbox.stats().token_requests, 2);
+//! # Ok(()) }
+//! # run().unwrap();
+//! # }
+//! ```
+//!
 //! - `no_proxy()`: without it reqwest sends plain `http` requests, with their secrets, to a proxy that the environment names; see
 //!   [transports](super::transports#reqwest).
 //! - The documentation of the [module](crate::reqwest) tells about redirects, the order of middlewares, and compiler messages.
-//! - `reqwest::Client` alone has no place for a layer. What `ClientBuilder::connector_layer` wraps opens connections: it sees no
-//!   headers and no status, and is not called for a request on an open connection.
+//! - `reqwest::Client` alone has no place for a layer. `ClientBuilder::connector_layer` wraps the service that opens
+//!   connections: it sees no headers and no status, and is not called for a request on an open connection.
 //! - In a Tower stack, [`ReqwestService`] takes the place of hyper-util's client. It is a `transport` for token requests, too.
 //! - `reqwest::blocking` is not supported: a token fetch is a task, and the layer a future.
-//! - A middleware of yours that already adds tokens: leave out either. A request with an `Authorization` header passes
+//! - If another middleware adds tokens, leave out one of the two. A request with an `Authorization` header passes
 //!   `AuthMiddleware` untouched.
 //!
 //! # hyper-util
@@ -164,7 +189,7 @@
 //! - The base URI goes outside, by a later `with_layer`: the layer checks the origin, so it has to see the whole URI.
 //! - Leave out the client's own authentication (kube's `auth_layer`; `AuthState::None` in octocrab).
 //! - The body needs a policy. kube's is not `Clone`. octocrab's is, but its clones share one stream: with
-//!   [`CloneBody`](crate::replay::CloneBody) a replay would send an empty body, and nothing would tell. Both have `try_clone`:
+//!   [`CloneBody`](crate::replay::CloneBody) a replay would send an empty body, without an error. Both have `try_clone`:
 //!
 //! ```ignore
 //! #[derive(Clone)]
@@ -194,10 +219,10 @@
 //!
 //! # progenitor
 //!
-//! A generated client sends by a `reqwest::Client`, so there is no place for a layer. Its hooks work with the
-//! [`TokenHandle`] of a layer: `pre` waits for the token and writes the header, `exec` sends, and after a 401 calls
-//! [`invalidate`](crate::token::TokenHandle::invalidate) and sends a copy with the next token. Nothing checks the origin there, so use the
-//! handle for a base URL that is yours. Renewals are not limited by
+//! A generated client sends by a `reqwest::Client`, so there is no place for a layer. Its hooks work with the [`TokenHandle`]
+//! of a layer: `pre` waits for the token and writes the header, `exec` sends, and after a 401 calls
+//! [`invalidate`](crate::token::TokenHandle::invalidate) and sends a copy with the next token. Nothing checks the origin
+//! there, so use the handle for a base URL that is yours. Renewals are not limited by
 //! [`renewal_budget`](crate::token::RefreshPolicy::renewal_budget): an API that answers each call with 401 costs a token
 //! request each.
 //!
@@ -210,9 +235,11 @@
 //! # SDKs of cloud providers
 //!
 //! No layer goes into the SDKs of AWS, Azure and Google Cloud. They sign requests themselves, after their own retries have
-//! chosen an endpoint, and what they take as an HTTP client is below that: a token added there would come after the signature,
-//! and a replay would repeat it. For a service that takes bearer tokens, implement the SDK's own trait for token providers with
+//! chosen an endpoint. Their HTTP client is below that: a token added there would come after the signature, and a replay would
+//! repeat the signature. For a service that takes bearer tokens, implement the SDK's own trait for token providers with
 //! [`TokenHandle::token`].
+//!
+//! Next: [`transports`](super::transports).
 //!
 //! [`AuthMiddleware`]: crate::reqwest::AuthMiddleware
 //! [`HttpsClient`]: crate::client::HttpsClient

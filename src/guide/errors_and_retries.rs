@@ -1,4 +1,4 @@
-//! Errors and retries: what a call returns, and when another try helps.
+//! Errors and retries: the errors of a call, and when another try helps.
 //!
 //! # Errors
 //!
@@ -115,6 +115,8 @@
 //!   the fetch.
 //! - A `Buffer` outside of the layer polls calls in its worker. A panic there ends the buffer, and all its later requests fail; other
 //!   services of the same layer go on.
+//!
+//! Next: [`stack_order`](super::stack_order).
 //!
 //! [`Aborted`]: crate::ErrorKind::Aborted
 //! [`AuthError`]: crate::AuthError

@@ -1,16 +1,47 @@
-//! Guarantees: what the crate promises, by number.
+//! Guarantees: every promise of the crate, by number.
 //!
 //! The tests carry these numbers in their names: `r5_…` tests R5. Times and counts are defaults; all of them can be set.
 //! *Authorized* means that the layer adds its headers: the token, a signature if configured, and static headers. *In scope*
 //! means that a request goes to a configured origin (S3).
+//!
+//! Each promise can be checked from outside. This is T1, with a hundred callers that find no token:
+//!
+//! ```
+//! use std::{sync::Arc, sync::atomic::{AtomicU32, Ordering::SeqCst}};
+//!
+//! use http::{Request, Response};
+//! use tokio::task::JoinSet;
+//! use tower::{BoxError, ServiceBuilder, ServiceExt, service_fn};
+//! use tower_outbound_auth::{AuthLayer, token::{AccessToken, source_fn}};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), BoxError> {
+//! let token_requests = Arc::new(AtomicU32::new(0));
+//! let counter = Arc::clone(&token_requests);
+//! let source = source_fn(move |_| {
+//!     counter.fetch_add(1, SeqCst);
+//!     async { AccessToken::new("abc", None) }
+//! });
+//! let api = service_fn(|_: Request<String>| async { Ok::<_, BoxError>(Response::new(String::new())) });
+//! let auth = AuthLayer::builder(source).origin("https://api.example.com").build()?;
+//! let client = ServiceBuilder::new().layer(auth).service(api);
+//!
+//! let mut calls = JoinSet::new();
+//! for _ in 0..100 {
+//!     calls.spawn(client.clone().oneshot(Request::get("https://api.example.com/").body(String::new())?));
+//! }
+//! assert!(calls.join_all().await.iter().all(Result::is_ok));
+//! assert_eq!(token_requests.load(SeqCst), 1);
+//! # Ok(()) }
+//! ```
 //!
 //! # Sending a request
 //!
 //! ## S1: The warm path is cheap
 //!
 //! With a usable token, a call loads the current token once, inserts headers and calls the inner service. It takes no lock,
-//! creates no `Box`, and with `NoReplay` allocates nothing beyond what inserting the headers costs. With `CloneBody` the copy for
-//! a replay is the only addition.
+//! creates no `Box`, and with `NoReplay` allocates nothing but the memory that inserted headers need. With `CloneBody` the
+//! copy for a replay is the only addition.
 //!
 //! ## S2: Headers are replaced and sensitive
 //!
@@ -51,8 +82,8 @@
 //!
 //! ## S7: The wait for a token is limited
 //!
-//! A request waits for a token at most `max_wait`, then fails with `Timeout`. The token fetch continues. In a tokio runtime without
-//! timers, and outside of a runtime, the request fails with `Config`; so does a token fetch without timers.
+//! A request waits for a token at most `max_wait`, then fails with `Timeout`. The token fetch continues. In a tokio runtime
+//! without timers, and outside of a runtime, the request fails with `Config`; so does a token fetch without timers.
 //!
 //! ## S8: A response future can be dropped at any point
 //!
@@ -122,7 +153,7 @@
 //!
 //! Only a token fetch that is under way may still run to its end.
 //!
-//! ## T13: Time is tokio's clock and the wall clock
+//! ## T13: Both tokio's clock and the wall clock count
 //!
 //! A token has expired when either clock says so. `tokio::time::pause` and `advance` therefore work in your tests without a
 //! setting, and a machine that was suspended, or a function that was frozen, sends no expired token. A step of the wall clock
@@ -141,7 +172,7 @@
 //!
 //! # A rejected request
 //!
-//! ## R1: What counts as a rejection
+//! ## R1: A 401 and a challenge reject the token
 //!
 //! A response rejects the token
 //!
@@ -161,11 +192,11 @@
 //!
 //! If a newer token is there already, the request is replayed with it, without a fetch.
 //!
-//! ## R4: One replay
+//! ## R4: A request is replayed once
 //!
 //! A request is replayed once, with the new token, a new timestamp and a new signature. A second rejection goes to the caller.
 //!
-//! ## R5: When a rejected token is renewed
+//! ## R5: Renewals are limited
 //!
 //! Each token counts its rejections in a row; an accepted request sets the count to zero. [`rejections`](super::rejections)
 //! explains the rule and has more figures.
@@ -200,7 +231,7 @@
 //!
 //! The caller gets it as it came, body and all, marked `FetchFailed`.
 //!
-//! ## R7: Bodies that cannot be replayed
+//! ## R7: A body that cannot be replayed is sent once
 //!
 //! If there is no complete copy of the body, the token is renewed (R5) and the response goes to the caller, marked
 //! `BodyNotReplayable`.
@@ -227,36 +258,36 @@
 //!
 //! The replay does not wait until the first request's body has been sent.
 //!
-//! ## R11: The same token again
+//! ## R11: The same token is not sent again
 //!
 //! If a fetch returns the token that was rejected, there is no replay. The response is marked `SameToken`.
 //!
-//! ## R12: `invalidate`
+//! ## R12: `invalidate` retires the current token
 //!
 //! `TokenHandle::invalidate` retires the token if it is still the current one, whatever the budget.
 //!
 //! # The token request
 //!
-//! ## O1: Its form
+//! ## O1: The token request has a fixed form
 //!
 //! `POST`, with `Accept: application/json`, `Accept-Encoding: identity`, `User-Agent: tower-outbound-auth/<version>` unless
 //! another one is set, and `Content-Type: application/x-www-form-urlencoded` unless `json_body` is set. The body begins with
-//! `grant_type`. Credentials are sent by exactly one method; the client id alone may be in the body
-//! as well, by `param`. An assertion is made for each attempt, by the authorization server's
-//! clock as far as it is known. If the server refuses the client and its `Date` is more than 30 s from the time of the assertion,
-//! the token is requested once more, with that time.
+//! `grant_type`. Credentials are sent by exactly one method; with `param`, the client id alone may be in the body as well. An
+//! assertion is made for each attempt, by the authorization server's clock as far as it is known. If the server refuses the
+//! client and its `Date` is more than 30 s from the time of the assertion, the token is requested once more, with that time.
 //!
 //! ## O2: Encrypted, and without redirects
 //!
 //! `https` only, or `http` to a loopback host, or `http` after `allow_insecure_http`. Redirects are never followed. The same holds
 //! for the token endpoint in a discovery document, and for the document itself, but for redirects within its origin.
 //!
-//! ## O3: The response is read with limits
+//! ## O3: The token response is read with limits
 //!
-//! At most 64 KiB are read. `access_token` must be a valid header value of at most 16 KiB. `token_type` must be `Bearer` in any
-//! case, trimmed, or absent, or a type that you accept; one that is no string counts as absent. A 200 with a non-empty `error` is an error. Each member is judged by
-//! itself: a byte-order mark, a member given twice (the last one counts), a `scope` that is a list, or a malformed member that is
-//! not needed never costs the token.
+//! At most 64 KiB are read. `access_token` must be a valid header value of at most 16 KiB. `token_type` must be absent, or
+//! `Bearer` in any case and with any white space around it, or a type that you accept; a value that is not a string counts as
+//! absent. A 200 with a non-empty `error` is an error. Each member is judged by itself: the token is used in spite of a
+//! byte-order mark, a member given twice (the last one counts), a `scope` that is a list, or a malformed member that is not
+//! needed.
 //!
 //! ## O4: A bad response does not stop refreshes
 //!
@@ -273,14 +304,14 @@
 //!
 //! ## O6: Secrets are wiped
 //!
-//! Secrets, assertions, the request's body, parameters, the bytes of the token response, the state of the HMAC and the signatures of
-//! `TimestampHmac` are overwritten when they are dropped.
+//! Secrets, assertions, the request's body, parameters, the bytes of the token response, the state of the HMAC and the
+//! signatures of `TimestampHmac` are overwritten when they are dropped.
 //!
 //! # Many tokens
 //!
-//! For [`keyed`](crate::keyed), where each key has an entry with a layer of its own. All other guarantees hold for each entry.
+//! For [`keyed`](crate::keyed), where each key has an entry with its own layer. All other guarantees hold for each entry.
 //!
-//! ## K1: A request carries what is its own key's
+//! ## K1: A request carries only what belongs to its key
 //!
 //! Token, signature, static headers and origins are those of the entry that the request's key selects, also in a replay.
 //!
@@ -301,7 +332,7 @@
 //!
 //! ## K5: A removed key gets no token
 //!
-//! Requests called after `remove` do not use the entry of before, nor one that `make` had begun to make. Requests on their way
+//! Requests called after `remove` do not use the removed entry, nor one that `make` had begun to make. Requests on their way
 //! finish. When the last one has, and a token fetch under way has ended, the secrets are wiped.
 //!
 //! ## K6: No key is shown
@@ -312,14 +343,14 @@
 //!
 //! ## F1: One process fetches
 //!
-//! While the store works, any number of processes without a fresh token cause one token request, and the others take what it
-//! brought. A process that finds a fresh token pays one round trip.
+//! While the store works, any number of processes without a fresh token cause one token request, and the others take the token
+//! that it brought. A process that finds a fresh token pays one round trip.
 //!
-//! ## F2: The lease
+//! ## F2: One process leads, and a lease ends by itself
 //!
-//! A lease ends by itself: within 5 s of its holder's end another process leads. Only the holder publishes, so an older token never
-//! replaces a newer one. A process waits for another one's fetch for 10 s at most. A failed fetch hands the lease on at once. A
-//! token from the store has the life that is left, by the store's count.
+//! A lease ends by itself: within 5 s of its holder's end another process leads. Only the holder publishes, so an older token
+//! never replaces a newer one. A process waits for another one's fetch for 10 s at most. A failed fetch hands the lease on at
+//! once. A token from the store has the life that is left, by the store's count.
 //!
 //! ## F3: A rejected token is retired for all
 //!
@@ -328,18 +359,19 @@
 //!
 //! ## F4: A store that fails fails no request
 //!
-//! It costs at most 250 ms once per pause of 2 s, doubling to 15 s; the process fetches for itself. It is used again within 20 s of
-//! its recovery.
+//! It costs at most 250 ms once per pause of 2 s, doubling to 15 s; the process fetches for itself. It is used again within 20
+//! s of its recovery.
 //!
-//! ## F5: Sealed
+//! ## F5: Tokens in the store are sealed
 //!
-//! What is stored can be read and made only with the key. An entry that was not sealed for this fleet, or was changed, is not used.
+//! A stored token can be read and created only with the key. An entry that was not sealed for this fleet, or was changed, is
+//! not used.
 //!
 //! ## F6: Only equals share
 //!
 //! Two sources that differ in anything that tells their tokens apart never share an entry.
 //!
-//! ## F7: Rotations
+//! ## F7: A rotation costs at most two token requests
 //!
 //! A rotation of the client secret, or of the sealing key, costs the whole fleet two token requests at most.
 //!
@@ -353,3 +385,5 @@
 //! - A response held back by logging: state changes first, then the trace. No trace while a thread unwinds, and no panic of a
 //!   subscriber gets further than the trace.
 //! - A signature with an empty or refused key, or with another key than the one that `build` checked.
+//!
+//! Next: [`cost`](super::cost).

@@ -152,7 +152,7 @@
 //! # A few fixed audiences: stack the layers
 //!
 //! Without a key: one [`AuthLayer`](crate::AuthLayer) for each origin, one around the other. A layer leaves requests to other
-//! origins alone, so each request is authenticated by the layer of its own origin, or by none:
+//! origins alone, so each request is authenticated by the layer of its origin, or not at all:
 //!
 //! ```
 //! use http::Request;
@@ -184,7 +184,9 @@
 //! takes about 2.5 KiB with a token of 800 bytes. A request that finds its token pays for one look-up:
 //! some 80 ns with up to 100 keys, and up to four times that where keys and tokens are more than the processor's caches hold.
 //!
-//! Choose keys from what you know, not from what a caller sends: a key that a caller can invent makes an entry, and perhaps a
-//! token request, for each invention. Let `make` refuse unknown keys. What it refuses is not kept.
+//! Choose keys that you know, not text that a caller sends: a caller could invent keys, and each would cost an entry and
+//! perhaps a token request. Let `make` refuse unknown keys. A refused key is not kept.
+//!
+//! Next: [`fleet`](super::fleet).
 //!
 //! [`Credentials`]: crate::Credentials

@@ -17,12 +17,36 @@
 //! attempts. The expiry is the unix time at which the token of the last fetch ends. A request that does not wait is not in the
 //! second histogram.
 //!
+//! # The page of a Prometheus server
+//!
+//! ```
+//! # #[cfg(feature = "metrics")] {
+//! use metrics_exporter_prometheus::PrometheusBuilder;
+//! use tower_outbound_auth::{AuthLayer, BoxError, token::{AccessToken, source_fn}};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn run() -> Result<(), BoxError> {
+//! let recorder = PrometheusBuilder::new().build_recorder();
+//! let page = recorder.handle();
+//! metrics::set_global_recorder(recorder)?;
+//!
+//! let source = source_fn(|_| async { AccessToken::new("abc", None) });
+//! let auth = AuthLayer::builder(source).origin("https://api.example.com").build()?;
+//! auth.handle().token().await?;
+//! assert!(page.render().contains(r#"outbound_auth_token_fetches_total{trigger="missing",outcome="ok"} 1"#));
+//! # Ok(()) }
+//! # run().unwrap();
+//! # }
+//! ```
+//!
 //! # What is worth an alert
 //!
 //! - Fetches fail while the token lives: `outcome` other than `ok`. Requests are still served; you have until the expiry.
 //! - The expiry is near: less than a tenth of the usual lifetime is left, and no fetch succeeds.
 //! - `action="throttled"` or `"rejected_again"` rises: the API rejects tokens as fast as they are renewed. The API may reject
 //!   this client, or another process may obtain tokens that end this one's; see [`fleet`](super::fleet).
+//!
+//! Next: [`guarantees`](super::guarantees).
 //!
 //! [`NotReplayed`]: crate::rejection::NotReplayed
 //! [`name`]: crate::AuthLayerBuilder::name

@@ -36,9 +36,9 @@
 //! | 401, no body | - | the authorization server refused the token request (401) |
 //! | 200, `invalid_client` | - | the authorization server answered 200 with an error: invalid_client |
 //!
-//! A 403 or 404 without an error code more likely comes from a firewall or a proxy in between. It is [`Unavailable`], and tried
-//! again. So is a code that is not of RFC 6749, section 5.2, such as `access_denied` or the `invalid_target` of RFC 8707: it may
-//! be about something that is still being set up, and trying again costs at most one fetch a minute.
+//! A 403 or 404 without an error code more likely comes from a firewall or a proxy in between. It is [`Unavailable`], and
+//! tried again. So is a code that is not of RFC 6749, section 5.2, such as `access_denied` or the `invalid_target` of RFC
+//! 8707: something may still be being set up, and another try costs at most one fetch a minute.
 //!
 //! A new secret may reach some authorization servers later than others. Where that is known, shorten the pause after a refusal:
 //! with this policy, a call is served at most 20 s after the server has learnt the secret.
@@ -58,7 +58,7 @@
 //! | the server wants | such as | setting |
 //! |---|---|---|
 //! | another `grant_type` | [Zoom] | `grant_type` |
-//! | a parameter of its own | [Zoom] | `param` |
+//! | an additional parameter | [Zoom] | `param` |
 //! | `scope` | [Entra] | `scope` |
 //! | `audience` | [Auth0] | `audience` |
 //! | `resource` | [Azure AD 1.0], [RFC 8707] | `resource` |
@@ -124,11 +124,11 @@
 //! }
 //! ```
 //!
-//! A member that is missing, of another type, or twice there costs no token: a `scope` that is a list is joined by blanks, a
-//! `token_type` that is no string says nothing, and an `expires_in` that is no positive number counts as missing, with an event
-//! in the trace. Only `access_token` has to be right, and a body whose content coding was not asked for is refused.
+//! Members that are missing, of another type, or repeated are tolerated: a `scope` that is a list is joined by blanks, a
+//! `token_type` that is not a string is ignored, and an `expires_in` that is not a positive number counts as missing, with an
+//! event in the trace. Only `access_token` has to be valid. A body with a content coding that was not requested is refused.
 //!
-//! What else the response says can be read from the token. Salesforce, for example, tells the URL of the API:
+//! Further members of the response can be read from the token. Salesforce, for example, returns the URL of the API:
 //!
 //! ```
 //! use tower_outbound_auth::{AuthError, token::TokenHandle};
@@ -136,7 +136,17 @@
 //! async fn instance(handle: &TokenHandle) -> Result<Option<String>, AuthError> {
 //!     Ok(handle.token().await?.response_field("instance_url").map(str::to_owned))
 //! }
-//! # drop(instance);
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), tower_outbound_auth::BoxError> {
+//! # let server = tower::service_fn(|_: http::Request<http_body_util::Full<bytes::Bytes>>| async {
+//! #     let token = r#"{ "access_token": "abc", "instance_url": "https://acme.example.com" }"#;
+//! #     Ok::<_, AuthError>(http::Response::new(token.to_owned()))
+//! # });
+//! # let credentials = tower_outbound_auth::Credentials::new("my-client", "my-secret");
+//! # let grant = tower_outbound_auth::oauth::ClientCredentialsGrant::builder("https://login.example.com/token", credentials);
+//! # let auth = tower_outbound_auth::AuthLayer::builder(grant.transport(server).build()?).any_origin().build()?;
+//! # assert_eq!(instance(&auth.handle()).await?.as_deref(), Some("https://acme.example.com"));
+//! # Ok(()) }
 //! ```
 //!
 //! # The token in a request
@@ -202,6 +212,8 @@
 //!
 //! This function reads every JSON response into memory, so use it for an API whose responses are small. Other responses stream
 //! on. Put decompression below it.
+//!
+//! Next: [`rejections`](super::rejections).
 //!
 //! [`accept_when`]: crate::AuthLayerBuilder::accept_when
 //! [`ClientCredentialsGrantBuilder`]: crate::oauth::ClientCredentialsGrantBuilder

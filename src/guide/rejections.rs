@@ -39,15 +39,40 @@
 //! with a [`NotReplayed`] in its extensions:
 //!
 //! ```
-//! use http::Response;
-//! use tower_outbound_auth::rejection::NotReplayed;
+//! use http::{Request, Response, StatusCode};
+//! use tower::{BoxError, ServiceBuilder, ServiceExt, service_fn};
+//! use tower_outbound_auth::{AuthLayer, rejection::NotReplayed};
+//! # use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+//! # use tower_outbound_auth::token::{AccessToken, source_fn};
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), BoxError> {
+//! # let issued = AtomicU32::new(0);
+//! # let source = source_fn(move |_| {
+//! #     let number = issued.fetch_add(1, SeqCst);
+//! #     async move { AccessToken::new(format!("token-{number}"), None) }
+//! # });
 //!
-//! fn log_rejection<B>(response: &Response<B>) {
-//!     if let Some(reason) = response.extensions().get::<NotReplayed>() {
-//!         eprintln!("{}: {reason}", response.status());
+//! // This API has revoked the first token, and serves /orders only.
+//! let api = service_fn(|request: Request<String>| async move {
+//!     let mut response = Response::new(String::new());
+//!     if request.headers()["authorization"] == "Bearer token-0" || request.uri().path() != "/orders" {
+//!         *response.status_mut() = StatusCode::UNAUTHORIZED;
 //!     }
-//! }
-//! # log_rejection(&Response::new(()));
+//!     Ok::<_, BoxError>(response)
+//! });
+//! let auth = AuthLayer::builder(source).origin("https://api.example.com").build()?;
+//! let client = ServiceBuilder::new().layer(auth).service(api);
+//!
+//! let orders = Request::get("https://api.example.com/orders").body(String::new())?;
+//! let response = client.clone().oneshot(orders).await?;
+//! assert_eq!(response.status(), 200); // renewed and replayed
+//!
+//! let admin = Request::get("https://api.example.com/admin").body(String::new())?;
+//! let response = client.oneshot(admin).await?;
+//! assert_eq!(response.status(), 401);
+//! let reason = response.extensions().get::<NotReplayed>();
+//! assert_eq!(reason, Some(&NotReplayed::RejectedAgain));
+//! # Ok(()) }
 //! ```
 //!
 //! | reason | what happened | what to do |
@@ -76,10 +101,10 @@
 //!   could not be replayed;
 //! - otherwise by time: one lost unit every 10 seconds. Units in the budget and units out never exceed four together.
 //!
-//! A new token that is renewed before any request was accepted with it has lost its unit, and so has a fetch whose runtime ended. Real revocations are therefore free
-//! in the end, and renewals that do not help are limited to four at once and one every 10 seconds.
-//! [`RefreshPolicy::renewal_budget`] changes both figures. [`TokenHandle::refresh`] and [`TokenHandle::invalidate`] ignore the
-//! budget.
+//! A new token that is renewed before any request was accepted with it has lost its unit, and so has a fetch whose runtime
+//! ended. Real revocations are therefore free in the end, and renewals that do not help are limited to four at once and one
+//! every 10 seconds. [`RefreshPolicy::renewal_budget`] changes both figures. [`TokenHandle::refresh`] and
+//! [`TokenHandle::invalidate`] ignore the budget.
 //!
 //! # What to expect
 //!
@@ -110,9 +135,9 @@
 //! With the feature `tracing`, the layer writes one event at level WARN when tokens are rejected as fast as they are renewed. It
 //! means that renewing does not help. The usual causes:
 //!
-//! - **The server keeps one valid token per client.** Each token request of one process revokes the token of all others. The last
-//!   two rows of the table show what that costs. Let the processes [share one token](crate::guide::fleet), or give each its own
-//!   client id.
+//! - **The server keeps one valid token per client.** Each token request of one process revokes the token of all others. The
+//!   last two rows of the table show the effect. Let the processes [share one token](crate::guide::fleet), or give each its
+//!   own client id.
 //! - **The API does not accept these tokens at all:** wrong audience, wrong environment, an issuer it does not trust.
 //! - **The API learns of new tokens late**, for example because its nodes copy them from each other.
 //! - **A 401 means something else.** Tell the layer with [`accept_when`].
@@ -123,6 +148,8 @@
 //! clock from the response's `Date` header, signs the request again and replays it, without a token fetch. It learns only from
 //! an origin in scope over `https` or loopback, never from a cached response (one with `Age`), and it ignores differences under
 //! 2 seconds and over 24 hours.
+//!
+//! Next: [`replay_policies`](super::replay_policies).
 //!
 //! [`accept_when`]: crate::AuthLayerBuilder::accept_when
 //! [`BodyNotReplayable`]: crate::rejection::NotReplayed::BodyNotReplayable

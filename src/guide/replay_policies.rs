@@ -156,7 +156,9 @@
 //! - [`is_complete`] says whether a copy holds the whole body. Implement it if a copy can become incomplete while the request
 //!   is sent, as a recording with a limit can. Default: `true`.
 //! - [`reserve`] is called when the first response is given up. Implement it if a copy has to be claimed before the replay.
-//!   Default: what `is_complete` says.
+//!   Default: the result of `is_complete`.
+//!
+//! Next: [`timeouts`](super::timeouts).
 //!
 //! [`AuthLayerBuilder::replay`]: crate::AuthLayerBuilder::replay
 //! [`clone_body`]: crate::replay::Replay::clone_body

@@ -68,7 +68,7 @@
 //!   and asks again for the send. The table's limits are set to one, so that a permit that is held shows.
 //! - **Redirects.** tower-http removes `Authorization` when a redirect leaves the host, but it does not know the other headers.
 //!   Outside, each hop passes through `AuthLayer`, which checks its origin.
-//! - **`RateLimit`** is not `Clone`, so put a `Buffer` over it. Count what the API counts: inside.
+//! - **`RateLimit`** is not `Clone`, so put a `Buffer` over it. Put both inside, where they count every send as the API does.
 //! - **`Buffer`.** A token that cannot be obtained fails one call. It is never an error of `poll_ready`, which would close the
 //!   buffer for good.
 //! - **PayNet.** [`paynet::layer`] contains its `RejectionLayer`. Put decompression inside of both.
@@ -94,6 +94,8 @@
 //!   assert_eq!(client.oneshot(request).await?.status(), 200);
 //!   # Ok(()) }
 //!   ```
+//!
+//! Next: [`signing`](super::signing).
 //!
 //! [`AuthError::find`]: crate::AuthError::find
 //! [`BoxError`]: crate::BoxError

@@ -1,4 +1,4 @@
-//! Timeouts: who waits for a token, and for how long.
+//! Timeouts: which requests wait for a token, and for how long.
 //!
 //! While a usable token exists, requests do not wait: the token is refreshed ahead of its expiry, and the old one stays in use
 //! until the new one has arrived.
@@ -76,8 +76,8 @@
 //!
 //! # Fetching before the first call
 //!
-//! With [`TokenHandle::keep_warm`] the first call does not wait either, nor does the first one after a quiet night. The layer
-//! then fetches and refreshes without traffic:
+//! With [`TokenHandle::keep_warm`] the first call does not wait either, nor does the first one after hours without traffic.
+//! The layer then fetches and refreshes without traffic:
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -100,6 +100,8 @@
 //!
 //! A waiting request holds no permit of the inner service, and at most 512 bytes beyond its own size. Callers that give up wake
 //! no other caller, and the new token wakes each of the others once.
+//!
+//! Next: [`errors_and_retries`](super::errors_and_retries).
 //!
 //! [`AuthLayerBuilder::max_wait`]: crate::AuthLayerBuilder::max_wait
 //! [`ClientCredentialsGrantBuilder::timeout`]: crate::oauth::ClientCredentialsGrantBuilder::timeout

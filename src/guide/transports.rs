@@ -23,6 +23,7 @@
 //! how you reach a bank that has a private CA, asks for a client certificate, and is behind a proxy:
 //!
 //! ```no_run
+//! # #[cfg(feature = "client")] {
 //! use std::fs;
 //!
 //! use http::Request;
@@ -49,7 +50,7 @@
 //!
 //! let request = Request::get("https://api.bank.example/accounts").body(String::new())?;
 //! println!("{}", client.oneshot(request).await?.status());
-//! # Ok(()) }
+//! # Ok(()) } }
 //! ```
 //!
 //! In a company's network:
@@ -68,8 +69,57 @@
 //!
 //! # One connection
 //!
-//! A service around hyper's `SendRequest` takes ten lines: `poll_ready` and `call` delegate to `SendRequest::poll_ready` and
-//! `send_request`. For HTTP/1.1 that service is not `Clone`, which the layer requires; a `tower::buffer::Buffer` over it is.
+//! A service around hyper's `SendRequest` delegates `poll_ready` and `call`. Here it has one connection over HTTP/2 to the
+//! sandbox:
+//!
+//! ```
+//! # #[cfg(all(feature = "client", feature = "sandbox"))] {
+//! use std::{future::Future, pin::Pin, task::{Context, Poll}};
+//!
+//! use bytes::Bytes;
+//! use http::{Request, Response};
+//! use http_body_util::Full;
+//! use hyper::{body::Incoming, client::conn::http2::{self, SendRequest}};
+//! use hyper_util::rt::{TokioExecutor, TokioIo};
+//! use tokio::net::TcpStream;
+//! use tower::{BoxError, Service, ServiceBuilder, ServiceExt};
+//! use tower_outbound_auth::{paynet, sandbox::Sandbox};
+//!
+//! #[derive(Clone)]
+//! struct Connection(SendRequest<Full<Bytes>>);
+//!
+//! impl Service<Request<Full<Bytes>>> for Connection {
+//!     type Response = Response<Incoming>;
+//!     type Error = hyper::Error;
+//!     type Future = Pin<Box<dyn Future<Output = hyper::Result<Response<Incoming>>> + Send>>;
+//!
+//!     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
+//!         self.0.poll_ready(cx)
+//!     }
+//!
+//!     fn call(&mut self, request: Request<Full<Bytes>>) -> Self::Future {
+//!         Box::pin(self.0.send_request(request))
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn run() -> Result<(), BoxError> {
+//! let sandbox = Sandbox::start().await?;
+//! let origin = sandbox.environment().api_origin().to_owned();
+//! let stream = TcpStream::connect(origin.trim_start_matches("http://")).await?;
+//! let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
+//! tokio::spawn(connection);
+//!
+//! let paynet = paynet::layer(&sandbox.environment(), sandbox.credentials())?;
+//! let client = ServiceBuilder::new().layer(paynet).service(Connection(sender));
+//! let request = Request::get(format!("{origin}/v1/reports/types")).body(Full::default())?;
+//! assert_eq!(client.oneshot(request).await?.status(), 200);
+//! # Ok(()) }
+//! # run().unwrap();
+//! # }
+//! ```
+//!
+//! For HTTP/1.1, `SendRequest` is not `Clone`, which the layer requires; put a `tower::buffer::Buffer` over the service.
 //!
 //! - A request whose URI has no host fails with `Config`, unless you call
 //!   [`allow_relative_uri`](crate::AuthLayerBuilder::allow_relative_uri). That setting says that the inner service is bound to
@@ -79,7 +129,7 @@
 //! - Never use the one connection for token requests as well. HTTP/1.1 has one response after the other: a token request could
 //!   be sent only behind the rejected response, and that is kept unread until there is a token, because without one it is the
 //!   caller's, body and all. A rejection of more than some kilobytes therefore ends with `FetchFailed`, after the grant's
-//!   `timeout` and attempts. Give the grant a connection, or a client, of its own.
+//!   `timeout` and attempts. Give the grant its own connection or client.
 //! - The body of a rejected response is read before the replay, up to 64 KiB and for 100 ms, so that the connection stays
 //!   usable. A longer body ends the connection, and with a `Buffer` all later requests fail: open a new connection and build a
 //!   new stack around it with the same layer.
@@ -100,9 +150,9 @@
 //!   and without.
 //! - If the server is yours, raise its limit.
 //!
-//! A server that allows few concurrent streams refuses what a client sends beyond them before it has read that limit
-//! (`REFUSED_STREAM`; RFC 9113, section 8.7). These requests have not been processed either. From then on requests wait for their
-//! turn, and token requests of an `HttpsClient` have a connection of their own.
+//! A server that allows few concurrent streams refuses further requests that a client sends before it has read that limit
+//! (`REFUSED_STREAM`; RFC 9113, section 8.7). These requests have not been processed either. From then on requests wait for
+//! their turn, and token requests of an `HttpsClient` use another connection.
 //!
 //! # reqwest
 //!
@@ -170,6 +220,8 @@
 //!   `NoReplay`.
 //!
 //! See `examples/proxy.rs` for a complete program.
+//!
+//! Next: [`client_authentication`](super::client_authentication).
 //!
 //! [`AuthMiddleware`]: crate::reqwest::AuthMiddleware
 //! [`HttpsClient`]: crate::client::HttpsClient

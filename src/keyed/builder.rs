@@ -27,10 +27,10 @@ pub struct KeyedAuthLayer<K, R = CloneBody> /* a layer is no service: `auth.laye
 }
 
 impl<K: Clone + Eq + Hash + Send + Sync + 'static, R> KeyedAuthLayer<K, R> {
-    /// Starts building a layer that makes the [`AuthLayer`] of a key with this function.
+    /// Starts building a layer; the function makes the [`AuthLayer`] of a key.
     ///
-    /// Everything that tells the keys' tokens apart must be in the key: credentials, scope, audience, signer, static headers.
-    /// Write the type of the closure's argument, as in `|tenant: &Tenant|`, which inference needs.
+    /// Everything that distinguishes the keys' tokens must be in the key: credentials, scope, audience, signer, static
+    /// headers. Write the type of the closure's argument, as in `|tenant: &Tenant|`, which inference needs.
     ///
     /// The function runs within `call` and may block it: look settings up in memory. It may run more than once at a time for
     /// one key; one result is kept, and used by all. An error goes to the caller that it was called for, and is not kept.
@@ -40,7 +40,7 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static, R> KeyedAuthLayer<K, R> {
         KeyedAuthLayerBuilder { make: Box::new(make), key: None, capacity: CAPACITY, idle_timeout: IDLE_TIMEOUT }
     }
 
-    /// Returns a handle to the token of this key; makes its entry if there is none.
+    /// Returns a handle to the token of this key, and makes its entry if necessary.
     ///
     /// While the handle, or a [`KeepWarm`](crate::token::KeepWarm) guard of it, exists, the entry is in use: it stays the one
     /// of its key, evicted or not, until [`remove`](Self::remove).
@@ -54,8 +54,8 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static, R> KeyedAuthLayer<K, R> {
 
     /// Ends the use of a key's entry; returns whether there was one.
     ///
-    /// Requests that are called from now on do not get its token: `make` is called again for them. So it is for requests for
-    /// which it is running now, so that what it read before the removal is not used after it. Requests on their way, those
+    /// Later requests do not get its token: `make` is called again for them. A call of `make` that is running is
+    /// repeated, too, so that nothing that it read before the removal is used afterwards. Requests on their way, those
     /// that wait for the token, and handles finish with the old entry; its secrets are wiped with the last of them.
     ///
     /// # Example
@@ -153,20 +153,20 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static, R> KeyedAuthLayerBuilder<K, R
     /// Finds the key of a request with this function. A second call replaces the first.
     ///
     /// Default: a `K` in the request's extensions. A request for which it returns `None` fails with
-    /// [`Config`](crate::ErrorKind::Config), unless it carries [`NoAuth`](crate::NoAuth). Never return a key that the request
-    /// does not name: it would be sent with another one's token.
+    /// [`Config`](crate::ErrorKind::Config), unless it carries [`NoAuth`](crate::NoAuth). Never return a key that the
+    /// request does not name: it would be sent with the token of another key.
     pub fn key(mut self, f: impl Fn(&Parts) -> Option<K> + Send + Sync + 'static) -> Self {
         self.key = Some(Box::new(f));
         self
     }
 
-    /// Sets how many keys may have an entry. The least recently used one is evicted first.
+    /// Sets how many keys may have an entry.
     ///
-    /// Default: 1,000, at about 2.5 KiB each with a token of 800 bytes. Zero counts as one. Choose more than are in use within
-    /// the lifetime of a token: a key that was evicted costs a token request when it comes back. An entry that is evicted while
-    /// a request or a handle uses it, or while a fetch is under way, stays the one of its key until that ends. One whose backoff
-    /// runs is kept too; at most as many as the capacity, or 1,000 if that is more. Uses that follow each other more closely
-    /// than a sixteenth of the capacity are not told apart.
+    /// Default: 1,000, at about 2.5 KiB each with a token of 800 bytes. Zero counts as one. Choose more than are in use
+    /// within the lifetime of a token: a key that was evicted costs a token request when it comes back. An entry that
+    /// is evicted while a request or a handle uses it, or while a fetch is under way, stays the one of its key until
+    /// that ends. One whose backoff runs is kept too; at most as many as the capacity, or 1,000 if that is more. The
+    /// least recently used entry is evicted first; the order is approximate, to a sixteenth of the capacity.
     pub fn capacity(mut self, entries: usize) -> Self {
         self.capacity = entries;
         self
@@ -174,8 +174,8 @@ impl<K: Clone + Eq + Hash + Send + Sync + 'static, R> KeyedAuthLayerBuilder<K, R
 
     /// Sets after which time without a request an entry is evicted.
     ///
-    /// Default: 1 hour, as long as most tokens live. Zero keeps an entry only while it is in use; [`Duration::MAX`] keeps it
-    /// until its place is needed. Time is looked at when the layer is used: no task runs for it.
+    /// Default: 1 hour, as long as most tokens live. Zero keeps an entry only while it is in use; [`Duration::MAX`]
+    /// keeps it until its place is needed. The time is checked when the layer is used; no task runs for it.
     pub fn idle_timeout(mut self, t: Duration) -> Self {
         self.idle_timeout = t;
         self

@@ -1,8 +1,9 @@
 //! Many tokens behind one client: a key in each request selects the credentials, scope or audience that it is sent with.
 //!
-//! For a service that acts for many tenants, or calls servers that each need another token. Written by hand, such a cache of
-//! tokens is a frequent security bug: its key forgets something that tells two tokens apart, and one tenant's request goes out
-//! with another tenant's token. Here the key is a type of your own, and one function makes all that depends on it.
+//! Use it in a service that acts for many tenants, or that calls servers which each need another token. Written by
+//! hand, such a cache of tokens is a frequent security bug: its key forgets something that tells two tokens apart, and
+//! one tenant's request goes out with another tenant's token. Here the key has a type that you define, and one function
+//! makes everything that depends on it.
 //!
 //! # Example
 //!
@@ -50,10 +51,10 @@
 //! without a key is not sent and fails with [`Config`](crate::ErrorKind::Config): there is no default tenant. A request with
 //! [`NoAuth`](crate::NoAuth) needs none.
 //!
-//! Use a type of your own as key rather than a `String`, which other code may put into the extensions for other reasons. Put
-//! everything into it that alters the token, as its `Eq` decides who shares one. No key is written to any `Debug`, error,
-//! span or metric; name the layers in `make` with [`AuthLayerBuilder::name`](crate::AuthLayerBuilder::name) if you want to
-//! tell them apart.
+//! Define a type for the key rather than using a `String`, which other code may put into the extensions for other
+//! reasons. Put everything into it that alters the token: its `Eq` decides which requests share one. No key is written
+//! to any `Debug`, error, span or metric; name the layers in `make` with
+//! [`AuthLayerBuilder::name`](crate::AuthLayerBuilder::name) if you want to tell them apart.
 //!
 //! # Entries
 //!

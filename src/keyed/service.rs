@@ -21,7 +21,9 @@ use crate::{
     time,
 };
 
-/// HTTP client service that authenticates each request by its key; made by a [`KeyedAuthLayer`](super::KeyedAuthLayer).
+/// HTTP client service that authenticates each request by its key.
+///
+/// Made by a [`KeyedAuthLayer`](super::KeyedAuthLayer).
 ///
 /// It does what [`Auth`](crate::Auth) does, with the token of the request's key. Clones share all tokens.
 ///

@@ -1,9 +1,9 @@
 //! Entries by key: found without a lock, limited in number and age, the least recently used evicted first.
 //!
-//! No foreign code (a key's `Eq`, `make`, the drop of a value) runs under a lock: each bucket is a list behind an `ArcSwap`,
-//! and a change replaces it. An entry leaves in two steps, so that a key never has two
-//! entries in use: first it is evicted, which all who look for it from then on can see, and then it is dropped if nobody had
-//! found it before. What is still in use stays, and is readmitted when it is asked for again.
+//! No foreign code (a key's `Eq`, `make`, the drop of a value) runs under a lock: each bucket is a list behind an
+//! `ArcSwap`, and a change replaces it. An entry leaves in two steps, so that a key never has two entries in use: first
+//! it is evicted, which every later look-up can see, and then it is dropped if no earlier look-up had found it. What is
+//! still in use stays, and is readmitted when it is asked for again.
 
 mod eviction;
 #[cfg(all(test, auth_model))]
@@ -47,7 +47,7 @@ struct Candidate<K, V> {
     entry: Weak<Entry<K, V>>,
 }
 
-/// In a cache line of its own, since threads that use different keys write to it, and all read what is beside it.
+/// On its own cache line, since threads that use different keys write to it, and all read what is beside it.
 #[repr(align(128))]
 struct Apart(AtomicU64);
 

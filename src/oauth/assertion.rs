@@ -18,8 +18,8 @@ type Asserting<'a> = Pin<Box<dyn Future<Output = Result<Assertion, AuthError>> +
 ///
 /// # Example
 ///
-/// A key management service that signs. The trait has boxed futures, so that `dyn AssertionSource` exists;
-/// `#[async_trait]` cannot implement it. Use this form:
+/// A key management service that signs. The futures are boxed, so that `dyn AssertionSource` works; `#[async_trait]`
+/// cannot implement the trait. Use this form:
 ///
 /// ```
 /// use std::{future::Future, pin::Pin};
@@ -50,13 +50,13 @@ type Asserting<'a> = Pin<Box<dyn Future<Output = Result<Assertion, AuthError>> +
     label = "a grant cannot get its assertions from this",
     note = "for a token in a file, use `AssertionFile::new(path)`",
     note = "for a private key in PEM text, use `PrivateKeyJwt::from_pem(..)?` (feature `jwt`); the `?` is easily forgotten",
-    note = "for anything else, write `impl AssertionSource for` a type of yours"
+    note = "for anything else, write `impl AssertionSource for` your own type"
 )]
 pub trait AssertionSource: Send + Sync + 'static {
     /// Makes an assertion for one token request.
     ///
-    /// It is asked again for every request, the further attempts of one fetch included, since a server accepts the `jti`
-    /// of an assertion only once. Do not block: use `spawn_blocking` for a signature that takes longer than 1 ms.
+    /// It is called for every token request, each attempt of a fetch included, since a server accepts the `jti` of an
+    /// assertion only once. Do not block: use `spawn_blocking` for a signature that takes longer than 1 ms.
     ///
     /// # Errors
     ///
@@ -83,7 +83,7 @@ impl<T: AssertionSource + ?Sized> AssertionSource for Box<T> {
     }
 }
 
-/// What a grant tells an [`AssertionSource`] about the assertion that it wants.
+/// Request of a grant to its [`AssertionSource`].
 ///
 /// # Example
 ///
@@ -117,23 +117,28 @@ impl<'a> AssertionRequest<'a> {
         Self { issuer: Some(issuer), ..self }
     }
 
-    /// Returns the client id, usually the `iss` and the `sub` of the assertion (RFC 7523, section 3).
+    /// Returns the client id.
+    ///
+    /// It is usually the `iss` and the `sub` of the assertion (RFC 7523, section 3).
     pub fn client_id(&self) -> &'a str {
         self.client_id
     }
 
-    /// Returns the URL of the token endpoint, as it was set or as the discovery document has it.
+    /// Returns the URL of the token endpoint: as it was set, or as discovered.
     pub fn token_endpoint(&self) -> &'a str {
         self.token_endpoint
     }
 
-    /// Returns the authorization server's issuer identifier; `None` without
-    /// [`discover`](crate::oauth::ClientCredentialsGrant::discover).
+    /// Returns the authorization server's issuer identifier.
+    ///
+    /// `None` without [`discover`](crate::oauth::ClientCredentialsGrant::discover).
     pub fn issuer(&self) -> Option<&'a str> {
         self.issuer
     }
 
-    /// Returns the time by the authorization server's clock, as far as it is known, for `iat` and `exp`.
+    /// Returns the current time, by the server's clock as far as it is known.
+    ///
+    /// Use it for `iat` and `exp`.
     pub fn now(&self) -> SystemTime {
         self.now
     }
@@ -172,12 +177,16 @@ pub struct Assertion {
 }
 
 impl Assertion {
-    /// Creates an assertion of the type `urn:ietf:params:oauth:client-assertion-type:jwt-bearer` (RFC 7523, section 2.2).
+    /// Creates an assertion that is a JWT.
+    ///
+    /// Its type is `urn:ietf:params:oauth:client-assertion-type:jwt-bearer` (RFC 7523, section 2.2).
     pub fn jwt(jwt: impl Into<SecretString>) -> Self {
         Self { text: jwt.into(), assertion_type: JWT_BEARER.to_owned() }
     }
 
-    /// Sets another type, such as `urn:ietf:params:oauth:client-assertion-type:jwt-spiffe`.
+    /// Sets another type.
+    ///
+    /// SPIFFE's is `urn:ietf:params:oauth:client-assertion-type:jwt-spiffe`.
     pub fn with_type(self, urn: impl Into<String>) -> Self {
         Self { assertion_type: urn.into(), ..self }
     }

@@ -193,8 +193,8 @@ impl ClientCredentialsGrantBuilder {
     ///
     /// A second value for the same header replaces the first. It also replaces what is sent by default: `Accept:
     /// application/json`, `Accept-Encoding: identity` and `User-Agent: tower-outbound-auth/<version>`. The value is
-    /// marked sensitive. `Content-Type`, `Content-Length`, `Host`, `Transfer-Encoding` and `Connection` are not yours
-    /// to set, nor is `Authorization` where [`ClientAuth`] uses it.
+    /// marked sensitive. `Content-Type`, `Content-Length`, `Host`, `Transfer-Encoding` and `Connection` cannot be set,
+    /// nor can `Authorization` where [`ClientAuth`] uses it.
     ///
     /// # Example
     ///
@@ -217,8 +217,8 @@ impl ClientCredentialsGrantBuilder {
 
     /// Sets the value of `grant_type`.
     ///
-    /// Default: `client_credentials`. For servers that have a name of their own for the same grant; parameters that
-    /// such a grant needs are set with [`param`](Self::param).
+    /// Default: `client_credentials`. Use it for a server that has another name for the same grant, and set the
+    /// parameters that it needs with [`param`](Self::param).
     ///
     /// # Example
     ///
@@ -279,8 +279,9 @@ impl ClientCredentialsGrantBuilder {
     /// Sets the time limit of one HTTP exchange.
     ///
     /// It runs from connecting to the end of the response. Default: 10 s, so that three attempts fit into the 30 s of a
-    /// fetch. Zero lets no request to a server succeed; above the [deadline](crate::token::RefreshPolicy::deadline) of a fetch
-    /// it has no effect. Lower it if your server either answers fast or not at all.
+    /// fetch. With zero, every request to a server times out; above the
+    /// [deadline](crate::token::RefreshPolicy::deadline) of a fetch it has no effect. Lower it if your server either
+    /// answers fast or not at all.
     ///
     /// # Example
     ///
@@ -331,9 +332,9 @@ impl ClientCredentialsGrantBuilder {
     /// A token request must not share connections with the requests to the API. When a token is rejected, the rejected
     /// responses are read to their end while the new token is fetched; over one HTTP/2 connection, or from a pool with
     /// a limit, the token request could wait for the very responses that wait for it. An `HttpsClient` given here
-    /// therefore opens connections of its own, with the same settings, and keeps none idle: there is one token request
-    /// in the lifetime of a token, and an idle connection would not survive that long. Any other client, and one in
-    /// layers, is used as it is; give it a pool of its own.
+    /// therefore opens its own connections, with the same settings, and keeps none idle: there is one token request in
+    /// the lifetime of a token, and an idle connection would not survive that long. Any other client, and one in
+    /// layers, is used as it is; give it a separate pool.
     ///
     /// # Example
     ///
@@ -365,10 +366,9 @@ impl ClientCredentialsGrantBuilder {
     /// # Errors
     ///
     /// [`Config`](crate::ErrorKind::Config), with what to change: a token URL that cannot be read or is plain `http`;
-    /// an issuer with a query; credentials that the method of [`client_auth`](Self::client_auth) cannot send, or that have a
-    /// secret beside an assertion; a parameter that is set twice or
-    /// belongs to the grant; a header that is not yours to set; no transport, without the feature `client` or with
-    /// [`ClientAuth::Certificate`].
+    /// an issuer with a query; credentials that the method of [`client_auth`](Self::client_auth) cannot send, or that
+    /// have a secret beside an assertion; a parameter that is set twice or belongs to the grant; a header that cannot
+    /// be set; no transport, without the feature `client` or with [`ClientAuth::Certificate`].
     pub fn build(self) -> Result<ClientCredentialsGrant, AuthError> {
         let endpoint = self.check_endpoint()?;
         self.check_client_auth()?;

@@ -19,19 +19,18 @@ pub enum ClientAuth {
     Body,
     /// `Authorization: Basic` with id and secret form-encoded first.
     ///
-    /// That is how the RFC has it, known as `client_secret_basic`. Some servers do not decode them. Where that matters,
-    /// the error of a refusal [names the other methods](crate::guide::providers).
-    /// For a server that wants the id in the body as well, add it with
-    /// [`param`](super::ClientCredentialsGrantBuilder::param).
+    /// This is `client_secret_basic` as the RFC specifies it. Some servers do not decode id and secret. Where that
+    /// matters, the error of a refusal [names the other methods](crate::guide::providers). For a server that wants the
+    /// id in the body as well, add it with [`param`](super::ClientCredentialsGrantBuilder::param).
     Basic,
     /// `Authorization: Basic` with id and secret as they are.
     ///
-    /// For servers that do not decode them. A client id with a colon cannot be sent in this way.
+    /// For servers that do not decode id and secret. A client id with a colon cannot be sent in this way.
     BasicUnencoded,
     /// The client's certificate and no secret (RFC 8705, section 2).
     ///
     /// That is `tls_client_auth` and `self_signed_tls_client_auth`. The id is sent, so [`Credentials::without_secret`]
-    /// will do. The certificate belongs to the transport: see
+    /// is enough. The certificate belongs to the transport: see
     /// [`HttpsClientBuilder::identity`](crate::client::HttpsClientBuilder::identity).
     Certificate,
 }

@@ -41,9 +41,8 @@ use crate::{
 /// Each token is one `POST` to the token endpoint over `https`, or over `http` to this machine. Redirects are not
 /// followed. Clones share all settings.
 ///
-/// The token response may say more than the RFC has it say: [`AccessToken::response_field`] returns the rest. Members
-/// that are missing, of another type, or twice there never cost the token, only a useless `access_token` or a foreign
-/// `token_type` does.
+/// [`AccessToken::response_field`] returns further members of the token response. Members that are missing, of another
+/// type, or repeated are tolerated; only an unusable `access_token` or another `token_type` fails the fetch.
 ///
 /// # Example
 ///

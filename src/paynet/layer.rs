@@ -40,8 +40,8 @@ use crate::{layer::AuthLayer, replay::CloneBody, service::Auth, token::TokenHand
 ///
 /// # Order of layers
 ///
-/// The messages are in the body, so a layer that decompresses bodies belongs inside of this one. Put timeouts outside: a
-/// response that may be a rejection is returned only when its body was read.
+/// The messages are in the body, so put a layer that decompresses bodies inside. Put timeouts outside: a response that
+/// may be a rejection is returned only when its body has been read.
 #[derive(Clone)]
 pub struct PayNetLayer<R = CloneBody> {
     auth: AuthLayer<R>,
@@ -74,8 +74,8 @@ pub fn layer(env: &Environment, credentials: Credentials) -> Result<PayNetLayer,
 
 /// Returns a builder for an [`AuthLayer`] with PayNet's settings.
 ///
-/// Origin, token request and signature are set, as in [`layer`](super::layer()). Use it to change a setting. Convert the built layer into a [`PayNetLayer`], which has an example, or put a
-/// [`RejectionLayer`] inside of it.
+/// Origin, token request and signature are set, as in [`layer`](super::layer()). Use it to change a setting. Convert
+/// the built layer into a [`PayNetLayer`], which has an example, or put a [`RejectionLayer`] inside of it.
 ///
 /// # Errors
 ///

@@ -84,8 +84,8 @@ pub const X_FIID: HeaderName = HeaderName::from_static("x-fiid");
 
 /// Returns a builder for PayNet's token request.
 ///
-/// The client id and the client secret are sent in the form body, without a scope. Use it for a transport or a timeout of
-/// yours, or without the feature `client`; otherwise use [`layer`](fn@layer).
+/// The client id and the client secret are sent in the form body, without a scope. Use it to set a transport or a
+/// timeout, or without the feature `client`; otherwise use [`layer`](fn@layer).
 ///
 /// # Example
 ///

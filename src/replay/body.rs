@@ -91,9 +91,8 @@ impl<B: Body> ReplayBody<B> {
 
     /// Returns whether this copy still has all of the body.
     ///
-    /// For a copy that has not been read yet.
-    /// Do not send a copy for which this is `false`: reading it returns an error, so that a server does not take a part for
-    /// the whole.
+    /// Ask before the copy is read. Do not send a copy for which this is `false`: reading it returns an error, so that
+    /// a server does not take a part for the whole.
     pub fn is_complete(&self) -> bool {
         lock(&self.recording).is_complete(self.cursor.id)
     }

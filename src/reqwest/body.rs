@@ -10,7 +10,7 @@ use crate::{
     replay::{CloneBody, EmptyBody, Replay},
 };
 
-/// Body of a request that goes through an [`AuthMiddleware`](super::AuthMiddleware), as a replay policy sees it.
+/// Request body of an [`AuthMiddleware`](super::AuthMiddleware), for replay policies.
 ///
 /// [`CloneBody`] replays requests without a body and those whose body is in memory, as `json`, `form` and `body` make it. A
 /// stream is sent once: if its request is rejected, the token is renewed, and the response goes to the caller marked
@@ -38,7 +38,9 @@ pub struct RequestBody {
 }
 
 impl RequestBody {
-    /// Returns the bytes of the body: an empty slice if the request has no body, `None` for a stream.
+    /// Returns the bytes of the body; `None` for a stream.
+    ///
+    /// The slice is empty if the request has no body.
     pub fn as_bytes(&self) -> Option<&[u8]> {
         self.request.body().map_or(Some(&[]), Body::as_bytes)
     }

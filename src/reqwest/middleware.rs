@@ -41,7 +41,7 @@ use crate::{
 ///   while the request waits for a token, the error is an [`AuthError`] of kind [`Timeout`](ErrorKind::Timeout); if it passes
 ///   during a send, it is reqwest's. `ClientBuilder::timeout` starts anew with each send: set
 ///   [`max_wait`](crate::AuthLayerBuilder::max_wait) beside it.
-/// - Which bodies can be replayed is said at [`RequestBody`].
+/// - [`RequestBody`] says which bodies can be replayed.
 /// - [`NotReplayed`](crate::rejection::NotReplayed) is in `Response::extensions`.
 ///
 /// # Errors

@@ -42,15 +42,15 @@
 //!
 //! # Order of middlewares
 //!
-//! A middleware added before `AuthMiddleware` sees a call; one added after it sees each send. Add a retry middleware before:
-//! each try then takes the current token and gets its own signature. Add what changes the URL before it, too: the origin is
-//! checked here.
+//! A middleware added before `AuthMiddleware` sees a call; one added after it sees each send. Add a retry middleware
+//! before: each attempt then takes the current token and gets its own signature. Add a middleware that changes the URL
+//! before it, too: the origin is checked here.
 //!
 //! # If rustc says
 //!
 //! | message | reason, and what to write |
 //! |---|---|
-//! | ``the trait bound `AuthLayer: reqwest_middleware::Middleware` is not satisfied`` | a layer is no middleware: `.with(AuthMiddleware::from(auth))` |
+//! | ``the trait bound `AuthLayer: reqwest_middleware::Middleware` is not satisfied`` | a layer is not a middleware: `.with(AuthMiddleware::from(auth))` |
 //! | ``the trait bound `AuthMiddleware: From<AuthLayerBuilder>` is not satisfied`` | the layer is not built yet: `.build()?` |
 //! | ``the trait bound `AuthMiddleware: From<Result<AuthLayer, AuthError>>` is not satisfied`` | `build` can fail: `.build()?` |
 //! | `` `P` cannot replay a request with the body `RequestBody` `` | implement [`Replay<RequestBody>`](crate::replay::Replay) for your policy, or use `CloneBody` |

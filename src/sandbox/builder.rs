@@ -99,10 +99,10 @@ impl SandboxBuilder {
         }
     }
 
-    /// Sets the id and the secret of the first registered client, which [`Sandbox::credentials`] returns.
+    /// Sets the id and the secret of the first registered client.
     ///
-    /// Default: `client_123456789` and `secret_abcdefghijklmnop`, as in PayNet's sample request. To test form-encoding, use
-    /// a secret that contains `&`, `+` and `%`.
+    /// [`Sandbox::credentials`] returns them. Default: `client_123456789` and `secret_abcdefghijklmnop`, as in PayNet's
+    /// sample request. To test form-encoding, use a secret that contains `&`, `+` and `%`.
     pub fn credentials(mut self, id: impl Into<String>, secret: impl Into<SecretString>) -> Self {
         self.credentials = Credentials::new(id, secret);
         self
@@ -156,11 +156,11 @@ impl SandboxBuilder {
         self
     }
 
-    /// Has the client authenticate with an assertion in place of its secret, which then only signs API requests.
+    /// Makes the client authenticate with an assertion in place of its secret.
     ///
-    /// The assertion is a JWT that is signed with this algorithm and the private key that belongs to this public key, in PEM
-    /// text as `openssl pkey -pubout` writes it. `iss` and `sub` are the client id, `aud` is the token URL or its origin, and
-    /// each `jti` is accepted once.
+    /// The secret then only signs API requests. The assertion is a JWT that is signed with this algorithm and the
+    /// private key that belongs to this public key, in PEM text as `openssl pkey -pubout` writes it. `iss` and `sub`
+    /// are the client id, `aud` is the token URL or its origin, and each `jti` is accepted once.
     ///
     /// # Errors
     ///

@@ -56,7 +56,8 @@ pub enum FaultKind {
     Malformed,
     /// Closes the connection after half of the regular response's body.
     ///
-    /// The head is complete, and its `Content-Length` is that of the whole body. On HTTP/2 this ends all streams of the connection.
+    /// The head is complete, and its `Content-Length` is that of the whole body. On HTTP/2 this ends all streams of the
+    /// connection.
     CutOff,
     /// Sends the regular response with a `Date` header off by so many seconds.
     ///

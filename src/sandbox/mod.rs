@@ -166,8 +166,9 @@ impl Sandbox {
 
     /// Sets the offset of the server's clock to this machine's, in seconds.
     ///
-    /// A positive offset sets the clock ahead. A second call replaces the first. The offset changes the `Date` header of token endpoint and API, and the time that
-    /// `X-Timestamp` is compared with. It does not change when tokens expire, nor the clock of the download origin.
+    /// A positive offset sets the clock ahead. A second call replaces the first. The offset changes the `Date` header
+    /// of token endpoint and API, and the time that `X-Timestamp` is compared with. It does not change when tokens
+    /// expire, nor the clock of the download origin.
     pub fn set_clock_offset(&self, seconds: i64) {
         self.shared.clock.set_offset(seconds);
     }

@@ -41,9 +41,9 @@ impl SignRules {
 
     /// Signs requests whose path matches one of the patterns.
     ///
-    /// `{name}` matches one segment and `{*name}` the rest of the path; a literal brace is written twice. This is the syntax
-    /// of [`matchit`](https://docs.rs/matchit), which axum uses too. The path is compared as it is sent: percent-encoded,
-    /// case-sensitive and without the query. Without a pattern nothing is signed.
+    /// `{name}` matches one segment and `{*name}` the rest of the path; a literal brace is written twice. This is the
+    /// syntax of [`matchit`](https://docs.rs/matchit), which axum uses too. The path is compared as it is sent:
+    /// percent-encoded, case-sensitive and without the query. Without a pattern nothing is signed.
     ///
     /// # Errors
     ///

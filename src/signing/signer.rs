@@ -38,7 +38,7 @@ use crate::{error::AuthError, token::AccessToken};
     message = "`{Self}` is not a `Signer`",
     label = "the layer cannot sign requests with this",
     note = "`TimestampHmac::sha256(credentials)` signs as PayNet requires",
-    note = "for any other signature, pass a closure to `signer_fn`, or implement `Signer` for a type of yours"
+    note = "for any other signature, pass a closure to `signer_fn`, or implement `Signer` for your own type"
 )]
 pub trait Signer: Send + Sync + 'static {
     /// Returns the signature's headers for one request.

@@ -94,9 +94,10 @@ impl AccessToken {
         self
     }
 
-    /// Adds another member of the token response. A second value for the same name replaces the first.
+    /// Adds another member of the token response.
     ///
-    /// The value is wiped like the token, and `Debug` shows neither name nor value.
+    /// A second value for the same name replaces the first. The value is wiped like the token, and `Debug` shows
+    /// neither name nor value.
     pub fn with_response_field(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         let fields = self.response_fields.get_or_insert_default();
         Arc::make_mut(fields).insert(name.into(), Zeroizing::new(value.into()));
@@ -110,7 +111,7 @@ impl AccessToken {
 
     /// Returns the rest of its lifetime; `None` if the server stated none.
     ///
-    /// Counts on tokio's clock and on the wall clock, whichever says that more time has passed.
+    /// Measured by tokio's clock or by the wall clock, whichever shows that more time has passed.
     pub fn expires_in(&self) -> Option<Duration> {
         self.lifetime.map(|lifetime| lifetime.saturating_sub(Moment::now().since(self.created)))
     }
@@ -120,10 +121,10 @@ impl AccessToken {
         self.scope.as_deref()
     }
 
-    /// Returns another member of the token response, such as Salesforce's `instance_url`: a string, or a number as text.
+    /// Returns another member of the token response, as text.
     ///
-    /// Not among them are those that every server may send: `access_token`, `token_type`, `expires_in`, `scope`,
-    /// `refresh_token` and `id_token`.
+    /// A string or a number, such as Salesforce's `instance_url`. The standard members are not returned here:
+    /// `access_token`, `token_type`, `expires_in`, `scope`, `refresh_token` and `id_token`.
     ///
     /// # Example
     ///

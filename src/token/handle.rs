@@ -8,10 +8,11 @@ use crate::{
     token::{AccessToken, AcquireToken, Fetcher, KeepWarm, TokenStatus},
 };
 
-/// Handle to the token of an [`AuthLayer`](crate::AuthLayer), to inspect, await, refresh or invalidate it.
+/// Handle to the token of an [`AuthLayer`](crate::AuthLayer).
 ///
-/// For protocols that carry the token elsewhere (a WebSocket, a database), for health checks, and to fetch the first token
-/// ahead of the first request. Cheap to clone.
+/// It inspects, awaits, refreshes or invalidates the token. Use it for protocols that carry the token elsewhere (a
+/// WebSocket, a database), for health checks, and to fetch the first token before the first request. It is cheap to
+/// clone.
 ///
 /// # Example
 ///
@@ -43,12 +44,14 @@ impl TokenHandle {
         Self { fetcher: Arc::clone(fetcher) }
     }
 
-    /// Returns a usable token; joins the fetch under way, or starts one, if there is none.
+    /// Returns a usable token, and waits for one if necessary.
+    ///
+    /// Without a usable token it joins the fetch under way, or starts one.
     ///
     /// # Errors
     ///
-    /// The error of the fetch, the same for all who waited. During the backoff after a failed fetch that error at once,
-    /// with [`retry_after`](AuthError::retry_after) telling how long the backoff still lasts.
+    /// The error of the fetch, which all that waited for it get. During the backoff after a failed fetch that error is
+    /// returned at once, and [`retry_after`](AuthError::retry_after) says how long the backoff still lasts.
     /// [`Config`](crate::ErrorKind::Config) in a tokio runtime without timers (`enable_time`).
     ///
     /// # Cancellation
@@ -76,8 +79,8 @@ impl TokenHandle {
 
     /// Takes this token out of use for good, but only if it is still the current one.
     ///
-    /// For a protocol beside HTTP whose server rejected it. Fetches nothing; the next request does. It is not bound by
-    /// [`renewal_budget`](crate::token::RefreshPolicy::renewal_budget).
+    /// Call it when the server of another protocol than HTTP has rejected the token. It fetches nothing; the next
+    /// request does. [`renewal_budget`](crate::token::RefreshPolicy::renewal_budget) does not limit it.
     pub fn invalidate(&self, token: &AccessToken) {
         self.fetcher.invalidate(token);
     }
@@ -87,7 +90,9 @@ impl TokenHandle {
         TokenStatus::read(&self.fetcher.cache, Moment::now())
     }
 
-    /// Fetches the first token now, and refreshes it without any traffic until the guard is dropped.
+    /// Keeps the token fresh without traffic until the guard is dropped.
+    ///
+    /// The first token is fetched now.
     ///
     /// Needs a tokio runtime with timers, and ends with it. Without one it does nothing but write a warning to the trace. A
     /// rotated secret is noticed within 30 s.

@@ -14,8 +14,9 @@ use crate::{
     token::fetcher::Fetcher,
 };
 
-/// Guard that keeps the token of a layer fresh until it is dropped; returned by
-/// [`TokenHandle::keep_warm`](crate::token::TokenHandle::keep_warm).
+/// Guard that keeps the token of a layer fresh until it is dropped.
+///
+/// Returned by [`TokenHandle::keep_warm`](crate::token::TokenHandle::keep_warm).
 #[derive(Debug)]
 #[must_use = "the token is kept fresh only until this is dropped"]
 pub struct KeepWarm {

@@ -3,7 +3,7 @@
 //! - [`TokenSource`] fetches tokens; [`oauth::ClientCredentialsGrant`](crate::oauth::ClientCredentialsGrant) is the one
 //!   for OAuth 2.0, [`source_fn`] makes one from a closure.
 //! - [`RefreshPolicy`] sets when a token is refreshed, and how failures are limited.
-//! - [`TokenHandle`] gives access to the token of a layer beside its requests.
+//! - [`TokenHandle`] gives your code access to the token of a layer.
 
 mod access;
 mod acquire;

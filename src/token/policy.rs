@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::error::{AuthError, ErrorKind};
 
-/// When a token is refreshed, and how failures of the authorization server and rejections by the API are limited.
+/// Policy for refreshes, failed token fetches and rejected tokens.
 ///
 /// The defaults suit tokens of some minutes to some hours. Any duration is safe: more than ten years counts as ten years.
 ///
@@ -31,9 +31,9 @@ pub struct RefreshPolicy {
 }
 
 impl RefreshPolicy {
-    /// Sets the fraction of its lifetime after which a token is refreshed. Over 0 and under 1.
+    /// Sets the fraction of its lifetime after which a token is refreshed.
     ///
-    /// The first request after that starts the fetch and goes on with the old token.
+    /// Must be over 0 and under 1. The first request after that point starts the fetch and is sent with the old token.
     ///
     /// Default: 0.75. A token of an hour then survives an outage of the authorization server of 15 minutes, for a third
     /// more token requests than the minimum. Use a lower value to survive longer outages. No token is refreshed in its
@@ -43,8 +43,10 @@ impl RefreshPolicy {
         self
     }
 
-    /// Sets how far each layer moves its [`refresh_at`](Self::refresh_at), at random and once, either way. At least 0 and
-    /// under 1.
+    /// Sets how far the refresh point of each layer is moved at random.
+    ///
+    /// A fraction of the lifetime, at least 0 and under 1. Each layer draws its offset from
+    /// [`refresh_at`](Self::refresh_at) once, in either direction.
     ///
     /// Default: 0.05, so that processes that started together do not refresh together. 0 moves nothing.
     pub fn jitter(mut self, fraction: f64) -> Self {
@@ -54,8 +56,8 @@ impl RefreshPolicy {
 
     /// Sets how long before its end a token is no longer used.
     ///
-    /// Default: 30 s, more than a request takes to arrive, or two clocks differ. At most a tenth of the lifetime whatever
-    /// is set, so that short-lived tokens stay usable. Zero uses a token to its end.
+    /// Default: 30 s, which is more than a request takes to arrive, and more than two clocks usually differ. At most a
+    /// tenth of the lifetime whatever is set, so that short-lived tokens stay usable. Zero uses a token to its end.
     pub fn expiry_margin(mut self, margin: Duration) -> Self {
         self.expiry_margin = margin;
         self
@@ -73,21 +75,22 @@ impl RefreshPolicy {
     /// Sets how long one token fetch may take, all of its attempts together.
     ///
     /// Default: 30 s, three attempts of a token request's usual 10 s. It also bounds the wait of a request without a
-    /// [`max_wait`](crate::AuthLayerBuilder::max_wait). Zero lets no fetch succeed.
+    /// [`max_wait`](crate::AuthLayerBuilder::max_wait). With zero, every fetch fails.
     pub fn deadline(mut self, limit: Duration) -> Self {
         self.deadline = limit;
         self
     }
 
-    /// Sets how many attempts one fetch makes while its failures are transient. At least 1.
+    /// Sets how many attempts one fetch makes while its failures are transient.
     ///
-    /// Default: 3, with pauses of 200 ms and 400 ms, each drawn between half and the whole, or the server's `Retry-After`.
+    /// Must be at least 1. Default: 3, with pauses of 200 ms and 400 ms, each drawn between half and the whole, or the
+    /// server's `Retry-After`.
     pub fn attempts(mut self, n: u32) -> Self {
         self.attempts = n;
         self
     }
 
-    /// Sets the backoff after a fetch that failed for a transient reason: at first and at most, doubling.
+    /// Sets the backoff after a transient failure: the first one and the longest.
     ///
     /// Default: 1 s, doubling to 60 s. Each is drawn between half and the whole; a longer `Retry-After` counts instead, up
     /// to an hour. Until it ends, requests without a usable token fail at once with the same error.
@@ -98,17 +101,20 @@ impl RefreshPolicy {
         self
     }
 
-    /// Sets the backoff after a fetch that failed for a permanent reason (`Denied`, `Malformed`, `Config`): at first and at
-    /// most, doubling.
+    /// Sets the backoff after a permanent failure: the first one and the longest.
     ///
-    /// Default: 10 s, doubling to 5 minutes, since somebody has to mend it first. Use a lower value where a new secret takes
-    /// a while to reach all authorization servers.
+    /// Permanent are `Denied`, `Malformed` and `Config`.
+    ///
+    /// Default: 10 s, doubling to 5 minutes, since a person has to correct something first. Use a lower value where a
+    /// new secret takes a while to reach all authorization servers.
     pub fn refusal_backoff(mut self, first: Duration, max: Duration) -> Self {
         self.refusal_backoff = (first, max);
         self
     }
 
-    /// Sets how many token fetches rejected requests may cause: `burst` at once, and one more after each `refill`.
+    /// Sets how many token fetches rejected requests may cause.
+    ///
+    /// These are `burst` fetches at once, and one more after each `refill`.
     ///
     /// Default: 4, and one more every 10 s. A renewal that helps is not counted. So a token that is revoked once a second
     /// is renewed once a second, while an API that rejects everything causes 10 token requests in its first minute and 6 in

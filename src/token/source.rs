@@ -28,7 +28,7 @@ type Fetching<'a> = Pin<Box<dyn Future<Output = Result<AccessToken, AuthError>> 
 ///
 /// # Example
 ///
-/// The trait has boxed futures, so that `dyn TokenSource` exists; `#[async_trait]` cannot implement it. Use this form:
+/// The futures are boxed, so that `dyn TokenSource` works; `#[async_trait]` cannot implement the trait. Use this form:
 ///
 /// ```
 /// use std::{future::Future, pin::Pin, time::Duration};
@@ -59,7 +59,7 @@ type Fetching<'a> = Pin<Box<dyn Future<Output = Result<AccessToken, AuthError>> 
     label = "a layer cannot get its tokens from this",
     note = "for OAuth 2.0, use `ClientCredentialsGrant::builder(token_url, credentials).build()?`; `build` is easily forgotten",
     note = "for a closure, use `source_fn(move |request| async move {{ .. }})`",
-    note = "for anything else, write `impl TokenSource for` a type of yours"
+    note = "for anything else, write `impl TokenSource for` your own type"
 )]
 pub trait TokenSource: Send + Sync + 'static {
     /// Fetches a new token.
@@ -76,16 +76,17 @@ pub trait TokenSource: Send + Sync + 'static {
     /// runtime ends; never because a caller gave up.
     fn fetch(&self, request: FetchRequest) -> Fetching<'_>;
 
-    /// Returns a number that grows when tokens obtained so far should be replaced, as after a rotation of the secret.
+    /// Returns a number that grows when the tokens so far should be replaced.
     ///
-    /// Read on every request, so it must be cheap. A source that wraps another forwards it. Default: 0.
+    /// A rotation of the secret is one reason. The number is read on every request, so this must be cheap. A source
+    /// that wraps another forwards it. Default: 0.
     fn generation(&self) -> u64 {
         0
     }
 
-    /// Returns a digest of everything that tells its tokens from those of other sources, without the secret.
+    /// Returns a digest of all that distinguishes its tokens, except the secret.
     ///
-    /// For caches that several sources share. A source that wraps another forwards it. Default: `None`.
+    /// Caches that several sources share use it. A source that wraps another forwards it. Default: `None`.
     fn identity(&self) -> Option<[u8; 32]> {
         None
     }
@@ -172,7 +173,7 @@ impl<F> fmt::Debug for SourceFn<F> {
     }
 }
 
-/// What a layer tells a [`TokenSource`] about the token that it wants.
+/// Request of a layer to its [`TokenSource`].
 #[non_exhaustive]
 #[derive(Clone, Debug)]
 pub struct FetchRequest {
@@ -196,13 +197,16 @@ impl FetchRequest {
         Self { rejected, now }
     }
 
-    /// Returns the token that must not be returned again: the API rejected it, or
-    /// [`refresh`](crate::token::TokenHandle::refresh) was called. A cache must forget it.
+    /// Returns the token that must not be returned again.
+    ///
+    /// The API rejected it, or [`refresh`](crate::token::TokenHandle::refresh) was called. A cache must forget it.
     pub fn rejected(&self) -> Option<&AccessToken> {
         self.rejected.as_ref()
     }
 
-    /// Returns the time by the authorization server's clock, as far as it is known, for what is signed with a time.
+    /// Returns the current time, by the server's clock as far as it is known.
+    ///
+    /// Use it for assertions and other signatures that contain the time.
     pub fn now(&self) -> SystemTime {
         self.now
     }

@@ -14,7 +14,9 @@ use crate::{
 pub struct TokenStatus {
     /// Whether there is a token, and how old it is.
     pub state: TokenState,
-    /// The rest of its lifetime; `None` if there is no token, or if its server stated no lifetime.
+    /// The rest of its lifetime.
+    ///
+    /// `None` if there is no token, or if its server stated no lifetime.
     pub expires_in: Option<Duration>,
     /// Tokens obtained so far.
     pub issued: u64,
@@ -28,7 +30,7 @@ pub struct TokenStatus {
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenState {
-    /// There is none: none was fetched yet, or it was rejected or invalidated.
+    /// There is no token: none was fetched yet, or it was rejected or invalidated.
     Missing,
     /// It is valid, and not due for a refresh.
     Fresh,

@@ -1,4 +1,4 @@
-//! Each line of the threat model names the tests that hold it, and each of these tests exists.
+//! Each line of the threat model names the tests that hold it, and so does a line for each guarantee; these tests exist.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -31,14 +31,44 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
-#[test]
-fn security_md_names_tests_that_exist() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn existing() -> BTreeSet<String> {
     let mut existing = BTreeSet::new();
     for folder in ["src", "tests"] {
-        tests(&root.join(folder), &mut existing);
+        tests(&root().join(folder), &mut existing);
     }
-    let text = fs::read_to_string(root.join("SECURITY.md")).unwrap();
+    existing
+}
+
+#[test]
+fn security_md_has_a_row_for_each_guarantee() {
+    let guide = fs::read_to_string(root().join("src/guide/guarantees.rs")).unwrap();
+    let guarantees = guide.lines().filter_map(|line| line.strip_prefix("//! ## ")?.split_once(": "));
+    let text = fs::read_to_string(root().join("SECURITY.md")).unwrap();
+    let table = text.split("### What each promise is tested by").nth(1).unwrap().split("###").next().unwrap();
+    let mut rows = table.lines().filter(|line| line.starts_with("| ")).skip(1);
+    let existing = existing();
+    for (number, title) in guarantees {
+        let row = rows.next().unwrap_or_default();
+        let named = row.strip_prefix(&format!("| {number} | {title} | "));
+        let named: Vec<_> =
+            quoted(named.unwrap_or_else(|| panic!("not the row of {number}, {title}: {row}"))).collect();
+        assert!(!named.is_empty(), "no test holds {number}");
+        for name in named {
+            assert!(existing.contains(name), "there is no test `{name}`");
+            assert!(name.starts_with(&format!("{}_", number.to_lowercase())), "`{name}` does not test {number}");
+        }
+    }
+    assert_eq!(rows.next(), None, "a row of no guarantee");
+}
+
+#[test]
+fn security_md_names_tests_that_exist() {
+    let existing = existing();
+    let text = fs::read_to_string(root().join("SECURITY.md")).unwrap();
     let defended = text.split("### What is defended").nth(1).unwrap().split("###").next().unwrap();
     let lines: Vec<_> = defended.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
     assert!(lines.len() >= 20, "{} lines of the table are found", lines.len());

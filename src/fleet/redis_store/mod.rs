@@ -17,7 +17,9 @@ use self::{
 use super::store::{Lookup, SealedToken, StoreFuture, TokenStore, millis};
 use crate::error::{AuthError, BoxError};
 
-/// [`TokenStore`] on Redis 6.2 and later, or Valkey: stand-alone, with Sentinel, or as a Cluster.
+/// [`TokenStore`] on Redis 6.2 and later, or on Valkey.
+///
+/// The server is stand-alone, watched by Sentinels, or a Cluster.
 ///
 /// Connections are opened when they are needed and closed after some seconds without use. Each step is one `EVAL`.
 ///
@@ -29,7 +31,7 @@ use crate::error::{AuthError, BoxError};
 ///
 /// # Rights
 ///
-/// A user for nothing else needs five commands on the prefix, in Cluster too:
+/// Give the program a user that may run five commands on the prefix and nothing else, in a Cluster on every node:
 ///
 /// ```text
 /// ACL SETUSER reports on >password resetkeys ~outbound-auth:* resetchannels -@all +get +set +del +pttl +eval
@@ -71,9 +73,9 @@ impl RedisStore {
 
     /// Creates a store on the master that these Sentinels watch, without connecting.
     ///
-    /// `urls` are those of the Sentinels, with user and password if they want them. `master` is the name of the master; or a URL
-    /// with the name as its host, for user, password, database or TLS of the master: `rediss://reports:password@mymaster`.
-    /// After a failover the new master is asked for.
+    /// `urls` are those of the Sentinels, with user and password if they require them. `master` is the name of the
+    /// master; or a URL with the name as its host, for user, password, database or TLS of the master:
+    /// `rediss://reports:password@mymaster`. After a failover the new master is asked for.
     ///
     /// # Errors
     ///
@@ -93,8 +95,8 @@ impl RedisStore {
 
     /// Creates a store on a Cluster, without connecting.
     ///
-    /// `urls` are some of its nodes: one that can be reached is enough. User, password and TLS of the first are used for all nodes.
-    /// Entries move with their slots.
+    /// `urls` are some of its nodes: one that can be reached is enough. User, password and TLS of the first are used for all
+    /// nodes. Entries move with their slots.
     ///
     /// # Errors
     ///
@@ -123,8 +125,8 @@ impl RedisStore {
     ///
     /// # Errors
     ///
-    /// [`Config`](crate::ErrorKind::Config) if there is no certificate in the text, or one that cannot be read; or if no URL begins
-    /// with `rediss://`, since it would have no effect.
+    /// [`Config`](crate::ErrorKind::Config) if there is no certificate in the text, or one that cannot be read; or if no URL
+    /// begins with `rediss://`, since it would have no effect.
     pub fn root_certificates(self, pem: impl AsRef<[u8]>) -> Result<Self, AuthError> {
         let (topology, access) = self.servers.settings();
         if !topology.uses_tls() {

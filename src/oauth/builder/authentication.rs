@@ -10,7 +10,7 @@ use crate::{
 };
 
 impl ClientCredentialsGrant {
-    /// Returns a builder for the grant at the authorization server with this issuer identifier.
+    /// Returns a builder for the grant at the server with this issuer identifier.
     ///
     /// The first token fetch reads the server's discovery document, from the place that RFC 8414 names, or else from that of
     /// OpenID Connect Discovery. The document names the token endpoint; for
@@ -23,11 +23,11 @@ impl ClientCredentialsGrant {
     /// read again by the first token fetch after 6 hours, or after a 404 of the token endpoint; if that fails, the old one
     /// stays in use.
     ///
-    /// # What it never does
+    /// # What it never changes
     ///
-    /// Change what you have set. If the document excludes that, the token fetch fails with
-    /// [`Config`](crate::ErrorKind::Config) and lists what the server supports: the client authentication, the algorithm of
-    /// an assertion, or the grant type. A list that is absent or empty excludes nothing.
+    /// Your settings. If the document excludes one of them, the token fetch fails with
+    /// [`Config`](crate::ErrorKind::Config) and lists what the server supports: the client authentication, the
+    /// algorithm of an assertion, or the grant type. A list that is absent or empty excludes nothing.
     ///
     /// # Example
     ///
@@ -52,10 +52,10 @@ impl ClientCredentialsGrant {
 impl ClientCredentialsGrantBuilder {
     /// Authenticates with an assertion in place of a secret (RFC 7521, section 4.2).
     ///
-    /// Leave [`client_auth`](Self::client_auth) out, and use [`Credentials::without_secret`]. The source is
-    /// asked for a new assertion for every token request. It may take its time: only the deadline of the
-    /// [fetch](crate::token::RefreshPolicy::deadline) limits it. A second call replaces the first. The guide says
-    /// [which client authentication](crate::guide::client_authentication) to use.
+    /// Leave [`client_auth`](Self::client_auth) out, and use [`Credentials::without_secret`]. The source is asked for a
+    /// new assertion for every token request. Only the [deadline](crate::token::RefreshPolicy::deadline) of the fetch
+    /// limits how long it takes. A second call replaces the first. The guide says [which client
+    /// authentication](crate::guide::client_authentication) to use.
     ///
     /// # Example
     ///
@@ -75,8 +75,9 @@ impl ClientCredentialsGrantBuilder {
 
     /// Sends no `client_id` beside an assertion.
     ///
-    /// Default: it is sent, which most servers want or ignore. For servers that read the client from the assertion alone
-    /// (RFC 7521, section 4.2) and refuse the parameter. Without [`client_assertion`](Self::client_assertion) it has no effect.
+    /// Default: it is sent, which most servers want or ignore. Use it for servers that read the client from the
+    /// assertion alone (RFC 7521, section 4.2) and refuse the parameter. Without
+    /// [`client_assertion`](Self::client_assertion) it has no effect.
     pub fn omit_client_id(mut self) -> Self {
         self.omit_client_id = true;
         self

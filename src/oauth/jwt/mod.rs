@@ -25,7 +25,9 @@ use self::{
 use super::assertion::{Assertion, AssertionRequest, AssertionSource};
 use crate::error::{AuthError, ErrorKind};
 
-/// [`AssertionSource`] that signs assertions with the client's private key: `private_key_jwt`.
+/// [`AssertionSource`] that signs with the client's private key.
+///
+/// Its method is known as `private_key_jwt`.
 ///
 /// Each assertion is a JWT (RFC 7523, section 3) in the compact form of JWS, with these claims:
 ///
@@ -146,9 +148,10 @@ impl PrivateKeyJwt {
         self
     }
 
-    /// Sets `x5t#S256`, the SHA-256 thumbprint of the first certificate in this PEM text. Default: not sent.
+    /// Sets `x5t#S256`, the SHA-256 thumbprint of a certificate in PEM text.
     ///
-    /// For servers that know the key by a certificate, such as Microsoft Entra.
+    /// For servers that know the key by a certificate, such as Microsoft Entra. The first certificate in the text
+    /// counts. Default: not sent.
     ///
     /// # Errors
     ///
@@ -161,15 +164,17 @@ impl PrivateKeyJwt {
 
     /// Sets how long an assertion is valid, in whole seconds.
     ///
-    /// Default: 60 s, which allows for a clock that is wrong by as much. Less than 1 s counts as 1 s, more than a day as a
-    /// day. Raise it if the server's clock and yours differ by more; a server may refuse what is valid for longer than it
-    /// likes.
+    /// Default: 60 s, which allows for a clock that is wrong by as much. Less than 1 s counts as 1 s, more than a day
+    /// as a day. Raise it if the server's clock and yours differ by more. A server may refuse an assertion that is
+    /// valid for long.
     pub fn lifetime(mut self, lifetime: Duration) -> Self {
         self.lifetime = lifetime;
         self
     }
 
-    /// Sets `typ`. Default: `JWT`. The successor of RFC 7523 wants `client-authentication+jwt`.
+    /// Sets the `typ` of the header.
+    ///
+    /// Default: `JWT`. The successor of RFC 7523 wants `client-authentication+jwt`.
     pub fn token_type(mut self, typ: impl Into<String>) -> Self {
         self.token_type = typ.into();
         self

@@ -30,7 +30,7 @@ mod real {
         found.as_ref().map(Arc::as_ptr) == loaded.as_ref().map(Arc::as_ptr)
     }
 
-    /// Runs a future as a task of its own, which nobody waits for.
+    /// Runs a future as a separate task, which is not awaited.
     pub(crate) fn spawn(runtime: &Handle, future: impl Future<Output = ()> + Send + 'static) {
         drop(runtime.spawn(future));
     }

@@ -35,6 +35,15 @@ async fn each_layer_outside_and_inside_does_as_the_table_says() {
     assert!(table::of_file(PAGE) == found, "{PAGE} should say:\n\n{}\n", found.join("\n"));
 }
 
+#[test]
+fn the_readme_says_the_same_of_fewer_layers() {
+    let (page, readme) = (table::of_file(PAGE), table::of_file("README.md"));
+    assert!(readme.len() > 4, "a table with some rows: {readme:?}");
+    for line in readme {
+        assert!(page.contains(&line), "{PAGE} does not say: {line}");
+    }
+}
+
 /// Each layer at each place does what its row says; of two that answer the same question, the outer one.
 #[tokio::test(start_paused = true)]
 async fn two_layers_in_any_order_do_as_their_rows_say() {

@@ -61,7 +61,7 @@ pub(crate) const REQUESTS: &[(Habits, &str, &str, Setting)] = &[
     ),
     (
         Habits { fields: &[("account_id", "17")], ..USUAL },
-        "a parameter of its own",
+        "an additional parameter",
         "[Zoom]",
         Setting::Param("account_id", "17"),
     ),

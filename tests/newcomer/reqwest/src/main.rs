@@ -1,10 +1,7 @@
 use reqwest_middleware::ClientBuilder;
 use serde_json::{Value, json};
-use tower_outbound_auth::{
-    AuthLayer, BoxError, Credentials,
-    oauth::ClientCredentialsGrant,
-    reqwest::{AuthMiddleware, redirect_policy},
-};
+use tower_outbound_auth::reqwest::{AuthMiddleware, redirect_policy};
+use tower_outbound_auth::{AuthLayer, BoxError, Credentials, oauth::ClientCredentialsGrant};
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
