@@ -64,7 +64,10 @@ async fn many_callers_on_connections_that_end_after_some_requests_may_fail_with_
         assert_eq!(seen.token_requests - before.token_requests, 1);
         // Of those that failed, some may have been processed.
         let processed = seen.calls - before.calls;
-        assert!((1_000 - failed..=1_000).contains(&processed), "{protocol}: {failed} failed, {processed} were processed");
+        assert!(
+            (1_000 - failed..=1_000).contains(&processed),
+            "{protocol}: {failed} failed, {processed} were processed"
+        );
         assert!(failed == 0 || protocol == "HTTP/2", "{failed}");
     }
     Ok(())
