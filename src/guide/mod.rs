@@ -15,7 +15,7 @@
 //! | [`providers`] | Which setting does a provider's server need? |
 //! | [`many_tokens`] | How do I serve many tenants, scopes or audiences with one client? |
 //! | [`fleet`] | How do many processes share one token, and when should they? |
-//! | [`metrics`] | What can be counted, and what is worth an alert? |
+//! | [`operating`] | What can be counted, what is worth an alert, when is a process ready, and how does it end? |
 //! | [`cost`] | What does a request pay, and what grows with what? |
 //! | [`guarantees`] | What exactly does the crate promise? The numbers in the tests' names are explained here. |
 //!
@@ -43,7 +43,7 @@ pub mod errors_and_retries;
 pub mod fleet;
 pub mod guarantees;
 pub mod many_tokens;
-pub mod metrics;
+pub mod operating;
 pub mod providers;
 pub mod rejections;
 pub mod replay_policies;
