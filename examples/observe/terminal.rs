@@ -29,7 +29,7 @@ pub(crate) struct Terminal {
 }
 
 impl Terminal {
-    /// Takes the terminal over, in a thread of its own, since reading keys blocks.
+    /// Takes the terminal over, in another thread, because reading keys blocks.
     pub(crate) fn open(app: &Arc<App>, address: SocketAddr) -> Self {
         let (sender, keys) = unbounded_channel();
         let (app, closed) = (Arc::clone(app), Arc::new(AtomicBool::new(false)));

@@ -99,8 +99,8 @@
 //! Import `examples/observe/dashboard.json` into Grafana and choose your Prometheus as the data source. Its panels show all
 //! seven series, and each one says what is normal. It needs the labels `job` and `instance`, which Prometheus adds.
 //!
-//! The panel to look at first is "Time until the token expires": a saw blade whose teeth end well above zero. A line that falls
-//! through zero is a client that is idle, or one whose fetches fail; the panel beside it tells which.
+//! Look at "Time until the token expires" first: the line of a client with requests turns well above zero, again and again. A line
+//! that falls through zero is a client that is idle, or one whose fetches fail; the panel beside it tells which.
 //!
 //! # Traces
 //!
@@ -109,8 +109,8 @@
 //! # Readiness
 //!
 //! A process is ready if it can get a token. [`TokenHandle::token`] answers that: at once with a usable token, otherwise with
-//! the outcome of a fetch, and during a backoff with the last error. A probe never adds load to a server that is down. It
-//! fetches no more tokens than [`keep_warm`] would.
+//! the outcome of a fetch, and during a backoff with the last error. A probe therefore adds no load to a server that is down,
+//! and fetches no more tokens than [`keep_warm`] would.
 //!
 //! ```
 //! use std::time::Duration;
@@ -203,12 +203,12 @@
 //! # let slow = async move || { called.notify_one(); end.notified().await; "done" };
 //! # let routes = Router::new().route("/", axum::routing::get(slow));
 //! # let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-//! # let server = tokio::spawn(serve(listener, routes, auth.handle(), async { _ = stopped.await }));
+//! # let mut server = tokio::spawn(serve(listener, routes, auth.handle(), async { _ = stopped.await }));
 //! # let client = reqwest::Client::builder().no_proxy().build()?;
 //! # let call = tokio::spawn(client.get(format!("http://{address}/")).send());
 //! # arrived.notified().await;
 //! # _ = stop.send(());
-//! # tokio::task::yield_now().await;
+//! # assert!(tokio::time::timeout(Duration::from_millis(20), &mut server).await.is_err(), "a call is under way");
 //! # may_end.notify_one();
 //! # assert_eq!(call.await??.text().await?, "done");
 //! # drop(client);
