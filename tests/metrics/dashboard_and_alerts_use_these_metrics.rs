@@ -30,7 +30,7 @@ impl Metrics {
         Some((name, (kind, labels.collect())))
     }
 
-    /// What is wrong with the names and labels of a PromQL query, or of a series, which is one.
+    /// What is wrong with the names and labels of a query, or of a series, which is one.
     pub(crate) fn faults(&self, query: &str) -> Vec<String> {
         let mut faults = Vec::new();
         let mut labels: BTreeSet<_> = TARGET_LABELS.into();
@@ -56,15 +56,13 @@ impl Metrics {
 
     /// The labels of a series, and whether it is one of a histogram's buckets.
     fn labels(&self, series: &str) -> Option<(&Labels, bool)> {
-        match self.0.get(series) {
-            Some((kind, labels)) => (*kind != "histogram").then_some((labels, false)),
-            None => {
-                let (name, part) = series.rsplit_once('_')?;
-                let (kind, labels) = self.0.get(name)?;
-                let is_part = *kind == "histogram" && ["bucket", "sum", "count"].contains(&part);
-                is_part.then_some((labels, part == "bucket"))
-            }
+        if let Some((kind, labels)) = self.0.get(series) {
+            return (*kind != "histogram").then_some((labels, false));
         }
+        let (name, part) = series.rsplit_once('_')?;
+        let (kind, labels) = self.0.get(name)?;
+        let is_part = *kind == "histogram" && ["bucket", "sum", "count"].contains(&part);
+        is_part.then_some((labels, part == "bucket"))
     }
 }
 
