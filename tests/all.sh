@@ -167,7 +167,7 @@ servers() {
 
 # Real stores for a fleet of processes.
 redis_servers() {
-  command -v redis-server >/dev/null && command -v redis-sentinel >/dev/null || servers redis-server redis-sentinel
+  { command -v redis-server && command -v redis-sentinel; } >/dev/null || servers redis-server redis-sentinel
 }
 
 # Each alert rule fires when it should, and only then; Prometheus understands each query of the dashboard.
