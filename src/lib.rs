@@ -86,7 +86,7 @@
 //! | `paynet` | yes | module [`paynet`] |
 //! | `tracing` | yes | a span for each token fetch, events for rejections |
 //! | `jwt` | no | [`oauth::PrivateKeyJwt`]: assertions signed with a private key, over ring |
-//! | `metrics` | no | [counters, durations and a token's expiry](guide::metrics), for any recorder of the `metrics` facade |
+//! | `metrics` | no | [counters, durations and a token's expiry](guide::operating#metrics), for any recorder of the `metrics` facade |
 //! | `reqwest` | no | module [`reqwest`]: a middleware for reqwest 0.13, and its client as a Tower service |
 //! | `native-roots` | no | the system's certificate store for [`client::HttpsClient`] |
 //! | `redis` | no | [`fleet::RedisStore`]: one token for many processes, over Redis or Valkey |

@@ -225,14 +225,25 @@ clock_jumps() {
   timeout 300 cargo test --locked --all-features --test machine -- --ignored the_clock_jumps
 }
 
-# Real stores for a fleet of processes. Debian would start a server of its own, which policy-rc.d forbids meanwhile.
-redis_servers() {
-  command -v redis-server >/dev/null && command -v redis-sentinel >/dev/null && return
+# servers PACKAGE...: installs servers that tests start themselves. Debian would start others, which policy-rc.d forbids meanwhile.
+servers() {
   local policy=/usr/sbin/policy-rc.d ours=no done=0
   [ -e "$policy" ] || { printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod +x "$policy" && ours=yes; }
-  apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends redis-server redis-sentinel || done=$?
+  apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "$@" || done=$?
   [ "$ours" = no ] || rm "$policy"
   return "$done"
+}
+
+# Real stores for a fleet of processes.
+redis_servers() {
+  { command -v redis-server && command -v redis-sentinel; } >/dev/null || servers redis-server redis-sentinel
+}
+
+# Each alert rule fires when it should, and only then; Prometheus understands each query of the dashboard.
+prometheus_rules() {
+  command -v promtool >/dev/null || servers prometheus || return
+  (cd examples/observe && promtool check rules alerts.yml && promtool test rules alerts_test.yml) &&
+    cargo test --locked --all-features --test metrics -- --ignored promtool
 }
 
 fleet() {
@@ -298,6 +309,7 @@ for name in custom_source paynet private_key_jwt quickstart reports retry_timeou
   step "example $name" example "$name"
 done
 step "example sandbox" example sandbox -- --check
+step "example observe" timeout 300 cargo run --locked --quiet --all-features --example observe -- --check
 step "example reqwest" timeout 120 cargo run --locked --quiet --all-features --example reqwest
 step "examples/clients: kube, octocrab, async-openai, progenitor" clients
 step "a newcomer's first programs" tests/newcomer/run
@@ -307,6 +319,7 @@ step "PyJWT, OpenSSL and OpenSSH agree" jwt
 ipv6
 step "nginx, tinyproxy and Apache" proxies
 step "the system's clock jumps" clock_jumps
+step "Prometheus agrees with alert rules and dashboard" prometheus_rules
 step "the vendor's flow, by Python and curl" vendor
 step "50 processes share a token over Redis, Valkey, Sentinel and a Cluster" fleet
 step "side by side: this crate's goal" python3 benches/side_by_side/run.py tower-outbound-auth "tower-outbound-auth, reqwest"

@@ -35,7 +35,7 @@
 //!
 //! | page | answers |
 //! |---|---|
-//! | [`metrics`] | What can be counted, and what is worth an alert? |
+//! | [`operating`] | What can be counted, what is worth an alert, when is a process ready, and how does it end? |
 //!
 //! # Reference
 //!
@@ -76,7 +76,7 @@ pub mod fleet;
 pub mod getting_started;
 pub mod guarantees;
 pub mod many_tokens;
-pub mod metrics;
+pub mod operating;
 pub mod providers;
 pub mod rejections;
 pub mod replay_policies;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper of a test may panic")]
 #![expect(clippy::disallowed_methods, reason = "time is paused, and the expiry is a time of the wall clock")]
 
+mod dashboard_and_alerts_use_these_metrics;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -29,6 +30,7 @@ use tower_outbound_auth::{
     token::{FetchRequest, RefreshPolicy, TokenSource},
 };
 
+use crate::dashboard_and_alerts_use_these_metrics::Metrics;
 use crate::support::{Body, Issuer, answer, api, get};
 
 type TestResult = Result<(), BoxError>;
@@ -127,6 +129,8 @@ async fn a_prometheus_server_reads_what_has_happened() -> TestResult {
     }
     let unknown = page.series().into_keys().filter(|series| !NAMES.iter().any(|(name, _)| series.starts_with(name)));
     assert_eq!(unknown.collect::<Vec<_>>(), [""; 0]);
+    let not_in_the_guide = page.series().into_keys().flat_map(|series| Metrics::of_the_guide().faults(&series));
+    assert_eq!(not_in_the_guide.collect::<Vec<_>>(), [""; 0]);
     Ok(())
 }
 
