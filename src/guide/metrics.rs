@@ -1,4 +1,4 @@
-//! Metrics: what can be counted, and what is worth an alert.
+//! Metrics and traces: what can be counted, what is written, and what is worth an alert.
 //!
 //! With feature `metrics`, the crate records through the `metrics` facade. Install any recorder, before or after the first
 //! request; without one, nothing is recorded. A request that finds a token records nothing.
@@ -24,5 +24,70 @@
 //! - `action="throttled"` or `"rejected_again"` rises: the API rejects tokens as fast as they are renewed. The API may reject
 //!   this client, or another process may obtain tokens that end this one's; see [`fleet`](super::fleet).
 //!
+//! # Traces
+//!
+//! With feature `tracing`, which is on by default, the crate emits the following through the `tracing` facade. At INFO, which
+//! most programs log, that is a warning for each backoff and one event for each rejection; while all goes well it is nothing.
+//! A request that finds a token emits nothing at any level.
+//!
+//! | span or event | level | fields | when |
+//! |---|---|---|---|
+//! | span `token_fetch` | DEBUG | `layer`, `trigger`, `attempt`, `outcome`, `error.type`, `next_refresh_ms`, `fleet`, `fleet_reason` | a token fetch, with all of its attempts |
+//! | "token request failed, will try again" | DEBUG | `error.type`, `error`, `pause_ms` | within a fetch, before its next attempt |
+//! | "token obtained" | DEBUG | `next_refresh_ms` | the end of a fetch |
+//! | "token fetch failed" | WARN | `layer`, `trigger`, `error.type`, `error`, `description`, `backoff_ms` | a fetch has failed and a backoff begins; no further event until that has passed |
+//! | "token fetch aborted" | DEBUG | `error.type`, `error` | the runtime of a fetch has ended or has no timers; no backoff follows |
+//! | "token lifetime unusable, default assumed" | DEBUG | | `expires_in` was there and is no positive number |
+//! | "response rejected" | INFO, DEBUG | `layer`, `kind`, `action`, `http.response.status_code` | a response rejected its request's credentials, and what becomes of it is known; DEBUG for the actions throttled and fetch_failed, which a warning has announced |
+//! | "tokens are rejected as fast as they are renewed" | WARN | `layer` | the [renewal budget](super::rejections#the-renewal-budget) is used up, once |
+//! | "request sent without credentials" | DEBUG | `layer`, `requested`, `configured` | a request's origin is not quite the configured one: once for each origin and layer, for at most 64 origins |
+//! | "shared token" | DEBUG | `event`, `reason` | what came of a look into the store of a [fleet](super::fleet) |
+//! | "token not published" | DEBUG | `reason` | a token was fetched for a fleet, and only this process has it |
+//! | "token store failed" | WARN | `reason`, `error`, `pause_ms` | a store is left alone for some seconds |
+//! | "client secret file cannot be used" | WARN | `error` | it was looked at; the last secret stays in use |
+//! | "discovery document cannot be read" | WARN | `error.type`, `error` | it was read again; the last one stays in use |
+//! | "a signed request was answered by another origin" | WARN | `origin` | reqwest has followed a redirect with a signature or static header |
+//! | "keep_warm()" | WARN | | it was called outside of a tokio runtime, or in one without timers |
+//!
+//! - `trigger`, `outcome`, `kind`, `action` and `event` have the values of the labels above. `error.type` is the
+//!   [`ErrorKind`] in snake case, and absent where nothing failed. "response rejected" appears as often as
+//!   `outbound_auth_rejections_total` counts.
+//! - `layer` is the [`name`] of the layer, or `default`.
+//! - `error` is the text of the [`AuthError`]; `description` is what the authorization server said about it, if it repeats no
+//!   credential. A duration ends in `_ms` and is in milliseconds.
+//! - `error.type` and `http.response.status_code` are as in OpenTelemetry's semantic conventions.
+//! - No header, no body, no path, no key of a tenant and no secret is in any of them.
+//!
+//! The span is a root, because a fetch outlives the request that started it and serves others. It *follows from* the span
+//! that was current where that request, [`refresh`] or [`token`] started the fetch. Requests that join a fetch are not linked
+//! to it: they did not cause it, and there may be thousands. A fetch of [`keep_warm`] follows from nothing.
+//!
+//! To see fetches, allow DEBUG for this crate alone:
+//!
+//! ```
+//! use std::time::Duration;
+//! use tower_outbound_auth::{
+//!     AuthLayer,
+//!     token::{AccessToken, source_fn},
+//! };
+//! use tracing_subscriber::{EnvFilter, fmt::format::FmtSpan};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let filter = EnvFilter::new("info,tower_outbound_auth=debug");
+//! // A line with all fields of a span when it is closed.
+//! tracing_subscriber::fmt().json().with_env_filter(filter).with_span_events(FmtSpan::CLOSE).init();
+//!
+//! let source = source_fn(|_| async { AccessToken::new("made-by-hand", Some(Duration::from_secs(600))) });
+//! let auth = AuthLayer::builder(source).origin("https://api.example.com").name("reports").build()?;
+//! auth.handle().token().await?;
+//! # Ok(()) }
+//! ```
+//!
+//! [`AuthError`]: crate::AuthError
+//! [`ErrorKind`]: crate::ErrorKind
+//! [`keep_warm`]: crate::token::TokenHandle::keep_warm
+//! [`refresh`]: crate::token::TokenHandle::refresh
+//! [`token`]: crate::token::TokenHandle::token
 //! [`NotReplayed`]: crate::rejection::NotReplayed
 //! [`name`]: crate::AuthLayerBuilder::name
