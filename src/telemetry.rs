@@ -12,13 +12,16 @@
 mod events;
 mod told_origins;
 
-#[cfg(feature = "tracing")]
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::{
     future::Future,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
+};
+#[cfg(feature = "tracing")]
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
 };
 
 use pin_project_lite::pin_project;
@@ -41,6 +44,9 @@ use crate::labels;
 pub(crate) struct FetchSpan {
     #[cfg(feature = "tracing")]
     span: tracing::Span,
+    /// Recorded once, at the end: OpenTelemetry would keep every value.
+    #[cfg(feature = "tracing")]
+    attempts: AtomicU32,
 }
 
 pin_project! {
@@ -92,7 +98,7 @@ impl FetchSpan {
         });
         let span = span.unwrap_or_else(tracing::Span::none);
         trace(|| _ = span.follows_from(tracing::Span::current()));
-        Self { span }
+        Self { span, attempts: AtomicU32::new(0) }
     }
 
     fn enter(&self) {
@@ -104,14 +110,19 @@ impl FetchSpan {
     }
 
     pub(crate) fn attempt(&self, attempt: u32) {
-        trace(|| _ = self.span.record("attempt", attempt));
+        self.attempts.store(attempt, Relaxed);
     }
 
     pub(crate) fn will_try_again(&self, error: &AuthError, pause: Duration) {
         trace(|| {
             tracing::debug!(
                 parent: &self.span,
-                { "error.type" = labels::error_type(error.kind()), %error, pause_ms = millis(pause) },
+                {
+                    attempt = i64::from(self.attempts.load(Relaxed)),
+                    "error.type" = labels::error_type(error.kind()),
+                    %error,
+                    pause_ms = millis(pause),
+                },
                 "token request failed, will try again"
             );
         });
@@ -119,10 +130,15 @@ impl FetchSpan {
 
     pub(crate) fn brought_token(&self, next_refresh: Duration) {
         trace(|| {
-            self.span.record("outcome", labels::outcome(None));
+            self.ended(labels::outcome(None));
             self.span.record("next_refresh_ms", millis(next_refresh));
             tracing::debug!(parent: &self.span, next_refresh_ms = millis(next_refresh), "token obtained");
         });
+    }
+
+    fn ended(&self, outcome: &'static str) {
+        self.span.record("attempt", i64::from(self.attempts.load(Relaxed)));
+        self.span.record("outcome", outcome);
     }
 
     /// Without a backoff nothing is wrong with the server: a runtime has ended, or has no timers.
@@ -135,7 +151,7 @@ impl FetchSpan {
     ) {
         trace(|| {
             let kind = labels::error_type(error.kind());
-            self.span.record("outcome", labels::outcome(Some(error.kind())));
+            self.ended(labels::outcome(Some(error.kind())));
             self.span.record("error.type", kind);
             let Some(backoff) = backoff else {
                 tracing::debug!(parent: &self.span, { "error.type" = kind, %error }, "token fetch aborted");
@@ -161,7 +177,8 @@ impl FetchSpan {
 #[cfg(feature = "tracing")]
 impl Clone for FetchSpan {
     fn clone(&self) -> Self {
-        Self { span: trace(|| self.span.clone()).unwrap_or_else(tracing::Span::none) }
+        let span = trace(|| self.span.clone()).unwrap_or_else(tracing::Span::none);
+        Self { span, attempts: AtomicU32::new(self.attempts.load(Relaxed)) }
     }
 }
 
@@ -209,7 +226,8 @@ fn trace<T>(write: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(write)).ok()
 }
 
+/// Signed, since OpenTelemetry has no other integers.
 #[cfg(feature = "tracing")]
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

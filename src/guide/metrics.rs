@@ -33,7 +33,7 @@
 //! | span or event | level | fields | when |
 //! |---|---|---|---|
 //! | span `token_fetch` | DEBUG | `layer`, `trigger`, `attempt`, `outcome`, `error.type`, `next_refresh_ms`, `fleet`, `fleet_reason` | a token fetch, with all of its attempts |
-//! | "token request failed, will try again" | DEBUG | `error.type`, `error`, `pause_ms` | within a fetch, before its next attempt |
+//! | "token request failed, will try again" | DEBUG | `attempt`, `error.type`, `error`, `pause_ms` | within a fetch, before its next attempt |
 //! | "token obtained" | DEBUG | `next_refresh_ms` | the end of a fetch |
 //! | "token fetch failed" | WARN | `layer`, `trigger`, `error.type`, `error`, `description`, `backoff_ms` | a fetch has failed and a backoff begins; no further event until that has passed |
 //! | "token fetch aborted" | DEBUG | `error.type`, `error` | the runtime of a fetch has ended or has no timers; no backoff follows |
@@ -55,6 +55,7 @@
 //! - `layer` is the [`name`] of the layer, or `default`.
 //! - `error` is the text of the [`AuthError`]; `description` is what the authorization server said about it, if it repeats no
 //!   credential. A duration ends in `_ms` and is in milliseconds.
+//! - `attempt` counts from 1; of the span it is the last one.
 //! - `error.type` and `http.response.status_code` are as in OpenTelemetry's semantic conventions.
 //! - No header, no body, no path, no key of a tenant and no secret is in any of them.
 //!
@@ -83,6 +84,22 @@
 //! auth.handle().token().await?;
 //! # Ok(()) }
 //! ```
+//!
+//! # Traces in OpenTelemetry
+//!
+//! Add the layer of `tracing-opentelemetry` (0.34, with `opentelemetry` and `opentelemetry_sdk` 0.33) to the subscriber, and
+//! allow it DEBUG for this crate:
+//!
+//! ```rust,ignore
+//! let targets = Targets::new().with_default(Level::INFO).with_target("tower_outbound_auth", Level::DEBUG);
+//! let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("reports")).with_filter(targets);
+//! tracing_subscriber::registry().with(layer).init();
+//! ```
+//!
+//! Each token fetch is then a trace of one span, with a link to the span that it follows from: from the trace of a slow
+//! request's fetch you get to that request. There is no link if the layer does not see the request's span. Events become events of
+//! the span that they are in: "response rejected" of the request's, "token fetch failed" of the fetch's. The status of a span
+//! stays unset, since no event is at ERROR; look for `error.type`. A sampler decides about the fetch by itself, as it is a root.
 //!
 //! [`AuthError`]: crate::AuthError
 //! [`ErrorKind`]: crate::ErrorKind

@@ -28,14 +28,15 @@ pub(crate) fn rejected(layer: &'static str, rejection: Rejection, action: Action
                     layer,
                     kind = labels::rejection(rejection),
                     action = action.label(),
-                    http.response.status_code = status.as_u16(),
+                    http.response.status_code = i64::from(status.as_u16()),
                     "response rejected"
-                )
+                );
             };
         }
-        match action {
-            Action::NotReplayed(NotReplayed::Throttled | NotReplayed::FetchFailed) => tell!(debug),
-            _ => tell!(info),
+        if let Action::NotReplayed(NotReplayed::Throttled | NotReplayed::FetchFailed) = action {
+            tell!(debug);
+        } else {
+            tell!(info);
         }
     });
     #[cfg(not(feature = "tracing"))]

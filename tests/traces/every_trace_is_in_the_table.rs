@@ -60,10 +60,11 @@ fn values<'a>(lines: &'a [Line], name: &str, field: &str) -> BTreeSet<&'a str> {
 /// One script, since a thread that reads files writes to the global subscriber alone.
 #[tokio::test(start_paused = true)]
 async fn each_is_emitted_with_the_levels_and_fields_that_the_guide_lists_and_no_secret() {
-    let log = Log::of_all_threads();
+    let (log, unsigned) = Log::of_all_threads();
     script::run(&log).await;
     let (lines, rows) = (log.lines(), table());
     assert_eq!(emitted(&lines, &rows), rows);
+    assert_eq!(unsigned.fields(), Names::new());
     log.0.check();
 
     for (name, field, expected) in [

@@ -1,10 +1,21 @@
 //! Reads the JSON lines of tracing-subscriber.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+};
 
 use serde_json::Value;
-use tracing::{Subscriber, level_filters::LevelFilter};
-use tracing_subscriber::fmt::format::FmtSpan;
+use tracing::{
+    Event, Subscriber,
+    field::{Field, Visit},
+    level_filters::LevelFilter,
+    span,
+};
+use tracing_subscriber::{
+    fmt::format::FmtSpan,
+    layer::{Context, Layer, SubscriberExt},
+};
 
 use crate::support::secrets::Ears;
 
@@ -30,10 +41,11 @@ impl Log {
     }
 
     /// Of all threads that have no log of their own. Once in a process.
-    pub(crate) fn of_all_threads() -> Self {
-        let log = Self::default();
-        tracing::subscriber::set_global_default(log.subscriber(LevelFilter::TRACE)).unwrap();
-        log
+    pub(crate) fn of_all_threads() -> (Self, Unsigned) {
+        let (log, unsigned) = (Self::default(), Unsigned::default());
+        let subscriber = log.subscriber(LevelFilter::TRACE).with(unsigned.clone());
+        tracing::subscriber::set_global_default(subscriber).unwrap();
+        (log, unsigned)
     }
 
     fn subscriber(&self, level: LevelFilter) -> impl Subscriber + Send + Sync + use<> {
@@ -61,13 +73,13 @@ impl Log {
 impl Line {
     fn read(line: &Value) -> Self {
         let level = line["level"].as_str().unwrap().to_owned();
-        let mut fields = line["fields"].as_object().unwrap().clone();
-        let mut name = fields.remove("message").unwrap().as_str().unwrap().to_owned();
-        if name == "close" {
-            fields = line["span"].as_object().unwrap().clone();
-            name = format!("span {}", fields.remove("name").unwrap().as_str().unwrap());
+        let text = |value: Option<Value>| value.unwrap().as_str().unwrap().to_owned();
+        let [mut fields, mut span] = ["fields", "span"].map(|part| line[part].as_object().cloned().unwrap_or_default());
+        let message = text(fields.remove("message"));
+        if message == "close" {
+            return Self { name: format!("span {}", text(span.remove("name"))), level, fields: span };
         }
-        Self { name, level, fields }
+        Self { name: message, level, fields }
     }
 
     pub(crate) fn field_names(&self) -> BTreeSet<String> {
@@ -78,4 +90,36 @@ impl Line {
     pub(crate) fn text(&self, field: &str) -> &str {
         self.fields.get(field).and_then(Value::as_str).unwrap_or_default()
     }
+}
+
+/// Notes the fields with unsigned numbers, which OpenTelemetry has not: they would become texts.
+#[derive(Clone, Default)]
+pub(crate) struct Unsigned(Arc<Mutex<BTreeSet<String>>>);
+
+impl Unsigned {
+    pub(crate) fn fields(&self) -> BTreeSet<String> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+impl<S: Subscriber> Layer<S> for Unsigned {
+    fn on_new_span(&self, attributes: &span::Attributes<'_>, _: &span::Id, _: Context<'_, S>) {
+        attributes.record(&mut self.clone());
+    }
+
+    fn on_record(&self, _: &span::Id, values: &span::Record<'_>, _: Context<'_, S>) {
+        values.record(&mut self.clone());
+    }
+
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        event.record(&mut self.clone());
+    }
+}
+
+impl Visit for Unsigned {
+    fn record_u64(&mut self, field: &Field, _: u64) {
+        self.0.lock().unwrap().insert(field.to_string());
+    }
+
+    fn record_debug(&mut self, _: &Field, _: &dyn std::fmt::Debug) {}
 }

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use http::{Request, header};
+use http::{Request, Response, header};
 use serde_json::json;
 use tokio::{
     runtime::Builder,
@@ -59,9 +59,11 @@ async fn call<R: Replay<Body>>(log: &Log, layer: &AuthLayer<R>, statuses: &'stat
     answer.map_or(0, |response| response.status().as_u16())
 }
 
-fn failing(_: usize) -> Answer {
-    let description = format!("no client has {SECRET}");
-    Ok(reply(401, &[], json!({ "error": "invalid_client", "error_description": description }).to_string()))
+/// A refusal whose description repeats the secret.
+fn refusal() -> Response<Body> {
+    // As much of it as has the characters of a description.
+    let description = format!("no client has {}", SECRET.trim_end_matches('\u{e9}'));
+    reply(401, &[], json!({ "error": "invalid_client", "error_description": description }).to_string())
 }
 
 /// A cold start at the second attempt, a refresh, and a lifetime that nobody can read.
@@ -117,7 +119,7 @@ async fn rejections(log: &Log) {
     }
     let once: AuthLayer<NoReplay> = dressed(source(token_number).build().unwrap()).replay(NoReplay).build().unwrap();
     assert_eq!(call(log, &once, &[401]).await, 401);
-    let answer = |number| if number == 0 { token_number(number) } else { failing(number) };
+    let answer = |number| if number == 0 { token_number(number) } else { Ok(refusal()) };
     let denied = dressed(source(answer).build().unwrap()).build().unwrap();
     assert_eq!(call(log, &denied, &[401]).await, 401);
     let same = dressed(source(|_| token_number(0)).build().unwrap()).build().unwrap();
@@ -241,7 +243,7 @@ async fn files_and_documents() {
 async fn redirects() {
     use crate::support::chain::End;
     let end = End::new(|_, _| {
-        let mut response = http::Response::new(String::new());
+        let mut response = Response::new(String::new());
         response.extensions_mut().insert(reqwest::Url::parse("https://files.example.net/secret/path").unwrap());
         Box::pin(async { response })
     });
