@@ -14,6 +14,7 @@ use crate::{
     service::Auth,
     settings::Settings,
     signing::{SignRules, Signer},
+    telemetry::ToldOrigins,
     token::{Fetcher, RefreshPolicy, TokenHandle, TokenSource, UNNAMED},
 };
 
@@ -309,7 +310,7 @@ impl<R> AuthLayerBuilder<R> {
         let scheme = scheme_prefix(&self.scheme)?;
         let fetcher = Arc::new(Fetcher::new(self.source, self.refresh, scheme, self.name));
         let Self { authorizer, classifier, max_wait, policy, .. } = self;
-        let settings = Settings { authorizer, classifier, fetcher, max_wait };
+        let settings = Settings { authorizer, classifier, fetcher, max_wait, told_origins: ToldOrigins::default() };
         Ok(AuthLayer { settings: Arc::new(settings), policy })
     }
 }

@@ -84,7 +84,7 @@
 //! |---|---|---|
 //! | `client` | yes | [`client::HttpsClient`]: HTTPS over hyper-util and rustls, for token requests and, if wanted, for the API |
 //! | `paynet` | yes | module [`paynet`] |
-//! | `tracing` | yes | a span for each token fetch, events for rejections |
+//! | `tracing` | yes | [a span for each token fetch, events for rejections and backoffs](guide::operating#traces) |
 //! | `jwt` | no | [`oauth::PrivateKeyJwt`]: assertions signed with a private key, over ring |
 //! | `metrics` | no | [counters, durations and a token's expiry](guide::operating#metrics), for any recorder of the `metrics` facade |
 //! | `reqwest` | no | module [`reqwest`]: a middleware for reqwest 0.13, and its client as a Tower service |
@@ -106,6 +106,7 @@ mod future;
 #[cfg(any(doc, doctest))]
 pub mod guide;
 pub mod keyed;
+mod labels;
 mod layer;
 mod metrics;
 pub mod oauth;

@@ -5,18 +5,18 @@
 
 use std::time::{Duration, SystemTime};
 
+use crate::{error::ErrorKind, labels::Action, rejection::Rejection};
 #[cfg(feature = "metrics")]
-use crate::time::{self, Instant};
 use crate::{
-    error::ErrorKind,
-    rejection::{NotReplayed, Rejection},
+    labels,
+    time::{self, Instant},
 };
 
 /// A token fetch has ended, after its attempts.
 pub(crate) fn fetched(trigger: &'static str, failure: Option<ErrorKind>, took: Duration) {
     #[cfg(feature = "metrics")]
     record(|| {
-        let outcome = failure.map_or("ok", kind_label);
+        let outcome = labels::outcome(failure);
         metrics::counter!(FETCHES, "trigger" => trigger, "outcome" => outcome).increment(1);
         metrics::histogram!(FETCH_DURATION, "outcome" => outcome).record(took);
     });
@@ -35,22 +35,11 @@ pub(crate) fn token_expires(layer: &'static str, at: SystemTime) {
     let _ = (layer, at);
 }
 
-/// What became of a response that rejected the credentials of its request.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Action {
-    Replayed,
-    /// Of a clock skew, where nothing was learnt.
-    NotLearnt,
-    NotReplayed(#[cfg_attr(not(feature = "metrics"), expect(dead_code, reason = "for the metric alone"))] NotReplayed),
-}
-
+/// A response rejected the credentials of its request.
 pub(crate) fn rejected(rejection: Rejection, action: Action) {
     #[cfg(feature = "metrics")]
     record(|| {
-        let kind = match rejection {
-            Rejection::Token => "token",
-            Rejection::ClockSkew => "clock_skew",
-        };
+        let kind = labels::rejection(rejection);
         metrics::counter!(REJECTIONS, "kind" => kind, "action" => action.label()).increment(1);
     });
     #[cfg(not(feature = "metrics"))]
@@ -108,35 +97,6 @@ impl Drop for WaitTimer {
     fn drop(&mut self) {
         let waited = time::instant().saturating_duration_since(self.since);
         record(|| metrics::histogram!(WAIT_DURATION).record(waited));
-    }
-}
-
-#[cfg(feature = "metrics")]
-impl Action {
-    fn label(self) -> &'static str {
-        match self {
-            Self::Replayed => "replayed",
-            Self::NotLearnt => "not_learnt",
-            Self::NotReplayed(NotReplayed::BodyNotReplayable) => "body_not_replayable",
-            Self::NotReplayed(NotReplayed::InsufficientScope) => "insufficient_scope",
-            Self::NotReplayed(NotReplayed::FetchFailed) => "fetch_failed",
-            Self::NotReplayed(NotReplayed::RejectedAgain) => "rejected_again",
-            Self::NotReplayed(NotReplayed::SameToken) => "same_token",
-            Self::NotReplayed(NotReplayed::Throttled) => "throttled",
-        }
-    }
-}
-
-#[cfg(feature = "metrics")]
-fn kind_label(kind: ErrorKind) -> &'static str {
-    match kind {
-        ErrorKind::Config => "config",
-        ErrorKind::Denied => "denied",
-        ErrorKind::Malformed => "malformed",
-        ErrorKind::Signing => "signing",
-        ErrorKind::Timeout => "timeout",
-        ErrorKind::Unavailable => "unavailable",
-        ErrorKind::Aborted => "aborted",
     }
 }
 

@@ -16,7 +16,6 @@ use crate::{
     origin::{Coverage, Target, near::OtherOrigin},
     replay::{CloneBody, Replay},
     settings::Settings,
-    telemetry,
     time::{self, Instant},
 };
 
@@ -120,7 +119,7 @@ where
         Coverage::Exempt => return ResponseFuture::passthrough(inner.call(request)),
         Coverage::NotCovered => match settings.authorizer.other_origin(&request) {
             None => return ResponseFuture::passthrough(inner.call(request)),
-            Some(origins) => return pass(inner, request, origins),
+            Some(origins) => return pass(inner, settings, request, origins),
         },
         Coverage::Unknown => match settings.authorizer.scope.relative_target(&request) {
             Ok(Some(target)) => target,
@@ -168,12 +167,17 @@ where
 
 /// Sends a request without credentials that was perhaps meant to have some.
 #[cold]
-fn pass<S, R, B, RB>(inner: &mut S, request: Request<B>, origins: OtherOrigin) -> ResponseFuture<S, R, B, RB>
+fn pass<S, R, B, RB>(
+    inner: &mut S,
+    settings: &Settings,
+    request: Request<B>,
+    origins: OtherOrigin,
+) -> ResponseFuture<S, R, B, RB>
 where
     S: Service<Request<B>>,
 {
     let response = inner.call(request);
-    telemetry::other_origin(origins.requested(), origins.configured());
+    settings.told_origins.tell(settings.fetcher.name(), origins.requested(), origins.configured());
     ResponseFuture::sending(response, Attempt::OtherOrigin(Box::new(origins)))
 }
 

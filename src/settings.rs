@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{authorize::Authorizer, rejection::Classifier, token::Fetcher};
+use crate::{authorize::Authorizer, rejection::Classifier, telemetry::ToldOrigins, token::Fetcher};
 
 /// Aligned so that the count of its references, which each request changes, has no cache line in common with what all
 /// threads read.
@@ -13,4 +13,5 @@ pub(crate) struct Settings {
     pub(crate) classifier: Classifier,
     pub(crate) fetcher: Arc<Fetcher>,
     pub(crate) max_wait: Option<Duration>,
+    pub(crate) told_origins: ToldOrigins,
 }

@@ -1,52 +1,52 @@
 //! The only module that names spans and events.
 //!
-//! | what | level | when |
-//! |---|---|---|
-//! | span `token_fetch`: `layer`, `trigger`, `attempt`, `outcome`, `next_refresh_ms` | INFO | one for each fetch |
-//! | its fields `fleet` (hit, led, followed, degraded) and `fleet_reason` | | a token that processes share |
-//! | event "shared token": `event`, `reason` | DEBUG | the same, and `retired` |
-//! | event "token store failed" | WARN | a store is left alone for some seconds |
-//! | event "token obtained" | INFO | a fetch has brought a token |
-//! | event "token request failed, will try again" | INFO | within a fetch |
-//! | event "token lifetime unusable, default assumed" | INFO | `expires_in` is not a positive number |
-//! | event "no token" | WARN | a fetch has failed |
-//! | event "client secret file cannot be used" | WARN | it was looked at; the last secret stays in use |
-//! | event "discovery document cannot be read" | WARN | it was read again; the last one stays in use |
-//! | event "tokens are rejected as fast as they are renewed" | WARN | the renewal budget is used up, once |
-//! | event "a signed request was answered by another origin" | WARN | reqwest has followed a redirect with a signature or static header |
-//! | event "response rejected", "request replayed", "rejected request not replayed" | DEBUG | a rejection |
-//! | event "request sent without credentials": `requested`, `configured` | DEBUG | its origin is not quite the configured one |
-//! | event "401 to a request without credentials": the same | DEBUG | that was its response |
+//! The guide's table of them, under "Traces", is compared with what is emitted: a test fails if a name, a field or a level
+//! differs. Words that metrics have too come from `labels`. Fields that OpenTelemetry's conventions define have their names.
+//!
+//! A fetch is DEBUG, since most happen as planned; a failed one is WARN once per backoff, since that is how often anything
+//! changes. A rejection is INFO, unless a warning has just told why there are many.
 //!
 //! No header, no body and no secret gets here. A request with a usable token makes no event. While a thread panics nothing
 //! is traced. A panic of a subscriber ends here, such as that of `eprintln!` when stderr is closed.
 
 mod events;
+mod told_origins;
 
-#[cfg(feature = "tracing")]
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::{
     future::Future,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
 };
+#[cfg(feature = "tracing")]
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
+};
 
 use pin_project_lite::pin_project;
 
 #[cfg(feature = "reqwest")]
 pub(crate) use self::events::answered_by_another_origin;
-pub(crate) use self::events::{
-    discovery_failed, lifetime_unusable, not_kept_warm, not_published, not_replayed, other_origin,
-    other_origin_refused, rejected, replayed, secret_file_unusable, shared, store_failed, throttled,
+pub(crate) use self::{
+    events::{
+        discovery_failed, lifetime_unusable, not_kept_warm, not_published, rejected, secret_file_unusable, shared,
+        store_failed, throttled,
+    },
+    told_origins::ToldOrigins,
 };
 use crate::error::AuthError;
+#[cfg(feature = "tracing")]
+use crate::labels;
 
 /// The span of one token fetch.
 #[derive(Debug)]
 pub(crate) struct FetchSpan {
     #[cfg(feature = "tracing")]
     span: tracing::Span,
+    /// Recorded once, at the end: OpenTelemetry would keep every value.
+    #[cfg(feature = "tracing")]
+    attempts: AtomicU32,
 }
 
 pin_project! {
@@ -78,17 +78,19 @@ impl<F: Future> Future for InSpan<F> {
 
 #[cfg(feature = "tracing")]
 impl FetchSpan {
-    /// A root, since a fetch outlives the request that started it and serves others.
+    /// A root, since a fetch outlives the request that started it and serves others. It follows from the span of that
+    /// request alone: those that join it may be thousands, and have not caused it.
     pub(crate) fn new(layer: &'static str, trigger: &'static str) -> Self {
         let empty = tracing::field::Empty;
         let span = trace(|| {
-            tracing::info_span!(
+            tracing::debug_span!(
                 parent: None,
                 "token_fetch",
                 layer,
                 trigger,
                 attempt = empty,
                 outcome = empty,
+                "error.type" = empty,
                 next_refresh_ms = empty,
                 fleet = empty,
                 fleet_reason = empty
@@ -96,7 +98,7 @@ impl FetchSpan {
         });
         let span = span.unwrap_or_else(tracing::Span::none);
         trace(|| _ = span.follows_from(tracing::Span::current()));
-        Self { span }
+        Self { span, attempts: AtomicU32::new(0) }
     }
 
     fn enter(&self) {
@@ -108,33 +110,65 @@ impl FetchSpan {
     }
 
     pub(crate) fn attempt(&self, attempt: u32) {
-        trace(|| _ = self.span.record("attempt", attempt));
+        self.attempts.store(attempt, Relaxed);
     }
 
     pub(crate) fn will_try_again(&self, error: &AuthError, pause: Duration) {
         trace(|| {
-            tracing::info!(parent: &self.span, kind = ?error.kind(), %error, pause_ms = millis(pause), "token request failed, will try again");
+            tracing::debug!(
+                parent: &self.span,
+                {
+                    attempt = i64::from(self.attempts.load(Relaxed)),
+                    "error.type" = labels::error_type(error.kind()),
+                    %error,
+                    pause_ms = millis(pause),
+                },
+                "token request failed, will try again"
+            );
         });
     }
 
     pub(crate) fn brought_token(&self, next_refresh: Duration) {
         trace(|| {
-            self.span.record("outcome", "token");
+            self.ended(labels::outcome(None));
             self.span.record("next_refresh_ms", millis(next_refresh));
-            tracing::info!(parent: &self.span, next_refresh_ms = millis(next_refresh), "token obtained");
+            tracing::debug!(parent: &self.span, next_refresh_ms = millis(next_refresh), "token obtained");
         });
     }
 
-    pub(crate) fn failed(&self, error: &AuthError, backoff: Duration) {
+    fn ended(&self, outcome: &'static str) {
+        self.span.record("attempt", i64::from(self.attempts.load(Relaxed)));
+        self.span.record("outcome", outcome);
+    }
+
+    /// Without a backoff nothing is wrong with the server: a runtime has ended, or has no timers.
+    pub(crate) fn failed(
+        &self,
+        layer: &'static str,
+        trigger: &'static str,
+        error: &AuthError,
+        backoff: Option<Duration>,
+    ) {
         trace(|| {
-            self.span.record("outcome", tracing::field::debug(error.kind()));
+            let kind = labels::error_type(error.kind());
+            self.ended(labels::outcome(Some(error.kind())));
+            self.span.record("error.type", kind);
+            let Some(backoff) = backoff else {
+                tracing::debug!(parent: &self.span, { "error.type" = kind, %error }, "token fetch aborted");
+                return;
+            };
+            // With layer and trigger, as there may be no span at this level.
             tracing::warn!(
                 parent: &self.span,
-                kind = ?error.kind(),
-                %error,
-                description = error.oauth_error_description(),
-                backoff_ms = millis(backoff),
-                "no token"
+                {
+                    layer,
+                    trigger,
+                    "error.type" = kind,
+                    %error,
+                    description = error.oauth_error_description(),
+                    backoff_ms = millis(backoff),
+                },
+                "token fetch failed"
             );
         });
     }
@@ -143,7 +177,8 @@ impl FetchSpan {
 #[cfg(feature = "tracing")]
 impl Clone for FetchSpan {
     fn clone(&self) -> Self {
-        Self { span: trace(|| self.span.clone()).unwrap_or_else(tracing::Span::none) }
+        let span = trace(|| self.span.clone()).unwrap_or_else(tracing::Span::none);
+        Self { span, attempts: AtomicU32::new(self.attempts.load(Relaxed)) }
     }
 }
 
@@ -172,7 +207,7 @@ impl FetchSpan {
     pub(crate) fn attempt(&self, _attempt: u32) {}
     pub(crate) fn will_try_again(&self, _error: &AuthError, _pause: Duration) {}
     pub(crate) fn brought_token(&self, _next_refresh: Duration) {}
-    pub(crate) fn failed(&self, _error: &AuthError, _backoff: Duration) {}
+    pub(crate) fn failed(&self, _layer: &str, _trigger: &str, _error: &AuthError, _backoff: Option<Duration>) {}
 }
 
 #[cfg(not(feature = "tracing"))]
@@ -191,7 +226,8 @@ fn trace<T>(write: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(write)).ok()
 }
 
+/// Signed, since OpenTelemetry has no other integers.
 #[cfg(feature = "tracing")]
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

@@ -9,7 +9,8 @@ use crate::{
     authorize::Authorized,
     error::AuthError,
     future::sent::SentToken,
-    metrics::{self, Action, Replayed},
+    labels::Action,
+    metrics::{self, Replayed},
     origin::{Target, near::OtherOrigin},
     rejection::{NotReplayed, Rejection, Verdict},
     replay, server_clocks,
@@ -122,20 +123,20 @@ where
     #[cold]
     pub(super) fn classify<RB>(self, mut response: Response<RB>) -> Next<S, R, B, RB> {
         if let Self::OtherOrigin(origins) = self {
-            telemetry::other_origin_refused(origins.requested(), origins.configured());
             response.extensions_mut().insert(*origins);
             return Next::Return(response);
         }
         let Some(sent) = self.sent() else {
             return Next::Return(response);
         };
+        let layer = sent.settings.fetcher.name();
         let (response, verdict) = sent.settings.classifier.classify(response);
         match verdict {
             Verdict::Accepted => sent.accepted(),
             Verdict::Unknown => sent.replay_ended(Replayed::Accepted),
             Verdict::InsufficientScope => {
                 sent.replay_ended(Replayed::Accepted);
-                return Next::Return(marked(response, Rejection::Token, NotReplayed::InsufficientScope));
+                return Next::Return(marked(layer, response, Rejection::Token, NotReplayed::InsufficientScope));
             }
             Verdict::Rejected(rejection) => {
                 return match (sent.replay_of, rejection) {
@@ -156,10 +157,9 @@ where
         if response.status() == StatusCode::UNAUTHORIZED {
             sent.learn_clock(&response, CLEARLY_ANOTHER_TIME);
         }
-        let renewal = sent.settings.fetcher.rejected(sent.with(), replayable);
-        telemetry::rejected(Rejection::Token, response.status());
-        match (renewal, self) {
-            (Renewal::Return(reason), _) => Next::Return(marked(response, Rejection::Token, reason)),
+        let layer = sent.settings.fetcher.name();
+        match (sent.settings.fetcher.rejected(sent.with(), replayable), self) {
+            (Renewal::Return(reason), _) => Next::Return(marked(layer, response, Rejection::Token, reason)),
             (Renewal::ReplayNow, Self::Replayable(attempt)) if replayable => {
                 let Replayable { sent, saved } = *attempt;
                 Next::Replay(Box::new(Replay { by: Rejection::Token, waiter: None, sent, saved, response }))
@@ -168,24 +168,27 @@ where
                 let Replayable { sent, saved } = *attempt;
                 Next::Replay(Box::new(Replay { by: Rejection::Token, waiter: Some(waiter), sent, saved, response }))
             }
-            _ => Next::Return(marked(response, Rejection::Token, NotReplayed::BodyNotReplayable)),
+            _ => Next::Return(marked(layer, response, Rejection::Token, NotReplayed::BodyNotReplayable)),
         }
     }
 
     fn clock_rejected<RB>(self, response: Response<RB>) -> Next<S, R, B, RB> {
-        let has_learnt = self.sent().is_some_and(|sent| sent.learn_clock(&response, server_clocks::DATE_RESOLUTION));
-        telemetry::rejected(Rejection::ClockSkew, response.status());
+        let Some(sent) = self.sent() else {
+            return Next::Return(response);
+        };
+        let layer = sent.settings.fetcher.name();
+        let has_learnt = sent.learn_clock(&response, server_clocks::DATE_RESOLUTION);
         match self {
             // It would be signed as before.
             _ if !has_learnt => {
-                metrics::rejected(Rejection::ClockSkew, Action::NotLearnt);
+                tell(layer, Rejection::ClockSkew, Action::NotLearnt, response.status());
                 Next::Return(response)
             }
             Self::Replayable(attempt) if attempt.saved.is_complete() => {
                 let Replayable { sent, saved } = *attempt;
                 Next::Replay(Box::new(Replay { by: Rejection::ClockSkew, waiter: None, sent, saved, response }))
             }
-            _ => Next::Return(marked(response, Rejection::ClockSkew, NotReplayed::BodyNotReplayable)),
+            _ => Next::Return(marked(layer, response, Rejection::ClockSkew, NotReplayed::BodyNotReplayable)),
         }
     }
 
@@ -226,17 +229,26 @@ fn rejected_again<RB>(
         }
         (Rejection::ClockSkew, Rejection::Token) => _ = sent.settings.fetcher.rejected(sent.with(), false),
     }
-    telemetry::rejected(rejection, response.status());
     sent.replay_ended(Replayed::Rejected);
-    marked(response, rejection, NotReplayed::RejectedAgain)
+    marked(sent.settings.fetcher.name(), response, rejection, NotReplayed::RejectedAgain)
 }
 
 /// The response, with the reason why its request was not replayed.
-pub(super) fn marked<RB>(mut response: Response<RB>, by: Rejection, reason: NotReplayed) -> Response<RB> {
+pub(super) fn marked<RB>(
+    layer: &'static str,
+    mut response: Response<RB>,
+    by: Rejection,
+    reason: NotReplayed,
+) -> Response<RB> {
     response.extensions_mut().insert(reason);
-    metrics::rejected(by, Action::NotReplayed(reason));
-    telemetry::not_replayed(reason);
+    tell(layer, by, Action::NotReplayed(reason), response.status());
     response
+}
+
+/// Counts a rejection and traces it, once what becomes of it is known.
+pub(super) fn tell(layer: &'static str, rejection: Rejection, action: Action, status: StatusCode) {
+    metrics::rejected(rejection, action);
+    telemetry::rejected(layer, rejection, action, status);
 }
 
 fn copy_with<B>(request: &Request<B>, body: B) -> Request<B> {

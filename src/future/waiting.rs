@@ -18,15 +18,15 @@ use crate::{
     authorize::Authorized,
     error::{AuthError, BoxError, ErrorKind},
     future::{
-        attempt::{self, Attempt, SavedRequest, marked},
+        attempt::{self, Attempt, SavedRequest, marked, tell},
         discard::Discard,
         sent::SentToken,
     },
-    metrics::{self, Action, WaitTimer},
+    labels::Action,
+    metrics::WaitTimer,
     rejection::{NotReplayed, Rejection},
     replay::Replay,
     settings::Settings,
-    telemetry,
     time::{self, RequestTime},
     token::{CachedToken, TokenWait},
 };
@@ -140,18 +140,21 @@ where
         &mut self,
         acquired: Result<Arc<CachedToken>, AuthError>,
     ) -> Result<ControlFlow<Response<RB>, Stage<RB>>, AuthError> {
+        let layer = self.settings.fetcher.name();
         let rejected = self.replay_of.as_mut();
         let rejected = rejected.and_then(|replay| Some((replay.by, replay.not_again, replay.response.take()?)));
         Ok(match (acquired, rejected) {
             (Ok(token), Some((by, not_again, response))) => {
                 if let Some(reason) = self.reason_against(not_again, &token) {
-                    return Ok(ControlFlow::Break(marked(response, by, reason)));
+                    return Ok(ControlFlow::Break(marked(layer, response, by, reason)));
                 }
-                metrics::rejected(by, Action::Replayed);
+                tell(layer, by, Action::Replayed, response.status());
                 ControlFlow::Continue(Stage::Discarding(Box::pin(Discard::new(response.into_body()))))
             }
             (Ok(token), None) => ControlFlow::Continue(Stage::Readying(Some(token))),
-            (Err(_), Some((by, _, response))) => ControlFlow::Break(marked(response, by, NotReplayed::FetchFailed)),
+            (Err(_), Some((by, _, response))) => {
+                ControlFlow::Break(marked(layer, response, by, NotReplayed::FetchFailed))
+            }
             (Err(error), None) => return Err(error),
         })
     }
@@ -185,7 +188,6 @@ where
         let clock = if let Authorized::Signed(clock) = authorized { clock } else { None };
         let mut sent = SentToken::new(&settings, token, now, clock);
         sent.replay_of = Some(rejected.by);
-        telemetry::replayed();
         Ok((service.call(request), Attempt::Final(sent)))
     }
 }

@@ -154,8 +154,8 @@
 //! is used again within 20 s of its recovery. With a server that keeps one token per client, the processes revoke each other's
 //! tokens while the store is down, as they would without one.
 //!
-//! The span `token_fetch` says in `fleet` what happened (`hit`, `led`, `followed` or `degraded`) and in `fleet_reason` why; a
-//! WARN event has the error of the store.
+//! The span `token_fetch` (DEBUG) says in `fleet` what happened (`hit`, `led`, `followed` or `degraded`) and in `fleet_reason`
+//! why; a WARN event has the error of the store. See [Traces](super::operating#traces).
 //!
 //! # Limits
 //!

@@ -56,7 +56,7 @@
 //! Any other request passes unchanged: no token, no signature, no static header, no token fetch and no handling of a 401. So does
 //! a `TRACE` request, whose response repeats its headers (RFC 9110, section 9.3.8), a request whose URI has userinfo, and one
 //! whose `Host` names another authority than its URI. If its origin differs from a configured one only in the scheme, the port,
-//! a leading `www.` or a final dot, a DEBUG event names both, and a 401 response has an
+//! a leading `www.` or a final dot, a DEBUG event names both once, and a 401 response has an
 //! [`OtherOrigin`](crate::rejection::OtherOrigin) in its extensions. `TRACK` is taken for
 //! `TRACE`, and case does not matter.
 //!

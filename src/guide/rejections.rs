@@ -86,7 +86,7 @@
 //!
 //! A 401 without a `NotReplayed` may be the answer to a request that carried no token at all. If the origin of that request is
 //! not quite the configured one (`www.`, a final dot, another scheme or port), its extensions have an [`OtherOrigin`] that names
-//! both, and so has a DEBUG event.
+//! both. A DEBUG event names them too, once for each origin.
 //!
 //! # The renewal budget
 //!

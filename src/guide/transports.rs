@@ -202,7 +202,7 @@
 //!   rejected stream of messages is then replayed as well, within the limit.
 //! - An error of this crate arrives as a `Status` with code `Unknown`; `AuthError::find(&status)` returns it.
 //! - [`NotReplayed`](crate::rejection::NotReplayed) is in the extensions of responses. A `Status` has none, so look for the
-//!   reason in the trace.
+//!   `action` of the event "response rejected".
 //!
 //! See `examples/tonic.rs` for calls and streams.
 //!

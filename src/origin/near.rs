@@ -10,7 +10,7 @@ use super::{Origin, scope::Scope};
 ///
 /// A 401 response carries it if the URI of its request differs from a configured origin only in the scheme, the port, a
 /// leading `www.` or a final dot. Use one of the two names everywhere, or add the other with
-/// [`origin`](crate::AuthLayerBuilder::origin). A DEBUG event tells of each such request, whatever its response.
+/// [`origin`](crate::AuthLayerBuilder::origin). A DEBUG event tells of each such origin once, whatever the response.
 ///
 /// # Example
 ///

@@ -4,66 +4,43 @@ use std::{fmt, time::Duration};
 
 #[cfg(feature = "tracing")]
 use super::{millis, trace};
-use crate::error::AuthError;
+use crate::{error::AuthError, labels::Action, rejection::Rejection};
+#[cfg(feature = "tracing")]
+use crate::{labels, rejection::NotReplayed};
 
-/// The lifetime in a token response is of no use; the default takes its place.
+/// The lifetime in a token response is no positive number; the default takes its place.
 pub(crate) fn lifetime_unusable() {
     #[cfg(feature = "tracing")]
     trace(|| {
-        tracing::info!("token lifetime unusable, default assumed");
+        tracing::debug!("token lifetime unusable, default assumed");
     });
 }
 
-/// A response rejected the credentials of its request.
-pub(crate) fn rejected(rejection: impl fmt::Debug, status: http::StatusCode) {
+/// A response rejected the credentials of its request, and this became of it.
+///
+/// While no token can be had, every request may be rejected: a warning has told that once, and this is at DEBUG.
+pub(crate) fn rejected(layer: &'static str, rejection: Rejection, action: Action, status: http::StatusCode) {
     #[cfg(feature = "tracing")]
     trace(|| {
-        tracing::debug!(?rejection, status = status.as_u16(), "response rejected");
+        macro_rules! tell {
+            ($level:ident) => {
+                tracing::$level!(
+                    layer,
+                    kind = labels::rejection(rejection),
+                    action = action.label(),
+                    http.response.status_code = i64::from(status.as_u16()),
+                    "response rejected"
+                );
+            };
+        }
+        if let Action::NotReplayed(NotReplayed::Throttled | NotReplayed::FetchFailed) = action {
+            tell!(debug);
+        } else {
+            tell!(info);
+        }
     });
     #[cfg(not(feature = "tracing"))]
-    let _ = (rejection, status);
-}
-
-/// A rejected request is sent again.
-pub(crate) fn replayed() {
-    #[cfg(feature = "tracing")]
-    trace(|| {
-        tracing::debug!("request replayed");
-    });
-}
-
-/// A rejected request is not sent again.
-pub(crate) fn not_replayed(reason: impl fmt::Display) {
-    #[cfg(feature = "tracing")]
-    trace(|| {
-        tracing::debug!(%reason, "rejected request not replayed");
-    });
-    #[cfg(not(feature = "tracing"))]
-    let _ = reason;
-}
-
-/// A request is sent without credentials, perhaps by mistake.
-pub(crate) fn other_origin(requested: &str, configured: &str) {
-    #[cfg(feature = "tracing")]
-    trace(|| {
-        tracing::debug!(
-            requested,
-            configured,
-            "request sent without credentials: its origin is not quite the configured one"
-        );
-    });
-    #[cfg(not(feature = "tracing"))]
-    let _ = (requested, configured);
-}
-
-/// That request was answered with a 401.
-pub(crate) fn other_origin_refused(requested: &str, configured: &str) {
-    #[cfg(feature = "tracing")]
-    trace(|| {
-        tracing::debug!(requested, configured, "401 to a request without credentials: the token was not rejected");
-    });
-    #[cfg(not(feature = "tracing"))]
-    let _ = (requested, configured);
+    let _ = (layer, rejection, action, status);
 }
 
 /// The renewal budget is used up.
@@ -81,18 +58,21 @@ pub(crate) fn throttled(layer: &'static str) {
 }
 
 /// A file that holds the client secret cannot be read, or what it holds cannot be sent.
-pub(crate) fn secret_file_unusable(why: &dyn fmt::Display) {
+pub(crate) fn secret_file_unusable(error: &dyn fmt::Display) {
     #[cfg(feature = "tracing")]
-    trace(|| tracing::warn!(%why, "client secret file cannot be used, the last secret stays in use"));
+    trace(|| tracing::warn!(%error, "client secret file cannot be used, the last secret stays in use"));
     #[cfg(not(feature = "tracing"))]
-    let _ = why;
+    let _ = error;
 }
 
 /// The discovery document was to be read again.
 pub(crate) fn discovery_failed(error: &AuthError) {
     #[cfg(feature = "tracing")]
     trace(|| {
-        tracing::warn!(kind = ?error.kind(), %error, "discovery document cannot be read, the last one stays in use");
+        tracing::warn!(
+            { "error.type" = labels::error_type(error.kind()), %error },
+            "discovery document cannot be read, the last one stays in use"
+        );
     });
     #[cfg(not(feature = "tracing"))]
     let _ = error;

@@ -66,6 +66,11 @@ impl Fetcher {
         }
     }
 
+    /// The layer's name.
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
     #[inline]
     pub(crate) fn generation(&self) -> u64 {
         self.source.generation()

@@ -12,8 +12,8 @@ use crate::{
 
 /// Made before the state changes, and told after it: a log may block.
 pub(super) struct Report {
-    /// The time until the next refresh, and when the token ends; or the error and its backoff.
-    outcome: Result<(Duration, Option<SystemTime>), (AuthError, Duration)>,
+    /// The time until the next refresh, and when the token ends; or the error and its backoff, if it has one.
+    outcome: Result<(Duration, Option<SystemTime>), (AuthError, Option<Duration>)>,
 }
 
 impl Report {
@@ -23,8 +23,8 @@ impl Report {
                 let next_refresh = life.stale_after.saturating_sub(Moment::now().since(token.created()));
                 Ok((next_refresh, token.created().wall.checked_add(policy.lifetime(token.lifetime()))))
             }
-            End::Failed { error, backoff } => Err((error.clone(), *backoff)),
-            End::Aborted(error) => Err((error.clone(), Duration::ZERO)),
+            End::Failed { error, backoff } => Err((error.clone(), Some(*backoff))),
+            End::Aborted(error) => Err((error.clone(), None)),
         };
         Self { outcome }
     }
@@ -40,7 +40,7 @@ impl Report {
             }
             Err((error, backoff)) => {
                 metrics::fetched(trigger, Some(error.kind()), took);
-                span.failed(error, *backoff);
+                span.failed(layer, trigger, error, *backoff);
             }
         }
     }

@@ -12,9 +12,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::{fs, path::Path};
 
 /// The modules of `src/`, ground first. A module stands where the first name is that its path begins with.
-const LAYERS: &str = "error product telemetry time wiped_stack
-    < basic credential_text credentials metrics origin polled_file rejection replay secret_file server_clocks signing token::access
-    token::policy token::source
+const LAYERS: &str = "error product time wiped_stack
+    < basic credential_text credentials labels metrics origin polled_file rejection replay secret_file server_clocks signing
+    telemetry token::access token::policy token::source
     < client oauth token < authorize future layer service settings < fleet keyed paynet reqwest sandbox";
 
 /// Words, and the one module that may use them.
