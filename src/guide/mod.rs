@@ -16,6 +16,7 @@
 //! | [`many_tokens`] | How do I serve many tenants, scopes or audiences with one client? |
 //! | [`fleet`] | How do many processes share one token, and when should they? |
 //! | [`metrics`] | What can be counted, and what is worth an alert? |
+//! | [`testing`] | How do I test code that uses the layer: without a server, in an outage, without waiting? |
 //! | [`cost`] | What does a request pay, and what grows with what? |
 //! | [`guarantees`] | What exactly does the crate promise? The numbers in the tests' names are explained here. |
 //!
@@ -48,5 +49,6 @@ pub mod providers;
 pub mod rejections;
 pub mod replay_policies;
 pub mod stack_order;
+pub mod testing;
 pub mod timeouts;
 pub mod transports;

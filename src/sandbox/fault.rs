@@ -76,7 +76,8 @@ impl Fault {
         Self { target: Target::Token, kind, times: 1 }
     }
 
-    /// Creates a fault of the next request to a path under `/v1/` or `/v2/`.
+    /// Creates a fault of the next request to a path under `/v1/` or `/v2/`; with
+    /// [`SandboxBuilder::api`](super::SandboxBuilder::api) to any path but `/token`.
     pub fn api(kind: FaultKind) -> Self {
         Self { target: Target::Api, kind, times: 1 }
     }

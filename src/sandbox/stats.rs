@@ -10,9 +10,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Stats {
     /// `POST /token` requests, including those with a fault.
     pub token_requests: u64,
-    /// Requests to a path under `/v1/` or `/v2/`, including those with a fault.
+    /// Requests to a path under `/v1/` or `/v2/`, including those with a fault; with
+    /// [`SandboxBuilder::api`](super::SandboxBuilder::api) to any path but `/token`.
     pub api_requests: u64,
-    /// API requests with a valid token, signature and `X-Fiid`.
+    /// API requests with a valid token and, for PayNet's API, signature and `X-Fiid`.
     pub accepted: u64,
     /// API requests that were rejected because of their token, signature or `X-Fiid`.
     pub rejected: u64,
