@@ -15,8 +15,8 @@
 //! | [`providers`] | Which setting does a provider's server need? |
 //! | [`many_tokens`] | How do I serve many tenants, scopes or audiences with one client? |
 //! | [`fleet`] | How do many processes share one token, and when should they? |
-//! | [`metrics`] | What can be counted, and what is worth an alert? |
 //! | [`testing`] | How do I test code that uses the layer: without a server, in an outage, without waiting? |
+//! | [`metrics`] | What can be counted, and what is worth an alert? |
 //! | [`cost`] | What does a request pay, and what grows with what? |
 //! | [`guarantees`] | What exactly does the crate promise? The numbers in the tests' names are explained here. |
 //!

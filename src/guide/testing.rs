@@ -357,7 +357,7 @@
 //! # }
 //! ```
 //!
-//! An outage over sockets takes the real pauses between attempts. [`RefreshPolicy::attempts`] set to 1 leaves them out, and
+//! An outage over sockets takes the real pauses between attempts, up to 0.6 s for each fetch. [`RefreshPolicy::attempts`] set to 1 leaves them out, and
 //! [`RefreshPolicy::failure_backoff`] sets how soon the next fetch begins.
 //!
 //! # No secret in the log
@@ -455,6 +455,8 @@
 //! - Each sandbox has ports, tokens and counters of its own, so tests may run at the same time.
 //! - What your program expects of its provider, a sandbox cannot confirm: see [`providers`](super::providers), and try it against
 //!   the provider's own test environment.
+//!
+//! Next: [`metrics`](super::metrics).
 //!
 //! [`AssertionRequest::new`]: crate::oauth::AssertionRequest::new
 //! [`AssertionSource`]: crate::oauth::AssertionSource

@@ -21,7 +21,7 @@ use super::{
     download,
     message::message,
     state::{Client, FIID, RejectionStyle, ServerState},
-    token::is_media_type,
+    token::{is_media_type, with_scheme},
 };
 use crate::paynet::{self, X_FIID, X_SIGNATURE, X_TIMESTAMP};
 
@@ -158,12 +158,6 @@ fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a st
     let mut values = headers.get_all(name).iter();
     let value = values.next().map(|value| value.to_str().unwrap_or_default());
     if values.next().is_some() { Err(ApiError::SentTwice(name.clone())) } else { Ok(value) }
-}
-
-/// What follows this scheme.
-pub(super) fn with_scheme<'a>(authorization: &'a str, scheme: &str) -> Option<&'a str> {
-    let (sent, rest) = authorization.split_once(' ')?;
-    sent.eq_ignore_ascii_case(scheme).then_some(rest)
 }
 
 fn in_window(shared: &ServerState, timestamp: &str) -> bool {

@@ -9,8 +9,8 @@ use tokio::{net::TcpListener, task::JoinSet};
 
 use super::{
     Sandbox,
-    custom_api::CustomApi,
     exchange::Exchange,
+    handler::Handler,
     server,
     state::{Listener, RejectionStyle, ServerState},
 };
@@ -43,7 +43,7 @@ pub struct SandboxBuilder {
     other_clients: Vec<Credentials>,
     token_lifetime: Duration,
     rejection: Option<RejectionStyle>,
-    custom_api: Option<CustomApi>,
+    custom_api: Option<Handler>,
     timestamp_window: Duration,
     #[cfg(feature = "jwt")]
     assertions: Option<super::assertion::Assertions>,
@@ -71,7 +71,7 @@ impl Sandbox {
     /// # }
     /// ```
     pub fn builder() -> SandboxBuilder {
-        SandboxBuilder::new()
+        SandboxBuilder::default()
     }
 
     /// Starts a sandbox with the default settings of [`SandboxBuilder`].
@@ -90,8 +90,8 @@ impl Sandbox {
     }
 }
 
-impl SandboxBuilder {
-    fn new() -> Self {
+impl Default for SandboxBuilder {
+    fn default() -> Self {
         Self {
             credentials: Credentials::new(SAMPLE_ID, SAMPLE_SECRET),
             other_clients: Vec::new(),
@@ -103,7 +103,9 @@ impl SandboxBuilder {
             assertions: None,
         }
     }
+}
 
+impl SandboxBuilder {
     /// Sets the id and the secret of the first registered client, which [`Sandbox::credentials`] returns.
     ///
     /// Default: `client_123456789` and `secret_abcdefghijklmnop`, as in PayNet's sample request. To test form-encoding, use
@@ -182,7 +184,7 @@ impl SandboxBuilder {
     where
         B: Into<Bytes>,
     {
-        self.custom_api = Some(CustomApi::new(handler));
+        self.custom_api = Some(Handler::new(handler));
         self
     }
 

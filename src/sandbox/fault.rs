@@ -29,7 +29,7 @@ use http::StatusCode;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     target: Target,
     kind: FaultKind,
@@ -38,7 +38,7 @@ pub struct Fault {
 
 /// What goes wrong with a request or its response.
 #[non_exhaustive]
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FaultKind {
     /// Responds with this status and a small JSON body, whatever the request is.
     Status(StatusCode),

@@ -18,6 +18,7 @@ mod cut_off;
 mod download;
 mod exchange;
 mod fault;
+mod handler;
 mod leak;
 mod message;
 mod server;

@@ -42,6 +42,10 @@ use crate::error::BoxError;
 /// An [`io::Error`](std::io::Error): a connection that a fault has reset, or a URI whose origin is neither
 /// [`api_origin`](crate::paynet::Environment::api_origin) nor [`download_origin`](Sandbox::download_origin). A URI without
 /// an origin goes to the API.
+///
+/// # Example
+///
+/// See [`Sandbox::service`].
 #[derive(Clone)]
 pub struct SandboxService {
     shared: Arc<ServerState>,

@@ -11,8 +11,8 @@ use std::{
 };
 
 use super::{
-    custom_api::CustomApi,
     fault::Faults,
+    handler::Handler,
     stats::{ClientCounters, Counters},
 };
 use crate::{Credentials, time::Moment};
@@ -20,7 +20,7 @@ use crate::{Credentials, time::Moment};
 /// How the API rejects a token that is unknown, expired or revoked.
 ///
 /// A wrong `X-Fiid`, timestamp or signature is rejected with `400` in either style.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum RejectionStyle {
     /// `400` with the message that PayNet documents.
     ///
@@ -45,7 +45,7 @@ pub(super) struct ServerState {
     pub(super) clients: Vec<Client>,
     pub(super) rejection: RejectionStyle,
     /// In place of PayNet's.
-    pub(super) custom_api: Option<CustomApi>,
+    pub(super) custom_api: Option<Handler>,
     pub(super) timestamp_window: Duration,
     pub(super) download_origin: String,
     pub(super) clock: ServerClock,

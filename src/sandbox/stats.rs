@@ -5,6 +5,25 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Counters of a [`Sandbox`](super::Sandbox) since its start.
 ///
 /// A request is counted before its response is sent.
+///
+/// # Example
+///
+/// What a part of a test has caused:
+///
+/// ```
+/// use tower_outbound_auth::sandbox::Sandbox;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), std::io::Error> {
+/// let sandbox = Sandbox::start().await?;
+/// let before = sandbox.stats();
+/// // … calls of the code under test
+/// let after = sandbox.stats();
+/// assert_eq!(after.token_requests - before.token_requests, 0);
+/// assert_eq!(after.credentials_leaked, 0);
+/// # Ok(())
+/// # }
+/// ```
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {

@@ -17,10 +17,7 @@ use http::{
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
-use super::{
-    api::with_scheme,
-    state::{Client, ServerState},
-};
+use super::state::{Client, ServerState};
 
 pub(super) fn router() -> Router<Arc<ServerState>> {
     Router::new().route(PATH, post(grant))
@@ -192,6 +189,12 @@ pub(super) fn is_media_type(headers: &HeaderMap, name: &HeaderName, expected: &s
     value
         .to_str()
         .is_ok_and(|value| value.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(expected)))
+}
+
+/// What follows this scheme in `Authorization`.
+pub(super) fn with_scheme<'a>(authorization: &'a str, scheme: &str) -> Option<&'a str> {
+    let (sent, rest) = authorization.split_once(' ')?;
+    sent.eq_ignore_ascii_case(scheme).then_some(rest)
 }
 
 /// An integer for whole seconds, and a float otherwise.

@@ -78,6 +78,21 @@ impl TokenHandle {
     ///
     /// For a protocol beside HTTP whose server rejected it. Fetches nothing; the next request does. It is not bound by
     /// [`renewal_budget`](crate::token::RefreshPolicy::renewal_budget).
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use tower_outbound_auth::{AuthError, token::TokenHandle};
+    ///
+    /// async fn connect(handle: &TokenHandle) -> Result<(), AuthError> {
+    ///     let token = handle.token().await?;
+    ///     if !log_on(token.expose_secret()).await {
+    ///         handle.invalidate(&token);
+    ///     }
+    ///     Ok(())
+    /// }
+    /// # async fn log_on(_token: &str) -> bool { true }
+    /// ```
     pub fn invalidate(&self, token: &AccessToken) {
         self.fetcher.invalidate(token);
     }

@@ -3,6 +3,7 @@
 
 mod no_client_takes_a_proxy_from_the_environment;
 mod security_names_tests_that_exist;
+mod the_public_api_follows_the_guidelines;
 #[cfg(unix)]
 mod what_is_not_checked_is_told;
 

@@ -88,7 +88,9 @@ async fn each_fault_is_there_and_waits_take_no_time() -> TestResult {
         FaultKind::Reset,
         FaultKind::CutOff,
     ];
-    kinds.into_iter().for_each(|kind| user.sandbox.inject(Fault::token(kind)));
+    for kind in kinds {
+        user.sandbox.inject(Fault::token(kind));
+    }
 
     assert_eq!(call(&service, request()).await?.0, 418);
     let start = Instant::now();
