@@ -188,7 +188,7 @@ impl Credentials {
     /// let credentials = Credentials::new("my-client", "the-first-secret");
     /// let grant = ClientCredentialsGrant::builder("https://login.example.com/token", credentials.clone()).build()?;
     /// // … later, when the secret manager has a new one
-    /// credentials.rotate("the-next-secret"); // the grant uses it, too
+    /// credentials.rotate("the-next-secret"); // the grant uses it too
     /// # drop(grant);
     /// # Ok(()) }
     /// ```

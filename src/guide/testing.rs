@@ -1,4 +1,4 @@
-//! Testing: your own code with an authenticated client, without a network and without waiting.
+//! Testing: how to test code that uses the layer, without a network or a wait.
 //!
 //! | to test | use | clock |
 //! |---|---|---|
@@ -8,7 +8,7 @@
 //! | that it requests no more tokens than it needs | [`Stats`](#the-number-of-token-requests) or [`TokenHandle::status`] | any |
 //! | reqwest, and any other client with sockets | [`Sandbox`](#with-reqwest-over-sockets) on loopback ports | running |
 //! | that its log shows no secret | [planted values](#no-secret-in-the-log) | any |
-//! | a [`TokenSource`], [`Signer`], [`AssertionSource`] or [`TokenStore`] of yours | [their own requests](#what-you-implement) | any |
+//! | your own [`TokenSource`], [`Signer`], [`AssertionSource`] or [`TokenStore`] | [its arguments](#what-you-implement) | any |
 //!
 //! ```toml
 //! [dev-dependencies]
@@ -21,8 +21,8 @@
 //!
 //! # Write code that takes any client
 //!
-//! A function that is generic over its client can be tested with any of the below. A `BoxCloneSyncService` of Tower does the
-//! same for a struct:
+//! A function that is generic over its client works with each of the clients on this page. In a struct, Tower's
+//! `BoxCloneSyncService` hides the type of the client.
 //!
 //! ```
 //! use bytes::Bytes;
@@ -44,12 +44,12 @@
 //! }
 //! ```
 //!
-//! The examples on this page call this function. In your tests, `#[tokio::test]` stands where they have `#[tokio::main]`.
+//! The examples below call this function. In your tests, write `#[tokio::test]` instead of `#[tokio::main]`.
 //!
 //! # Without a server
 //!
-//! A closure is a source of tokens, and a mock of the crate `tower-test` is an HTTP client. The test sees each request, and
-//! answers it:
+//! A closure is a source of tokens, and a mock from the crate `tower-test` is an HTTP client. The test receives each
+//! request and sends its response:
 //!
 //! ```
 //! # use bytes::Bytes;
@@ -90,9 +90,9 @@
 //! }
 //! ```
 //!
-//! `tower::service_fn` does if all answers are alike. A test that is not about authentication needs no layer: give your code
-//! the mock itself. For an outage, let the closure return an error on a [paused clock](#expiry), as the layer makes three
-//! attempts:
+//! Use `tower::service_fn` if all responses are the same. A test that is not about authentication needs no layer: pass
+//! the mock itself. For an outage, return an error from the closure, on a [paused clock](#expiry), since a fetch makes
+//! three attempts with pauses:
 //!
 //! ```
 //! use tower_outbound_auth::{
@@ -106,10 +106,10 @@
 //!
 //! # Outages and rejections
 //!
-//! [`Sandbox`] is an authorization server and an API in one: it issues tokens, checks those that it receives, fails as often as
-//! you tell it to, and counts. [`SandboxBuilder::api`] sets what it answers to a request with a valid token.
-//! [`Sandbox::service`] reaches it without sockets, so that the test runs on tokio's paused clock: where all tasks wait, time
-//! jumps to the first of them.
+//! [`Sandbox`] is an authorization server and an API: it issues tokens, checks the tokens that it receives, injects
+//! faults and counts requests. [`SandboxBuilder::api`] sets a function that responds to requests with a valid token; it
+//! can check the rest of the request. [`Sandbox::service`] needs no sockets, so the test can run on tokio's paused
+//! clock: when all tasks wait, the clock jumps to the next timer.
 //!
 //! ```
 //! # #[cfg(feature = "sandbox")]
@@ -150,25 +150,25 @@
 //!     let auth = AuthLayer::builder(grant).origin(api).build()?;
 //!     let client = ServiceBuilder::new().timeout(Duration::from_secs(2)).layer(auth).service(sandbox.service());
 //!
-//!     // The token server takes five seconds: your call times out, and a later one finds the token.
+//!     // The token endpoint takes five seconds: the call times out, and a later one finds the token.
 //!     sandbox.inject(Fault::token(FaultKind::Latency(Duration::from_secs(5))));
 //!     let error = balance(client.clone(), api).await.err().ok_or("it was in time")?;
 //!     assert!(error.is::<Elapsed>());
 //!     tokio::time::sleep(Duration::from_secs(5)).await; // takes no time
 //!     assert_eq!(balance(client.clone(), api).await?, "150.75");
 //!
-//!     // The token is revoked: your code sees nothing of the rejection.
+//!     // The token is revoked: the layer renews it and replays the request, and your code does not notice.
 //!     sandbox.revoke_tokens();
 //!     assert_eq!(balance(client.clone(), api).await?, "150.75");
 //!     let seen = sandbox.stats();
 //!     assert_eq!((seen.token_requests, seen.rejected, seen.accepted), (2, 1, 2));
 //!
-//!     // The API rejects every token: your code sees the second 401.
+//!     // The API rejects the new token too: your code gets the second 401.
 //!     sandbox.inject(Fault::api(FaultKind::Status(StatusCode::UNAUTHORIZED)).times(2));
 //!     let error = balance(client.clone(), api).await.err().ok_or("it was accepted")?;
 //!     assert_eq!(error.to_string(), "no balance: 401 Unauthorized");
 //!
-//!     // The token has expired, and the authorization server is down: an error that is worth a retry, later.
+//!     // The token has expired, and the token endpoint resets connections: a transient error.
 //!     tokio::time::advance(Duration::from_secs(3600)).await;
 //!     sandbox.inject(Fault::token(FaultKind::Reset).times(3));
 //!     let error = balance(client.clone(), api).await.err().ok_or("there was a token")?;
@@ -184,12 +184,13 @@
 //! # }
 //! ```
 //!
-//! [`FaultKind`] lists what can go wrong. For PayNet, leave out `api`: the sandbox is then PayNet's API, which wants a signature.
+//! [`FaultKind`] lists the faults. For PayNet, leave out `api`: the sandbox then serves PayNet's API, which requires a
+//! signature.
 //!
 //! # Expiry
 //!
-//! The layer and the sandbox read tokio's clock. Pause it (`start_paused = true`), and a test can pass the lifetime of a token at
-//! once:
+//! The layer and the sandbox read tokio's clock. Pause it (`start_paused = true`) and advance it past the lifetime of a
+//! token:
 //!
 //! ```
 //! # #[cfg(feature = "sandbox")]
@@ -222,7 +223,7 @@
 //!     client.clone().oneshot(request()?).await?;
 //!     assert_eq!(handle.status().state, TokenState::Fresh);
 //!
-//!     // Past its refresh point the old token still serves, while a task fetches the next one.
+//!     // Past its refresh point the token is still used, while a task fetches the next one.
 //!     advance(hour * 9 / 10).await;
 //!     assert_eq!(handle.status().state, TokenState::Stale);
 //!     client.clone().oneshot(request()?).await?;
@@ -246,14 +247,15 @@
 //! # }
 //! ```
 //!
-//! - `advance` lets other tasks run as `yield_now` does: once. A task that takes several steps needs a `sleep`, which on a paused clock
-//!   returns when nothing else is left to do.
-//! - A paused clock needs a current-thread runtime, which `#[tokio::test]` has.
-//! - Signatures, `Date` and assertions take the wall clock, which does not pause. A token expires by either clock.
+//! - `advance` yields once. To let a task run that needs several steps, use `sleep`: on a paused clock it returns when
+//!   all other tasks wait.
+//! - The clock can be paused in a current-thread runtime only, which is the default of `#[tokio::test]`.
+//! - Signatures, `Date` and assertions use the wall clock, which cannot be paused. A token expires by either clock.
 //!
 //! # The number of token requests
 //!
-//! A client that is built anew for each call, or a layer for each worker, requests a token each time. Count them:
+//! A program that builds a layer for each call or each worker requests a token for each of them. Count the token
+//! requests:
 //!
 //! ```
 //! # #[cfg(feature = "sandbox")]
@@ -286,7 +288,7 @@
 //!
 //! let seen = sandbox.stats();
 //! assert_eq!((seen.token_requests, seen.accepted), (1, 100));
-//! assert_eq!(handle.status().issued, 1); // the same, without a sandbox
+//! assert_eq!(handle.status().issued, 1); // works without a sandbox, too
 //! # Ok(()) }
 //! # }
 //! # fn main() -> Result<(), tower::BoxError> {
@@ -296,15 +298,15 @@
 //! # }
 //! ```
 //!
-//! [`Stats`] counts since the start. Take the difference of two for a part of a test.
-//! [`Stats::credentials_leaked`] says whether a credential went to a place where it must not be.
+//! [`Stats`] counts from the start of the sandbox; subtract an earlier value for a part of a test.
+//! [`Stats::credentials_leaked`] counts the requests that sent a credential where it must not be.
 //!
 //! # With reqwest, over sockets
 //!
-//! reqwest opens connections, so its tests run over the sandbox's ports. Let the clock run during a call: a paused clock jumps to
-//! the next timer when the runtime has nothing to do but wait for a socket. With a server in another thread or process, the
-//! timeouts of your program then end calls that took no time. A sandbox in the same runtime usually answers before that, but
-//! nothing ensures it. Pause the clock between calls only, to pass the lifetime of a token:
+//! reqwest opens connections, so its tests run over the sandbox's ports. Let the clock run during a call: a paused
+//! clock jumps to the next timer when the runtime has nothing to do but wait for a socket. With a server in another
+//! thread or process, the timeouts of your program then end calls that took no time. A sandbox in the same runtime
+//! usually answers before that, but nothing ensures it. Pause the clock between calls only:
 //!
 //! ```
 //! # #[cfg(all(feature = "sandbox", feature = "client", feature = "reqwest"))]
@@ -357,7 +359,8 @@
 //! # }
 //! ```
 //!
-//! An outage over sockets takes the real pauses between attempts, up to 0.6 s for each fetch. [`RefreshPolicy::attempts`] set to 1 leaves them out, and
+//! An outage over sockets takes the real pauses between attempts, up to 0.6 s for each fetch.
+//! [`RefreshPolicy::attempts`] set to 1 leaves them out, and
 //! [`RefreshPolicy::failure_backoff`] sets how soon the next fetch begins.
 //!
 //! # No secret in the log
@@ -432,29 +435,29 @@
 //! # }
 //! ```
 //!
-//! The token's header is marked sensitive, and `Debug` of a header map prints `Sensitive` in its place. A log of your own that
-//! prints `value.to_str()` shows it all the same; this test finds that. Look for other forms too, if your code makes any: a secret in
-//! Base64 or form-encoding is not found as plain text.
+//! The header with the token is marked sensitive, so `Debug` of a header map prints `Sensitive` instead. Code that logs
+//! `value.to_str()` prints the token all the same, and this test finds it. If your code encodes a secret, in Base64 for
+//! example, look for that form too.
 //!
 //! # What you implement
 //!
-//! | yours | call it with |
+//! | your own | call it with |
 //! |---|---|
 //! | a [`TokenSource`] | [`FetchRequest::new`], and [`with_rejected`] for a token that it must not return again |
 //! | a [`Signer`] | [`SigningContext::new`], with a fixed time |
 //! | an [`AssertionSource`] | [`AssertionRequest::new`], with a fixed time |
-//! | a [`TokenStore`] | [`fleet::conformance`], feature `sandbox`: each rule of the trait, two processes included |
+//! | a [`TokenStore`] | [`fleet::conformance`] (feature `sandbox`), which checks each rule of the trait |
 //! | a [`Replay`] policy | its three methods |
 //!
 //! # Limits
 //!
-//! - The sandbox speaks plain `http` on loopback ports, which a layer allows. For your TLS settings you need a server with a
+//! - The sandbox speaks plain `http` on loopback ports, which a layer allows. To test TLS settings, use a server with a
 //!   certificate.
-//! - It issues tokens for the client-credentials grant with a secret, or with an assertion ([`assertion_key`]). It knows no discovery,
-//!   scopes or token exchange; for these use a `service_fn` as [`transport`].
-//! - Each sandbox has ports, tokens and counters of its own, so tests may run at the same time.
-//! - What your program expects of its provider, a sandbox cannot confirm: see [`providers`](super::providers), and try it against
-//!   the provider's own test environment.
+//! - It issues tokens for the client-credentials grant with a secret, or with an assertion ([`assertion_key`]). It does
+//!   not support discovery, scopes or JSON token requests; for these use a `service_fn` as [`transport`].
+//! - Each sandbox has its own ports, tokens and counters, so tests can run at the same time.
+//! - The sandbox cannot tell whether your provider accepts your settings: see [`providers`](super::providers), and use
+//!   the provider's test environment.
 //!
 //! Next: [`metrics`](super::metrics).
 //!

@@ -139,7 +139,7 @@ impl SandboxBuilder {
 
     /// Sets how long a token is valid; `expires_in` has the same value.
     ///
-    /// A token has expired when the wall clock or tokio's clock says so, and tests can advance the latter.
+    /// A token expires by the wall clock or by tokio's clock, which tests can advance, whichever is first.
     /// Default: 3600 s, as PayNet documents. With zero a token has expired when it arrives; the maximum is 136 years.
     /// `expires_in` is an integer for whole seconds, and a float otherwise.
     pub fn token_lifetime(mut self, lifetime: Duration) -> Self {
@@ -147,15 +147,15 @@ impl SandboxBuilder {
         self
     }
 
-    /// Serves this function as the API, in place of PayNet's, for tests of a client of any other API.
+    /// Serves this function as the API, in place of PayNet's.
     ///
-    /// It is called for each request with a valid bearer token, to any path but `/token`, and needs no signature. Its URI is
-    /// the path with the query. Requests without a valid token are rejected; see [`rejection`](Self::rejection). The token
-    /// endpoint then accepts credentials in the form and by HTTP Basic (RFC 6749, section 2.3.1), and ignores `scope`,
-    /// `audience` and other fields.
+    /// Use it to test a client of any other API. The function is called for each request with a valid bearer token to
+    /// any path but `/token`; no signature is needed. The URI that it gets is the path with the query. Requests without
+    /// a valid token are rejected; see [`rejection`](Self::rejection). The token endpoint accepts credentials in the
+    /// form and by HTTP Basic (RFC 6749, section 2.3.1), and ignores `scope`, `audience` and other fields.
     ///
-    /// A panic in the function, such as a failed assertion, closes the connection; without a socket it is a panic of the
-    /// [call](Sandbox::service). Default: PayNet's reports API.
+    /// If the function panics, because an assertion in it fails, the connection is closed; a call of
+    /// [`Sandbox::service`] panics. Default: PayNet's reports API.
     ///
     /// # Example
     ///
@@ -190,8 +190,8 @@ impl SandboxBuilder {
 
     /// Sets how the API rejects a token.
     ///
-    /// Default: [`Documented400`](RejectionStyle::Documented400), as PayNet documents;
-    /// [`Unauthorized401`](RejectionStyle::Unauthorized401) for an [`api`](Self::api) of yours.
+    /// Default: [`Documented400`](RejectionStyle::Documented400), as PayNet documents, and
+    /// [`Unauthorized401`](RejectionStyle::Unauthorized401) if [`api`](Self::api) is set.
     pub fn rejection(mut self, style: RejectionStyle) -> Self {
         self.rejection = Some(style);
         self

@@ -27,19 +27,20 @@ use super::{
 };
 use crate::error::BoxError;
 
-/// Tower service that hands requests to a [`Sandbox`] without a socket; returned by [`Sandbox::service`].
+/// Tower service that serves the requests of a [`Sandbox`] without sockets.
 ///
-/// Use it as [`transport`](crate::oauth::ClientCredentialsGrantBuilder::transport) of a grant and as inner service of a layer.
-/// A test without sockets can run on tokio's paused clock, where each wait takes no time.
+/// Returned by [`Sandbox::service`]. Use it as the
+/// [`transport`](crate::oauth::ClientCredentialsGrantBuilder::transport) of a grant and as the inner service of a layer. A test
+/// without sockets can run on tokio's paused clock, where waiting takes no time.
 ///
-/// It answers as the server does over a connection that serves one request: with the same checks, faults and counters, but
-/// for [`Stats::connections`](super::Stats::connections). [`FaultKind::Reset`](super::FaultKind::Reset) is an error of the
-/// call, and [`FaultKind::CutOff`](super::FaultKind::CutOff) one of the response's body. Response and error have the types of
-/// [`HttpsClient`](crate::client::HttpsClient).
+/// The checks, faults and counters are those of the server, except that no
+/// [connection](super::Stats::connections) is counted. [`FaultKind::Reset`](super::FaultKind::Reset) is an error of the call,
+/// and [`FaultKind::CutOff`](super::FaultKind::CutOff) an error of the response's body. Response and error have the
+/// types of `HttpsClient` (feature `client`), so code for that client takes this service too.
 ///
 /// # Errors
 ///
-/// An [`io::Error`](std::io::Error): a connection that a fault has reset, or a URI whose origin is neither
+/// An [`io::Error`](std::io::Error) if a fault resets the connection, or if the origin of the URI is neither
 /// [`api_origin`](crate::paynet::Environment::api_origin) nor [`download_origin`](Sandbox::download_origin). A URI without
 /// an origin goes to the API.
 ///
@@ -54,9 +55,9 @@ pub struct SandboxService {
 }
 
 impl Sandbox {
-    /// Returns a Tower service that hands requests to the server without a socket.
+    /// Returns a Tower service that serves the same without sockets.
     ///
-    /// It serves for as long as it exists, even if the sandbox was dropped.
+    /// It keeps working after the sandbox was dropped.
     ///
     /// # Example
     ///

@@ -132,7 +132,6 @@ impl Signer for TimestampHmac {
     }
 }
 
-/// The clone keeps signatures of its own.
 impl Clone for TimestampHmac {
     fn clone(&self) -> Self {
         Self::sha256(self.credentials.clone()).headers(self.timestamp.clone(), self.signature.clone())

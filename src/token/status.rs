@@ -15,7 +15,7 @@ use crate::{
 /// ```
 /// use tower_outbound_auth::token::{TokenHandle, TokenState};
 ///
-/// /// Why calls fail now, for a health check; `None` if there is a token.
+/// /// Returns why calls fail, for a health check; `None` if there is a usable token.
 /// fn problem(handle: &TokenHandle) -> Option<String> {
 ///     let status = handle.status();
 ///     match status.state {
