@@ -122,6 +122,15 @@ impl Credentials {
     ///
     /// [`Config`](crate::ErrorKind::Config) if a variable is not set, empty or not valid Unicode. The message names the
     /// variable, never a value.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use tower_outbound_auth::{Credentials, ErrorKind};
+    ///
+    /// let error = Credentials::from_env("NO_SUCH_CLIENT_ID", "NO_SUCH_CLIENT_SECRET").err();
+    /// assert!(error.is_some_and(|error| error.kind() == ErrorKind::Config));
+    /// ```
     pub fn from_env(id_var: &str, secret_var: &str) -> Result<Self, AuthError> {
         Ok(Self::new(variable(id_var)?, SecretString::from(variable(secret_var)?)))
     }
@@ -172,6 +181,20 @@ impl Credentials {
     /// An authorization server may learn the new secret later than you do: if it answers `invalid_client` within a
     /// minute, the token is requested once more with the previous secret. The previous secret is wiped as soon as the
     /// new one has obtained a token, or else at the first fetch after that minute.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use tower_outbound_auth::{AuthError, Credentials, oauth::ClientCredentialsGrant};
+    ///
+    /// # fn run() -> Result<(), AuthError> {
+    /// let credentials = Credentials::new("my-client", "the-first-secret");
+    /// let grant = ClientCredentialsGrant::builder("https://login.example.com/token", credentials.clone()).build()?;
+    /// // … later, when the secret manager has a new one
+    /// credentials.rotate("the-next-secret"); // the grant uses it too
+    /// # drop(grant);
+    /// # Ok(()) }
+    /// ```
     pub fn rotate(&self, client_secret: impl Into<SecretString>) {
         let text = client_secret.into();
         let replaced = self.shared.secret.rcu(|current| {

@@ -45,6 +45,27 @@ struct Inner {
 }
 
 /// Kind of an [`AuthError`].
+///
+/// `Display` is the word that metrics and traces use, such as `unavailable`.
+///
+/// # Example
+///
+/// ```
+/// use tower_outbound_auth::{AuthError, ErrorKind};
+///
+/// /// The status with which a gateway answers its own caller.
+/// fn status(error: &AuthError) -> u16 {
+///     match error.kind() {
+///         ErrorKind::Timeout => 504,
+///         ErrorKind::Unavailable | ErrorKind::Denied | ErrorKind::Malformed => 502,
+///         _ => 500,
+///     }
+/// }
+///
+/// let error = AuthError::new(ErrorKind::Timeout, "no token within two seconds");
+/// assert_eq!(status(&error), 504);
+/// assert_eq!(error.kind().to_string(), "timeout");
+/// ```
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
@@ -66,6 +87,20 @@ pub enum ErrorKind {
     Aborted,
 }
 
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Config => "config",
+            Self::Denied => "denied",
+            Self::Malformed => "malformed",
+            Self::Signing => "signing",
+            Self::Timeout => "timeout",
+            Self::Unavailable => "unavailable",
+            Self::Aborted => "aborted",
+        })
+    }
+}
+
 impl AuthError {
     /// Creates an error, for your own token source or signer.
     ///
@@ -85,6 +120,20 @@ impl AuthError {
     }
 
     /// Adds the cause that [`source`](Error::source) returns.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use std::fs;
+    /// use tower_outbound_auth::{AuthError, ErrorKind};
+    ///
+    /// fn token_file(path: &str) -> Result<String, AuthError> {
+    ///     let unreadable = |error| AuthError::new(ErrorKind::Unavailable, "the token file is unreadable").with_source(error);
+    ///     fs::read_to_string(path).map_err(unreadable)
+    /// }
+    ///
+    /// assert!(token_file("/no/such/file").is_err_and(|error| error.is_transient()));
+    /// ```
     pub fn with_source(self, source: impl Into<BoxError>) -> Self {
         self.change(|inner| inner.source = Some(Arc::from(source.into())))
     }

@@ -90,7 +90,7 @@
 //! | `reqwest` | no | module [`reqwest`]: a middleware for reqwest 0.13, and its client as a Tower service |
 //! | `native-roots` | no | the system's certificate store for [`client::HttpsClient`] |
 //! | `redis` | no | [`fleet::RedisStore`]: one token for many processes, over Redis or Valkey |
-//! | `sandbox` | no | module [`sandbox`]: a PayNet-compatible server for tests |
+//! | `sandbox` | no | module [`sandbox`]: a server for [tests](guide::testing), PayNet-compatible or with your own API |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

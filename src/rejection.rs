@@ -24,7 +24,7 @@ pub use crate::origin::near::OtherOrigin;
 /// }
 /// ```
 #[non_exhaustive]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Rejection {
     /// The token. It is renewed, and the request is replayed.
     Token,
@@ -51,7 +51,7 @@ pub enum Rejection {
 /// # explain(&http::Response::new(()));
 /// ```
 #[non_exhaustive]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum NotReplayed {
     /// The body cannot be sent again, or was not kept completely. The token is renewed for the requests that follow.
     BodyNotReplayable,

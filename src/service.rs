@@ -36,6 +36,27 @@ use crate::{
 /// - [`Config`](crate::ErrorKind::Config) for a URI without a host, for a request that has the maximum number of headers,
 ///   and where a token is to be fetched or waited for outside of a tokio runtime, or in one without timers (`enable_time`)
 ///
+/// # Example
+///
+/// The type of a stack, as a field has it:
+///
+/// ```
+/// # #[cfg(feature = "client")] {
+/// use tower::Layer;
+/// use tower_outbound_auth::{Auth, AuthError, AuthLayer, client::HttpsClient};
+///
+/// struct Accounts {
+///     http: Auth<HttpsClient>,
+/// }
+///
+/// impl Accounts {
+///     fn new(auth: &AuthLayer) -> Result<Self, AuthError> {
+///         Ok(Self { http: auth.layer(HttpsClient::new()?) })
+///     }
+/// }
+/// # }
+/// ```
+///
 /// # Cancellation
 ///
 /// See [`ResponseFuture`].

@@ -167,7 +167,7 @@ macro_rules! forward_to_pointee {
 forward_to_pointee!(Arc, Box);
 
 /// What [`TokenStore::read_or_lease`] found.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lookup {
     token: Option<SealedToken>,
     leased: bool,

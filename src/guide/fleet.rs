@@ -166,7 +166,7 @@
 //!   [`deadline`](crate::token::RefreshPolicy::deadline) of less than that may pass meanwhile.
 //! - A token for one request each (DPoP) cannot be shared.
 //!
-//! Next: [`operating`](super::operating).
+//! Next: [`testing`](super::testing).
 //!
 //! [`MemoryStore`]: crate::fleet::MemoryStore
 //! [`SharedTokenSource`]: crate::fleet::SharedTokenSource

@@ -35,6 +35,7 @@
 //!
 //! | page | answers |
 //! |---|---|
+//! | [`testing`] | How do I test code that uses the layer: without a server, in an outage, without waiting? |
 //! | [`operating`] | What can be counted, what is worth an alert, when is a process ready, and how does it end? |
 //!
 //! # Reference
@@ -83,5 +84,6 @@ pub mod replay_policies;
 pub mod security;
 pub mod signing;
 pub mod stack_order;
+pub mod testing;
 pub mod timeouts;
 pub mod transports;

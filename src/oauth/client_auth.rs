@@ -10,7 +10,7 @@ use crate::{
 
 /// Client authentication method at the token endpoint (RFC 6749, section 2.3).
 #[non_exhaustive]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ClientAuth {
     /// Id and secret in the body: `client_secret_post`.
     ///

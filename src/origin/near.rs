@@ -24,7 +24,7 @@ use super::{Origin, scope::Scope};
 /// }
 /// # explain(&http::Response::new(()));
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct OtherOrigin {
     requested: String,
     configured: String,

@@ -19,7 +19,7 @@ use crate::{error::AuthError, origin::Origin};
 /// assert_eq!(environment.to_string(), "non-production");
 /// # Ok::<(), tower_outbound_auth::AuthError>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Environment {
     token_url: String,
     api_origin: String,

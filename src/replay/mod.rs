@@ -119,6 +119,17 @@ impl<B: Body> Replay<ReplayBody<B>> for CloneBody {
 ///
 /// For body types that are not `Clone`, when most requests have no body, as a `GET` has none. A body counts as empty if
 /// [`Body::is_end_stream`] says so before it is sent; the replay is sent with `B::default()`.
+///
+/// # Example
+///
+/// ```
+/// use bytes::Bytes;
+/// use http_body_util::Full;
+/// use tower_outbound_auth::replay::{EmptyBody, Replay};
+///
+/// assert!(EmptyBody.clone_body(&Full::<Bytes>::default()).is_some());
+/// assert!(EmptyBody.clone_body(&Full::<Bytes>::from("an order")).is_none());
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct EmptyBody;
 

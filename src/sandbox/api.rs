@@ -21,7 +21,7 @@ use super::{
     download,
     message::message,
     state::{Client, FIID, RejectionStyle, ServerState},
-    token::is_media_type,
+    token::{is_media_type, with_scheme},
 };
 use crate::paynet::{self, X_FIID, X_SIGNATURE, X_TIMESTAMP};
 
@@ -33,8 +33,9 @@ pub(super) fn router() -> Router<Arc<ServerState>> {
 }
 
 /// Why a request failed.
-enum ApiError {
-    Token(RejectionStyle),
+pub(super) enum ApiError {
+    /// A token that is missing or not valid, and the name of the API that says so.
+    Token(RejectionStyle, &'static str),
     Message(&'static str),
     SentTwice(HeaderName),
     /// An error of the API itself, which has status 200.
@@ -44,10 +45,10 @@ enum ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         match self {
-            Self::Token(RejectionStyle::Documented400) => message(StatusCode::BAD_REQUEST, FORBIDDEN),
-            Self::Token(RejectionStyle::Unauthorized401) => {
-                let challenge = (WWW_AUTHENTICATE, r#"Bearer realm="paynet", error="invalid_token""#);
-                ([challenge], message(StatusCode::UNAUTHORIZED, "invalid_token")).into_response()
+            Self::Token(RejectionStyle::Documented400, _) => message(StatusCode::BAD_REQUEST, FORBIDDEN),
+            Self::Token(RejectionStyle::Unauthorized401, realm) => {
+                let challenge = format!(r#"Bearer realm="{realm}", error="invalid_token""#);
+                ([(WWW_AUTHENTICATE, challenge)], message(StatusCode::UNAUTHORIZED, "invalid_token")).into_response()
             }
             Self::Message(text) => message(StatusCode::BAD_REQUEST, text),
             Self::SentTwice(name) => message(StatusCode::BAD_REQUEST, &format!("the header {name} was sent twice")),
@@ -72,7 +73,7 @@ struct Query {
 }
 
 async fn types(State(shared): State<Arc<ServerState>>, headers: HeaderMap) -> Result<Json<Value>, ApiError> {
-    authenticate(&shared, &headers, Fiid::Ignored)?;
+    authenticate(&shared, &headers, |client| check(&shared, client, &headers, Fiid::Ignored))?;
     Ok(Json(json!({
         "success": true,
         "data": [
@@ -87,7 +88,7 @@ async fn report(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Json<Value>, ApiError> {
-    authenticate(&shared, &headers, Fiid::Ignored)?;
+    authenticate(&shared, &headers, |client| check(&shared, client, &headers, Fiid::Ignored))?;
     let report: download::ReportRequest = input(&headers, &body)?;
     report.check().map_err(|what| ApiError::Input(what.to_owned()))?;
     Ok(Json(json!({ "success": true, "data": { "url": report.url(&shared) } })))
@@ -98,7 +99,7 @@ async fn query(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Json<Value>, ApiError> {
-    authenticate(&shared, &headers, Fiid::Required)?;
+    authenticate(&shared, &headers, |client| check(&shared, client, &headers, Fiid::Required))?;
     let query: Query = input(&headers, &body)?;
     if query.query.trim().is_empty() {
         return Err(ApiError::Input("query is empty".to_owned()));
@@ -106,14 +107,20 @@ async fn query(
     Ok(Json(json!({ "data": { "__typename": "Query" } })))
 }
 
-fn authenticate(shared: &ServerState, headers: &HeaderMap, fiid: Fiid) -> Result<(), ApiError> {
+/// Checks the token, then the rest by a function that is given the token's client, and counts the request.
+pub(super) fn authenticate(
+    shared: &ServerState,
+    headers: &HeaderMap,
+    check: impl FnOnce(&Client) -> Result<(), ApiError>,
+) -> Result<(), ApiError> {
+    let bearer = |value| with_scheme(value, "bearer");
     let token =
         header(headers, &AUTHORIZATION).map(|value| value.and_then(bearer).and_then(|token| shared.tokens.find(token)));
     let client = token.as_ref().ok().and_then(|token| shared.client(token.as_ref()?.0.as_bytes()));
     let result = token.and_then(|token| {
         let is_valid = token.is_some_and(|(_, is_valid)| is_valid);
-        let client = client.filter(|_| is_valid).ok_or(ApiError::Token(shared.rejection))?;
-        check(shared, client, headers, fiid)
+        let realm = if shared.custom_api.is_some() { "sandbox" } else { "paynet" };
+        check(client.filter(|_| is_valid).ok_or(ApiError::Token(shared.rejection, realm))?)
     });
     let (counters, of_client) = (&shared.counters, client.map(|client| &client.counters));
     if result.is_ok() {
@@ -151,11 +158,6 @@ fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a st
     let mut values = headers.get_all(name).iter();
     let value = values.next().map(|value| value.to_str().unwrap_or_default());
     if values.next().is_some() { Err(ApiError::SentTwice(name.clone())) } else { Ok(value) }
-}
-
-fn bearer(authorization: &str) -> Option<&str> {
-    let (scheme, token) = authorization.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then_some(token)
 }
 
 fn in_window(shared: &ServerState, timestamp: &str) -> bool {

@@ -2,12 +2,15 @@
 
 use std::{io, iter, sync::Arc, time::Duration};
 
+use bytes::Bytes;
+use http::{Request, Response};
 use secrecy::SecretString;
 use tokio::{net::TcpListener, task::JoinSet};
 
 use super::{
     Sandbox,
     exchange::Exchange,
+    handler::Handler,
     server,
     state::{Listener, RejectionStyle, ServerState},
 };
@@ -39,7 +42,8 @@ pub struct SandboxBuilder {
     credentials: Credentials,
     other_clients: Vec<Credentials>,
     token_lifetime: Duration,
-    rejection: RejectionStyle,
+    rejection: Option<RejectionStyle>,
+    custom_api: Option<Handler>,
     timestamp_window: Duration,
     #[cfg(feature = "jwt")]
     assertions: Option<super::assertion::Assertions>,
@@ -67,7 +71,7 @@ impl Sandbox {
     /// # }
     /// ```
     pub fn builder() -> SandboxBuilder {
-        SandboxBuilder::new()
+        SandboxBuilder::default()
     }
 
     /// Starts a sandbox with the default settings of [`SandboxBuilder`].
@@ -86,19 +90,22 @@ impl Sandbox {
     }
 }
 
-impl SandboxBuilder {
-    fn new() -> Self {
+impl Default for SandboxBuilder {
+    fn default() -> Self {
         Self {
             credentials: Credentials::new(SAMPLE_ID, SAMPLE_SECRET),
             other_clients: Vec::new(),
             token_lifetime: Duration::from_secs(3600),
-            rejection: RejectionStyle::default(),
+            rejection: None,
+            custom_api: None,
             timestamp_window: Duration::from_secs(300),
             #[cfg(feature = "jwt")]
             assertions: None,
         }
     }
+}
 
+impl SandboxBuilder {
     /// Sets the id and the secret of the first registered client.
     ///
     /// [`Sandbox::credentials`] returns them. Default: `client_123456789` and `secret_abcdefghijklmnop`, as in PayNet's
@@ -132,6 +139,7 @@ impl SandboxBuilder {
 
     /// Sets how long a token is valid; `expires_in` has the same value.
     ///
+    /// A token expires by the wall clock or by tokio's clock, which tests can advance, whichever is first.
     /// Default: 3600 s, as PayNet documents. With zero a token has expired when it arrives; the maximum is 136 years.
     /// `expires_in` is an integer for whole seconds, and a float otherwise.
     pub fn token_lifetime(mut self, lifetime: Duration) -> Self {
@@ -139,11 +147,53 @@ impl SandboxBuilder {
         self
     }
 
+    /// Serves this function as the API, in place of PayNet's.
+    ///
+    /// Use it to test a client of any other API. The function is called for each request with a valid bearer token to
+    /// any path but `/token`; no signature is needed. The URI that it gets is the path with the query. Requests without
+    /// a valid token are rejected; see [`rejection`](Self::rejection). The token endpoint accepts credentials in the
+    /// form and by HTTP Basic (RFC 6749, section 2.3.1), and ignores `scope`, `audience` and other fields.
+    ///
+    /// If the function panics, because an assertion in it fails, the connection is closed; a call of
+    /// [`Sandbox::service`] panics. Default: PayNet's reports API.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use http::Response;
+    /// use tower_outbound_auth::sandbox::Sandbox;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let sandbox = Sandbox::builder()
+    ///     .api(|request| match request.uri().path() {
+    ///         "/accounts/7" => Response::new(r#"{ "balance": "150.75" }"#),
+    ///         _ => {
+    ///             let mut response = Response::new("no such account");
+    ///             *response.status_mut() = http::StatusCode::NOT_FOUND;
+    ///             response
+    ///         }
+    ///     })
+    ///     .start()
+    ///     .await?;
+    /// # drop(sandbox);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn api<B>(mut self, handler: impl Fn(Request<Bytes>) -> Response<B> + Send + Sync + 'static) -> Self
+    where
+        B: Into<Bytes>,
+    {
+        self.custom_api = Some(Handler::new(handler));
+        self
+    }
+
     /// Sets how the API rejects a token.
     ///
-    /// Default: [`Documented400`](RejectionStyle::Documented400), as PayNet documents.
+    /// Default: [`Documented400`](RejectionStyle::Documented400), as PayNet documents, and
+    /// [`Unauthorized401`](RejectionStyle::Unauthorized401) if [`api`](Self::api) is set.
     pub fn rejection(mut self, style: RejectionStyle) -> Self {
-        self.rejection = style;
+        self.rejection = Some(style);
         self
     }
 
@@ -193,9 +243,13 @@ impl SandboxBuilder {
         let environment = Environment::custom(&format!("{api_origin}/token"), &api_origin).map_err(io::Error::other)?;
         let credentials = self.credentials.clone();
         let clients = iter::once(self.credentials).chain(self.other_clients).collect();
+        let of_the_api =
+            if self.custom_api.is_some() { RejectionStyle::Unauthorized401 } else { RejectionStyle::default() };
+        let rejection = self.rejection.unwrap_or(of_the_api);
         let mut shared =
-            ServerState::new(clients, self.token_lifetime, self.rejection, self.timestamp_window, download_origin);
+            ServerState::new(clients, self.token_lifetime, rejection, self.timestamp_window, download_origin);
         shared.origin = api_origin;
+        shared.custom_api = self.custom_api;
         #[cfg(feature = "jwt")]
         {
             shared.assertions = self.assertions;
@@ -216,5 +270,5 @@ async fn listen() -> Result<(TcpListener, String), io::Error> {
 
 const SAMPLE_ID: &str = "client_123456789";
 const SAMPLE_SECRET: &str = "secret_abcdefghijklmnop";
-/// Keeps `now + lifetime` far from the end of [`SystemTime`](std::time::SystemTime).
+/// What clients read that keep `expires_in` in 32 bits.
 const MAX_LIFETIME: Duration = Duration::from_secs(u32::MAX as u64);

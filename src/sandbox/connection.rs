@@ -41,6 +41,11 @@ impl ConnectionControl {
         self.notify_if_due(&progress);
     }
 
+    /// Whether the connection is to be closed after what was written to it.
+    pub(super) fn is_closing(&self) -> bool {
+        self.progress().close_at.is_some()
+    }
+
     /// How many bytes have been written.
     pub(super) fn written(&self) -> u64 {
         self.progress().written

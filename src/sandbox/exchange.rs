@@ -24,6 +24,7 @@ use tower_service::Service;
 use super::{
     api,
     connection::ConnectionControl,
+    custom_api,
     cut_off::cut_off,
     download,
     fault::{FaultKind, Target},
@@ -46,11 +47,13 @@ pub(super) struct Exchange {
 impl Exchange {
     pub(super) fn new(listener: Listener, shared: &Arc<ServerState>) -> Self {
         let router = match listener {
-            Listener::Api => token::router().merge(api::router()),
-            Listener::Downloads => download::router(),
+            Listener::Api => token::router().merge(match shared.custom_api.clone() {
+                Some(custom) => custom_api::router(custom),
+                None => api::router().fallback(no_such_path),
+            }),
+            Listener::Downloads => download::router().fallback(no_such_path),
         };
         let router = router
-            .fallback(async || message(StatusCode::NOT_FOUND, "no such path"))
             .method_not_allowed_fallback(async || message(StatusCode::METHOD_NOT_ALLOWED, "no such method here"))
             .with_state(Arc::clone(shared));
         Self { listener, router, shared: Arc::clone(shared), control: Arc::default() }
@@ -143,7 +146,10 @@ impl Exchange {
         match self.listener {
             Listener::Downloads => None,
             Listener::Api if path == token::PATH => (request.method() == Method::POST).then_some(Target::Token),
-            Listener::Api => (path.starts_with("/v1/") || path.starts_with("/v2/")).then_some(Target::Api),
+            Listener::Api => {
+                let is_api = self.shared.custom_api.is_some() || path.starts_with("/v1/") || path.starts_with("/v2/");
+                is_api.then_some(Target::Api)
+            }
         }
     }
 }
@@ -165,6 +171,10 @@ where
         let exchange = self.clone();
         Box::pin(async move { Ok(exchange.respond(request.map(Body::new)).await) })
     }
+}
+
+async fn no_such_path() -> Response {
+    message(StatusCode::NOT_FOUND, "no such path")
 }
 
 fn whole_seconds(duration: Duration) -> u64 {

@@ -29,7 +29,7 @@ use http::StatusCode;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     target: Target,
     kind: FaultKind,
@@ -38,7 +38,7 @@ pub struct Fault {
 
 /// What goes wrong with a request or its response.
 #[non_exhaustive]
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FaultKind {
     /// Responds with this status and a small JSON body, whatever the request is.
     Status(StatusCode),
@@ -77,7 +77,8 @@ impl Fault {
         Self { target: Target::Token, kind, times: 1 }
     }
 
-    /// Creates a fault of the next request to a path under `/v1/` or `/v2/`.
+    /// Creates a fault of the next request to a path under `/v1/` or `/v2/`; with
+    /// [`SandboxBuilder::api`](super::SandboxBuilder::api) to any path but `/token`.
     pub fn api(kind: FaultKind) -> Self {
         Self { target: Target::Api, kind, times: 1 }
     }

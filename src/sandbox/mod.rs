@@ -1,7 +1,12 @@
 //! PayNet-compatible server for tests, in the same process.
 //!
-//! Tests against PayNet's UAT environment need credentials and a network, and cannot produce an outage. [`Sandbox`] serves
-//! the documented endpoints on loopback ports, checks requests strictly, injects faults, and counts what it receives.
+//! Tests against PayNet's UAT environment need credentials and a network, and cannot produce an outage. [`Sandbox`]
+//! serves the documented endpoints on loopback ports, checks requests strictly, injects faults, and counts what it
+//! receives.
+//!
+//! To test a client of any other API, set a function as the API with [`SandboxBuilder::api`]. [`Sandbox::service`]
+//! works without sockets, on tokio's paused clock. The guide shows [how to test your code](crate::guide::testing) with
+//! both.
 //!
 //! It brings a web framework, so enable the feature `sandbox` in `dev-dependencies` only.
 
@@ -10,13 +15,16 @@ mod api;
 mod assertion;
 mod builder;
 mod connection;
+mod custom_api;
 mod cut_off;
 mod download;
 mod exchange;
 mod fault;
+mod handler;
 mod leak;
 mod message;
 mod server;
+mod service;
 mod state;
 mod stats;
 mod token;
@@ -28,6 +36,7 @@ use tokio::task::JoinSet;
 pub use self::{
     builder::SandboxBuilder,
     fault::{Fault, FaultKind},
+    service::SandboxService,
     state::{FIID, RejectionStyle},
     stats::{ClientStats, Stats},
 };
@@ -41,6 +50,7 @@ use crate::{Credentials, paynet::Environment};
 /// [another](Self::download_origin). Both accept HTTP/1.1 and HTTP/2 (with prior knowledge), without TLS, on free ports of
 /// 127.0.0.1. Requests must be exactly as PayNet documents them, and are rejected with the documented messages.
 /// [`inject`](Self::inject) makes requests fail, and [`stats`](Self::stats) returns what the server has received.
+/// [`service`](Self::service) serves the same without sockets, and [`SandboxBuilder::api`] serves your own API.
 ///
 /// Dropping the sandbox closes its ports and all connections as soon as its runtime runs.
 ///

@@ -7,19 +7,20 @@ use std::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicI64, Ordering},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, UNIX_EPOCH},
 };
 
 use super::{
     fault::Faults,
+    handler::Handler,
     stats::{ClientCounters, Counters},
 };
-use crate::{Credentials, time};
+use crate::{Credentials, time::Moment};
 
 /// How the API rejects a token that is unknown, expired or revoked.
 ///
 /// A wrong `X-Fiid`, timestamp or signature is rejected with `400` in either style.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum RejectionStyle {
     /// `400` with the message that PayNet documents.
     ///
@@ -43,6 +44,8 @@ pub(super) enum Listener {
 pub(super) struct ServerState {
     pub(super) clients: Vec<Client>,
     pub(super) rejection: RejectionStyle,
+    /// In place of PayNet's.
+    pub(super) custom_api: Option<Handler>,
     pub(super) timestamp_window: Duration,
     pub(super) download_origin: String,
     pub(super) clock: ServerClock,
@@ -67,6 +70,7 @@ impl ServerState {
         Self {
             clients: clients.into_iter().map(Client::new).collect(),
             rejection,
+            custom_api: None,
             timestamp_window,
             download_origin,
             clock: ServerClock::default(),
@@ -82,6 +86,15 @@ impl ServerState {
 
     pub(super) fn client(&self, id: &[u8]) -> Option<&Client> {
         self.clients.iter().find(|client| client.credentials.client_id().as_bytes() == id)
+    }
+
+    /// Whether the token endpoint accepts HTTP Basic, which PayNet's does not.
+    pub(super) fn accepts_basic(&self) -> bool {
+        #[cfg(feature = "jwt")]
+        if self.assertions.is_some() {
+            return false;
+        }
+        self.custom_api.is_some()
     }
 }
 
@@ -122,13 +135,16 @@ pub(super) struct Tokens {
 
 struct Issued {
     client_id: String,
-    valid_until: SystemTime,
+    /// By both clocks, so that a test can advance tokio's.
+    created: Moment,
+    is_revoked: bool,
 }
 
 impl Tokens {
     pub(super) fn issue(&self, client_id: &str) -> String {
-        let (token, valid_until) = (random_name(48), time::Moment::now().wall + self.lifetime);
-        self.issued().insert(token.clone(), Issued { client_id: client_id.to_owned(), valid_until });
+        let token = random_name(48);
+        let issued = Issued { client_id: client_id.to_owned(), created: Moment::now(), is_revoked: false };
+        self.issued().insert(token.clone(), issued);
         token
     }
 
@@ -136,7 +152,8 @@ impl Tokens {
     pub(super) fn find(&self, token: &str) -> Option<(String, bool)> {
         let issued = self.issued();
         let found = issued.get(token)?;
-        Some((found.client_id.clone(), time::Moment::now().wall < found.valid_until))
+        let is_valid = !found.is_revoked && Moment::now().since(found.created) < self.lifetime;
+        Some((found.client_id.clone(), is_valid))
     }
 
     pub(super) fn any(&self, test: impl FnMut(&String) -> bool) -> bool {
@@ -144,7 +161,7 @@ impl Tokens {
     }
 
     pub(super) fn revoke_all(&self) {
-        self.issued().values_mut().for_each(|issued| issued.valid_until = UNIX_EPOCH);
+        self.issued().values_mut().for_each(|issued| issued.is_revoked = true);
     }
 
     fn issued(&self) -> MutexGuard<'_, HashMap<String, Issued>> {
@@ -182,7 +199,7 @@ impl Files {
 
 /// This machine's time in seconds since 1970.
 pub(super) fn unix_seconds() -> u64 {
-    time::Moment::now().wall.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+    Moment::now().wall.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// Moves a time, within the range of an HTTP date.

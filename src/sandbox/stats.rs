@@ -5,14 +5,34 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Counters of a [`Sandbox`](super::Sandbox) since its start.
 ///
 /// A request is counted before its response is sent.
+///
+/// # Example
+///
+/// What a part of a test has caused:
+///
+/// ```
+/// use tower_outbound_auth::sandbox::Sandbox;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), std::io::Error> {
+/// let sandbox = Sandbox::start().await?;
+/// let before = sandbox.stats();
+/// // … calls of the code under test
+/// let after = sandbox.stats();
+/// assert_eq!(after.token_requests - before.token_requests, 0);
+/// assert_eq!(after.credentials_leaked, 0);
+/// # Ok(())
+/// # }
+/// ```
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// `POST /token` requests, including those with a fault.
     pub token_requests: u64,
-    /// Requests to a path under `/v1/` or `/v2/`, including those with a fault.
+    /// Requests to a path under `/v1/` or `/v2/`, including those with a fault; with
+    /// [`SandboxBuilder::api`](super::SandboxBuilder::api) to any path but `/token`.
     pub api_requests: u64,
-    /// API requests with a valid token, signature and `X-Fiid`.
+    /// API requests with a valid token and, for PayNet's API, signature and `X-Fiid`.
     pub accepted: u64,
     /// API requests that were rejected because of their token, signature or `X-Fiid`.
     pub rejected: u64,

@@ -8,10 +8,11 @@ use axum::{
     response::{IntoResponse, Response},
     routing::post,
 };
+use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, StatusCode,
-    header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE},
+    header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE},
 };
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
@@ -26,20 +27,25 @@ pub(super) fn router() -> Router<Arc<ServerState>> {
 enum TokenError {
     InvalidRequest(&'static str),
     InvalidClient,
+    /// The same, for credentials in `Authorization`.
+    InvalidBasic,
     UnsupportedGrantType,
 }
 
 impl IntoResponse for TokenError {
     fn into_response(self) -> Response {
+        let challenge = matches!(self, Self::InvalidBasic).then_some([(WWW_AUTHENTICATE, r#"Basic realm="sandbox""#)]);
         let (status, error, description) = match self {
             Self::InvalidRequest(description) => (StatusCode::BAD_REQUEST, "invalid_request", description),
-            Self::InvalidClient => (StatusCode::UNAUTHORIZED, "invalid_client", "wrong client_id or client_secret"),
+            Self::InvalidClient | Self::InvalidBasic => {
+                (StatusCode::UNAUTHORIZED, "invalid_client", "wrong client_id or client_secret")
+            }
             Self::UnsupportedGrantType => {
                 (StatusCode::BAD_REQUEST, "unsupported_grant_type", "grant_type must be client_credentials")
             }
         };
         let body = json!({ "error": error, "error_description": description });
-        (status, [NO_STORE], Json(body)).into_response()
+        (status, [NO_STORE], challenge, Json(body)).into_response()
     }
 }
 
@@ -48,8 +54,13 @@ async fn grant(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, TokenError> {
-    check_headers(&headers)?;
-    let client = check_form(&shared, &read_form(&body)?)?;
+    let basic = headers.get(AUTHORIZATION).filter(|_| shared.accepts_basic());
+    check_headers(&headers, basic.is_some())?;
+    let form = read_form(&body)?;
+    let client = match basic {
+        Some(basic) => check_basic(&shared, basic, &form)?,
+        None => check_form(&shared, &form)?,
+    };
     client.counters.tokens.add_one();
     let response = json!({
         "access_token": shared.tokens.issue(client.credentials.client_id()),
@@ -59,8 +70,8 @@ async fn grant(
     Ok(([NO_STORE], Json(response)).into_response())
 }
 
-fn check_headers(headers: &HeaderMap) -> Result<(), TokenError> {
-    if headers.contains_key(AUTHORIZATION) {
+fn check_headers(headers: &HeaderMap, may_authorize: bool) -> Result<(), TokenError> {
+    if headers.get_all(AUTHORIZATION).iter().count() > usize::from(may_authorize) {
         return Err(TokenError::InvalidRequest("Authorization has no place here: credentials go into the form"));
     }
     if !is_media_type(headers, &ACCEPT, "application/json") {
@@ -99,6 +110,31 @@ fn check_form<'a>(shared: &'a ServerState, form: &HashMap<Vec<u8>, Vec<u8>>) -> 
     }
     let has_secret = |client: &&Client| client.credentials.secret().expose_secret().as_bytes() == secret;
     shared.client(id).filter(has_secret).ok_or(TokenError::InvalidClient)
+}
+
+/// Checks credentials in `Authorization` (RFC 6749, section 2.3.1); many clients send them without form-encoding.
+fn check_basic<'a>(
+    shared: &'a ServerState,
+    basic: &HeaderValue,
+    form: &HashMap<Vec<u8>, Vec<u8>>,
+) -> Result<&'a Client, TokenError> {
+    if form.get(&b"grant_type"[..]).is_none_or(|grant_type| grant_type != b"client_credentials") {
+        return Err(TokenError::UnsupportedGrantType);
+    }
+    if form.contains_key(&b"client_secret"[..]) {
+        return Err(TokenError::InvalidRequest("the client authenticates in two ways"));
+    }
+    let pair = basic.to_str().ok().and_then(|value| with_scheme(value, "basic"));
+    let pair = pair.and_then(|pair| STANDARD.decode(pair).ok()).unwrap_or_default();
+    let mut halves = pair.splitn(2, |byte| *byte == b':');
+    let (id, secret) = (halves.next().unwrap_or_default(), halves.next().unwrap_or_default());
+    let matches = |sent: &[u8], expected: &str| {
+        sent == expected.as_bytes() || form_decoded(sent).is_some_and(|sent| sent == expected.as_bytes())
+    };
+    let is_meant = |client: &&Client| {
+        matches(id, client.credentials.client_id()) && matches(secret, client.credentials.secret().expose_secret())
+    };
+    shared.clients.iter().find(is_meant).ok_or(TokenError::InvalidBasic)
 }
 
 #[cfg(feature = "jwt")]
@@ -153,6 +189,12 @@ pub(super) fn is_media_type(headers: &HeaderMap, name: &HeaderName, expected: &s
     value
         .to_str()
         .is_ok_and(|value| value.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(expected)))
+}
+
+/// What follows this scheme in `Authorization`.
+pub(super) fn with_scheme<'a>(authorization: &'a str, scheme: &str) -> Option<&'a str> {
+    let (sent, rest) = authorization.split_once(' ')?;
+    sent.eq_ignore_ascii_case(scheme).then_some(rest)
 }
 
 /// An integer for whole seconds, and a float otherwise.

@@ -125,7 +125,7 @@ impl fmt::Debug for SignRules {
 /// # Ok::<(), http::Error>(())
 /// ```
 #[non_exhaustive]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Sign {
     /// Signs this request, if it gets the access token.
     Always,

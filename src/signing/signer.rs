@@ -158,7 +158,8 @@ impl<F> fmt::Debug for SignerFn<F> {
 ///
 /// let signer = TimestampHmac::sha256(Credentials::new("my-client", "my_client_secret"));
 /// let signature = signer.sign(&SigningContext::new(&method, &uri, &headers, &token, now))?;
-/// assert_eq!(signature.get(&HeaderName::from_static("x-timestamp")).unwrap(), "1700000000");
+/// let timestamp = signature.get(&HeaderName::from_static("x-timestamp"));
+/// assert!(timestamp.is_some_and(|value| value == "1700000000"));
 /// # Ok::<(), AuthError>(())
 /// ```
 #[non_exhaustive]
@@ -222,7 +223,7 @@ impl<'a> SigningContext<'a> {
 /// let name = HeaderName::from_static("x-signature");
 /// let mut headers = SignatureHeaders::new();
 /// headers.insert(name.clone(), HeaderValue::from_static("0123abcd"));
-/// assert!(headers.get(&name).unwrap().is_sensitive());
+/// assert!(headers.get(&name).is_some_and(HeaderValue::is_sensitive));
 /// ```
 #[derive(Clone, Default)]
 pub struct SignatureHeaders {

@@ -132,6 +132,12 @@ impl Signer for TimestampHmac {
     }
 }
 
+impl Clone for TimestampHmac {
+    fn clone(&self) -> Self {
+        Self::sha256(self.credentials.clone()).headers(self.timestamp.clone(), self.signature.clone())
+    }
+}
+
 impl fmt::Debug for TimestampHmac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TimestampHmac")

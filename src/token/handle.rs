@@ -81,6 +81,21 @@ impl TokenHandle {
     ///
     /// Call it when the server of another protocol than HTTP has rejected the token. It fetches nothing; the next
     /// request does. [`renewal_budget`](crate::token::RefreshPolicy::renewal_budget) does not limit it.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use tower_outbound_auth::{AuthError, token::TokenHandle};
+    ///
+    /// async fn connect(handle: &TokenHandle) -> Result<(), AuthError> {
+    ///     let token = handle.token().await?;
+    ///     if !log_on(token.expose_secret()).await {
+    ///         handle.invalidate(&token);
+    ///     }
+    ///     Ok(())
+    /// }
+    /// # async fn log_on(_token: &str) -> bool { true }
+    /// ```
     pub fn invalidate(&self, token: &AccessToken) {
         self.fetcher.invalidate(token);
     }

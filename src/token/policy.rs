@@ -17,7 +17,7 @@ use crate::error::{AuthError, ErrorKind};
 /// let policy = RefreshPolicy::default().refresh_at(0.5).deadline(Duration::from_secs(10));
 /// # let _ = policy;
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RefreshPolicy {
     refresh_at: f64,
     jitter: f64,

@@ -174,6 +174,24 @@ impl<F> fmt::Debug for SourceFn<F> {
 }
 
 /// Request of a layer to its [`TokenSource`].
+///
+/// # Example
+///
+/// A test of a source that keeps its token until it is rejected:
+///
+/// ```
+/// use tower_outbound_auth::{
+///     AuthError,
+///     token::{FetchRequest, TokenSource},
+/// };
+///
+/// async fn a_rejected_token_is_replaced(source: impl TokenSource) -> Result<(), AuthError> {
+///     let first = source.fetch(FetchRequest::new()).await?;
+///     let second = source.fetch(FetchRequest::new().with_rejected(first.clone())).await?;
+///     assert_ne!(first.expose_secret(), second.expose_secret());
+///     Ok(())
+/// }
+/// ```
 #[non_exhaustive]
 #[derive(Clone, Debug)]
 pub struct FetchRequest {

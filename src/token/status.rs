@@ -9,6 +9,24 @@ use crate::{
 };
 
 /// What is known about the token of a layer; returned by [`TokenHandle::status`](crate::token::TokenHandle::status).
+///
+/// # Example
+///
+/// ```
+/// use tower_outbound_auth::token::{TokenHandle, TokenState};
+///
+/// /// Returns why calls fail, for a health check; `None` if there is a usable token.
+/// fn problem(handle: &TokenHandle) -> Option<String> {
+///     let status = handle.status();
+///     match status.state {
+///         TokenState::Fresh | TokenState::Stale => None,
+///         state => Some(match status.last_error {
+///             Some(error) => format!("the token is {state}: {error}"),
+///             None => format!("the token is {state}"),
+///         }),
+///     }
+/// }
+/// ```
 #[non_exhaustive]
 #[derive(Clone, Debug)]
 pub struct TokenStatus {
@@ -28,7 +46,7 @@ pub struct TokenStatus {
 
 /// How old the token of a layer is.
 #[non_exhaustive]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TokenState {
     /// There is no token: none was fetched yet, or it was rejected or invalidated.
     Missing,

@@ -5,6 +5,7 @@ mod each_dependency_has_its_reason;
 mod no_client_takes_a_proxy_from_the_environment;
 mod security_names_tests_that_exist;
 mod the_guide_can_be_read_in_order;
+mod the_public_api_follows_the_guidelines;
 #[cfg(unix)]
 mod what_is_not_checked_is_told;
 

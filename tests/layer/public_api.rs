@@ -249,6 +249,18 @@ fn credentials_and_errors_have_the_constructors_that_the_documentation_names() {
     assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Denied, false));
     assert!(AuthError::find(&error).is_some());
     assert_eq!(TokenState::Stale.to_string(), "stale");
+    let kinds = [
+        (ErrorKind::Config, "config"),
+        (ErrorKind::Denied, "denied"),
+        (ErrorKind::Malformed, "malformed"),
+        (ErrorKind::Signing, "signing"),
+        (ErrorKind::Timeout, "timeout"),
+        (ErrorKind::Unavailable, "unavailable"),
+        (ErrorKind::Aborted, "aborted"),
+    ];
+    for (kind, name) in kinds {
+        assert_eq!(format!("{kind:>12}"), format!("{name:>12}"));
+    }
     assert!(!NotReplayed::Throttled.to_string().is_empty());
 }
 

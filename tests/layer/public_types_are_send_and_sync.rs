@@ -19,12 +19,13 @@ use static_assertions::{assert_eq_size, assert_impl_all, assert_not_impl_any, as
 use tower::{Layer, Service};
 use tower_outbound_auth::{
     Auth, AuthError, AuthLayer, AuthLayerBuilder, BoxError, Credentials, ErrorKind, NoAuth, ResponseFuture,
+    fleet::{Lookup, MemoryStore, SealedToken, SharedTokenSource, SharedTokenSourceBuilder, TokenStore},
     keyed::{KeyedAuth, KeyedAuthLayer, KeyedAuthLayerBuilder},
     oauth::{
         Assertion, AssertionFile, AssertionRequest, AssertionSource, ClientAuth, ClientCredentialsGrant,
         ClientCredentialsGrantBuilder,
     },
-    rejection::{NotReplayed, Rejection},
+    rejection::{NotReplayed, OtherOrigin, Rejection},
     replay::{CloneBody, EmptyBody, NoReplay, Replay, ReplayBody},
     signing::{Sign, SignRules, SignatureHeaders, Signer, SignerFn, SigningContext, TimestampHmac},
     token::{
@@ -82,32 +83,38 @@ assert_shared! {
     SignerFn<fn()>: Clone;
     TokenHandle: Clone;
     TokenStatus: Clone;
-    TokenState: Clone, Copy, Display, PartialEq, Eq;
+    TokenState: Clone, Copy, Display, PartialEq, Eq, Hash;
     KeepWarm: ;
     KeyedAuthLayer<Inner<u8>>: Clone;
     KeyedAuthLayerBuilder<Inner<u8>, NoReplay>: ;
     KeyedAuth<Inner<u8>, Inner<u8>>: Clone;
-    RefreshPolicy: Clone, Default;
+    RefreshPolicy: Clone, Default, PartialEq;
     Credentials: Clone;
     ClientCredentialsGrant: Clone, TokenSource;
-    ClientAuth: Clone, Copy, Default;
+    ClientAuth: Clone, Copy, Default, PartialEq, Eq, Hash;
     Assertion: Clone;
     AssertionRequest<'static>: Clone, Copy;
     AssertionFile: Clone, AssertionSource;
     SigningContext<'static>: Clone;
     SignatureHeaders: Clone, Default;
-    TimestampHmac: Signer;
+    TimestampHmac: Clone, Signer;
     SignRules: Clone;
-    Sign: Clone, Copy;
+    Sign: Clone, Copy, PartialEq, Eq, Hash;
     NoAuth: Clone, Copy;
-    Rejection: Clone, Copy, PartialEq, Eq;
-    NotReplayed: Clone, Copy, Display, PartialEq, Eq;
+    Rejection: Clone, Copy, PartialEq, Eq, Hash;
+    NotReplayed: Clone, Copy, Display, PartialEq, Eq, Hash;
+    OtherOrigin: Clone, Display, PartialEq, Eq, Hash;
     CloneBody: Clone, Copy, Default;
     EmptyBody: Clone, Copy, Default;
     NoReplay: Clone, Copy, Default;
     ReplayBody<Body>: http_body::Body<Data = Bytes, Error = BoxError>;
     AuthError: Clone, Error, Display;
-    ErrorKind: Clone, Copy, PartialEq, Eq, Hash;
+    ErrorKind: Clone, Copy, Display, PartialEq, Eq, Hash;
+    SharedTokenSource<SourceFn<fn()>>: Clone;
+    SharedTokenSourceBuilder<SourceFn<fn()>>: ;
+    MemoryStore: Clone, Default, TokenStore;
+    Lookup: Clone, PartialEq, Eq;
+    SealedToken: Clone, PartialEq, Eq;
 }
 
 assert_impl_all!(ClientCredentialsGrantBuilder: Send, Sync, Debug);
@@ -122,7 +129,7 @@ assert_impl_all!(CloneBody: Replay<Body>, Replay<String>, Replay<ReplayBody<Body
 assert_impl_all!(EmptyBody: Replay<Body>, Replay<http_body_util::Empty<Bytes>>);
 assert_impl_all!(NoReplay: Replay<Body>, Replay<Rc<u8>>);
 assert_impl_all!(BoxError: From<AuthError>);
-assert_obj_safe!(TokenSource, Signer, AssertionSource);
+assert_obj_safe!(TokenSource, Signer, AssertionSource, TokenStore);
 assert_impl_all!(Arc<dyn TokenSource>: TokenSource);
 assert_impl_all!(Box<dyn TokenSource>: TokenSource);
 assert_impl_all!(Arc<dyn Signer>: Signer);
@@ -195,7 +202,7 @@ mod paynet {
     use super::*;
 
     assert_shared! {
-        Environment: Clone, Display, PartialEq, Eq, FromStr;
+        Environment: Clone, Display, PartialEq, Eq, Hash, FromStr;
         PayNetLayer: Clone, From<AuthLayer>;
         RejectionLayer: Clone, Copy, Default;
         Rejections<Inner<u8>>: Clone;
@@ -257,20 +264,54 @@ mod reqwest {
     assert_impl_all!(Auth<ReqwestService>: Service<Request<Body>, Response = Answer>, Clone, Send, Sync);
 }
 
+#[cfg(feature = "jwt")]
+mod jwt {
+    use tower_outbound_auth::oauth::{Algorithm, Audience, PrivateKeyJwt};
+
+    use super::*;
+
+    assert_shared! {
+        Algorithm: Clone, Copy, PartialEq, Eq, Hash;
+        Audience: Clone, PartialEq, Eq, Hash;
+        PrivateKeyJwt: Clone, AssertionSource;
+    }
+}
+
+#[cfg(feature = "redis")]
+mod redis {
+    use tower_outbound_auth::fleet::RedisStore;
+
+    use super::*;
+
+    assert_shared! {
+        RedisStore: Clone, TokenStore;
+    }
+}
+
 #[cfg(feature = "sandbox")]
 mod sandbox {
-    use tower_outbound_auth::sandbox::{Fault, FaultKind, RejectionStyle, Sandbox, SandboxBuilder, Stats};
+    use tower_outbound_auth::sandbox::{
+        ClientStats, Fault, FaultKind, RejectionStyle, Sandbox, SandboxBuilder, SandboxService, Stats,
+    };
 
     use super::*;
 
     assert_shared! {
         Sandbox: ;
-        SandboxBuilder: ;
-        Fault: Clone;
-        FaultKind: Clone;
-        RejectionStyle: Clone, Copy;
-        Stats: Clone;
+        SandboxBuilder: Default;
+        SandboxService: Clone;
+        Fault: Clone, PartialEq, Eq;
+        FaultKind: Clone, PartialEq, Eq;
+        RejectionStyle: Clone, Copy, Default, PartialEq, Eq, Hash;
+        Stats: Clone, Copy, Default, PartialEq, Eq;
+        ClientStats: Clone, Copy, Default, PartialEq, Eq;
     }
+
+    // It can stand in for `HttpsClient`.
+    type Received = http_body_util::combinators::BoxBody<Bytes, BoxError>;
+    assert_impl_all!(SandboxService: Service<Request<Body>, Response = Response<Received>, Error = BoxError>);
+    assert_impl_all!(SandboxService: Service<Request<String>>);
+    assert_impl_all!(<SandboxService as Service<Request<Body>>>::Future: Send);
 }
 
 #[test]

@@ -209,7 +209,7 @@ async fn failures(issuer: &Issuer, layer: &AuthLayer, page: &mut Page) {
     ] {
         issuer.set(|settings| settings.failure = Some(AuthError::new(kind, "down")));
         let error = layer.handle().refresh().await.unwrap_err();
-        assert_eq!(error.kind(), kind);
+        assert_eq!((error.kind(), &*kind.to_string()), (kind, outcome));
         let failed = [
             format!(r#"token_fetch_duration_seconds_count{{outcome="{outcome}"}}"#),
             format!(r#"token_fetches_total{{trigger="forced",outcome="{outcome}"}}"#),

@@ -71,6 +71,22 @@ fn a_key_that_was_rotated_to_nothing_does_not_sign_with_what_was_signed_before()
     assert_eq!(headers.get(&paynet::X_SIGNATURE).unwrap(), &paynet::signature("1", "second"));
 }
 
+#[test]
+fn a_cloned_signer_has_the_names_of_its_headers_and_follows_the_rotation() {
+    let credentials = Credentials::new("id", "first");
+    let (date, mac) = (HeaderName::from_static("x-date"), HeaderName::from_static("x-mac"));
+    let signer = TimestampHmac::sha256(credentials.clone()).headers(date.clone(), mac.clone());
+    let original = sign(&signer, 1).unwrap();
+    let cloned = sign(&signer.clone(), 1).unwrap();
+    for name in [&date, &mac] {
+        assert!(cloned.get(name).is_some() && cloned.get(name) == original.get(name), "{name}");
+    }
+    let clone = signer.clone();
+    credentials.rotate("second");
+    let headers = sign(&clone, 1).unwrap();
+    assert_eq!(headers.get(&mac).unwrap(), &paynet::signature("1", "second"));
+}
+
 /// Signs a request by hand, at this unix time.
 fn sign(signer: &impl Signer, unix_seconds: u64) -> Result<SignatureHeaders, AuthError> {
     let (method, uri, headers) = (Method::GET, Uri::from_static("https://api.example.com/a"), HeaderMap::new());

@@ -109,7 +109,7 @@ pub struct PrivateKeyJwt {
 /// The successor of RFC 7523 requires the issuer alone, since a token endpoint can be a lure of another server. If your
 /// server accepts both, use `Issuer`.
 #[non_exhaustive]
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Audience {
     /// The URL of the token endpoint, as it was set or discovered.
     TokenEndpoint,
