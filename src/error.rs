@@ -87,9 +87,10 @@ pub enum ErrorKind {
     Aborted,
 }
 
-impl fmt::Display for ErrorKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
+impl ErrorKind {
+    /// The word for it, in metrics and traces too.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
             Self::Config => "config",
             Self::Denied => "denied",
             Self::Malformed => "malformed",
@@ -97,7 +98,13 @@ impl fmt::Display for ErrorKind {
             Self::Timeout => "timeout",
             Self::Unavailable => "unavailable",
             Self::Aborted => "aborted",
-        })
+        }
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
     }
 }
 

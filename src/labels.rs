@@ -20,19 +20,7 @@ pub(crate) enum Action {
 
 /// How a token fetch ended.
 pub(crate) fn outcome(failure: Option<ErrorKind>) -> &'static str {
-    failure.map_or("ok", error_type)
-}
-
-pub(crate) fn error_type(kind: ErrorKind) -> &'static str {
-    match kind {
-        ErrorKind::Config => "config",
-        ErrorKind::Denied => "denied",
-        ErrorKind::Malformed => "malformed",
-        ErrorKind::Signing => "signing",
-        ErrorKind::Timeout => "timeout",
-        ErrorKind::Unavailable => "unavailable",
-        ErrorKind::Aborted => "aborted",
-    }
+    failure.map_or("ok", ErrorKind::name)
 }
 
 pub(crate) fn rejection(rejection: Rejection) -> &'static str {

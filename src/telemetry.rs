@@ -119,7 +119,7 @@ impl FetchSpan {
                 parent: &self.span,
                 {
                     attempt = i64::from(self.attempts.load(Relaxed)),
-                    "error.type" = labels::error_type(error.kind()),
+                    "error.type" = error.kind().name(),
                     %error,
                     pause_ms = millis(pause),
                 },
@@ -150,7 +150,7 @@ impl FetchSpan {
         backoff: Option<Duration>,
     ) {
         trace(|| {
-            let kind = labels::error_type(error.kind());
+            let kind = error.kind().name();
             self.ended(labels::outcome(Some(error.kind())));
             self.span.record("error.type", kind);
             let Some(backoff) = backoff else {

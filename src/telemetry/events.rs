@@ -70,7 +70,7 @@ pub(crate) fn discovery_failed(error: &AuthError) {
     #[cfg(feature = "tracing")]
     trace(|| {
         tracing::warn!(
-            { "error.type" = labels::error_type(error.kind()), %error },
+            { "error.type" = error.kind().name(), %error },
             "discovery document cannot be read, the last one stays in use"
         );
     });
