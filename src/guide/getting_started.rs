@@ -114,15 +114,15 @@
 //! use tower_outbound_auth::{AuthLayer, Credentials, token::{AccessToken, source_fn}};
 //!
 //! let builder = || AuthLayer::builder(source_fn(|_| async { AccessToken::new("abc", None) }));
-//! let error = builder().build().unwrap_err();
-//! assert_eq!(error.to_string(), r#"no origin configured: call origin("https://host")"#);
+//! let error = builder().build().err().map(|error| error.to_string());
+//! assert_eq!(error.as_deref(), Some(r#"no origin configured: call origin("https://host")"#));
 //!
-//! let error = builder().origin("https://api.example.com/v1").build().unwrap_err();
+//! let error = builder().origin("https://api.example.com/v1").build().err().map(|error| error.to_string());
 //! let message = r#"origin("https://api.example.com/v1"): an origin has no path and no query; use "https://api.example.com""#;
-//! assert_eq!(error.to_string(), message);
+//! assert_eq!(error.as_deref(), Some(message));
 //!
-//! let error = Credentials::from_env("UNSET_CLIENT_ID", "UNSET_CLIENT_SECRET").unwrap_err();
-//! assert_eq!(error.to_string(), "the environment variable UNSET_CLIENT_ID is not set");
+//! let error = Credentials::from_env("UNSET_CLIENT_ID", "UNSET_CLIENT_SECRET").err().map(|error| error.to_string());
+//! assert_eq!(error.as_deref(), Some("the environment variable UNSET_CLIENT_ID is not set"));
 //! ```
 //!
 //! Next: [`clients`](super::clients).

@@ -100,10 +100,10 @@
 //!     }
 //! }
 //!
-//! fn add_digest(mut request: Request<String>) -> Request<String> {
+//! fn add_digest(mut request: Request<String>) -> Result<Request<String>, BoxError> {
 //!     let digest = hex::encode(Sha256::digest(request.body()));
-//!     request.headers_mut().insert("x-digest", digest.parse().expect("hex is a header value"));
-//!     request
+//!     request.headers_mut().insert("x-digest", digest.parse()?);
+//!     Ok(request)
 //! }
 //!
 //! # #[tokio::main(flavor = "current_thread")]
@@ -119,7 +119,7 @@
 //! # });
 //! let signer = PartnerSigner { key: "a key of the partner".into() };
 //! let auth = AuthLayer::builder(source).origin("https://api.example.com").sign(SignRules::all(), signer).build()?;
-//! let client = ServiceBuilder::new().map_request(add_digest).layer(auth).service(http);
+//! let client = ServiceBuilder::new().filter(add_digest).layer(auth).service(http);
 //!
 //! let request = Request::post("https://api.example.com/payments").body(r#"{ "amount": 100 }"#.to_owned())?;
 //! assert_eq!(client.oneshot(request).await?.status(), 200);
