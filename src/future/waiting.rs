@@ -170,8 +170,8 @@ where
     }
 
     /// Sends the request by the service that is ready.
-    pub(super) fn send(self: Box<Self>, token: &CachedToken, now: RequestTime) -> Result<Sent<S, R, B>, AuthError> {
-        let Self { settings, saved, replay_of, .. } = *self;
+    pub(super) fn send(self, token: &CachedToken, now: RequestTime) -> Result<Sent<S, R, B>, AuthError> {
+        let Self { settings, saved, replay_of, .. } = self;
         let SavedRequest { mut service, policy, mut request, target, waited } = saved;
         let Some(rejected) = replay_of else {
             let mut attempt = Attempt::first(&settings, &service, &policy, &mut request, target, token, now)?;
