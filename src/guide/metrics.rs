@@ -96,7 +96,7 @@
 //! tracing_subscriber::registry().with(layer).init();
 //! ```
 //!
-//! Each token fetch is then a trace of its own, whose span has a link to the span that it follows from, if the layer sees
+//! Each token fetch is then a separate trace, whose span has a link to the span that it follows from, if the layer sees
 //! that one too. An event becomes an event of the span that it is in: "response rejected" of the request's span, "token fetch
 //! failed" of the fetch's. The status of the span stays unset, because no event is at ERROR; look for `error.type`. A sampler
 //! decides about a fetch apart from the request that started it.
