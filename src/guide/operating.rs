@@ -113,10 +113,10 @@
 //! | span `token_fetch` | DEBUG | `layer`, `trigger`, `attempt`, `outcome`, `error.type`, `next_refresh_ms`, `fleet`, `fleet_reason` | a token fetch, with all of its attempts |
 //! | "token request failed, will try again" | DEBUG | `attempt`, `error.type`, `error`, `pause_ms` | within a fetch, before its next attempt |
 //! | "token obtained" | DEBUG | `next_refresh_ms` | the end of a fetch |
-//! | "token fetch failed" | WARN | `layer`, `trigger`, `error.type`, `error`, `description`, `backoff_ms` | a fetch has failed and a backoff begins; no further event until that has passed |
+//! | "token fetch failed" | WARN | `layer`, `trigger`, `error.type`, `error`, `description`, `backoff_ms` | a fetch has failed and a backoff begins; what fails during the backoff emits nothing |
 //! | "token fetch aborted" | DEBUG | `error.type`, `error` | the runtime of a fetch has ended or has no timers; no backoff follows |
 //! | "token lifetime unusable, default assumed" | DEBUG | | `expires_in` was there and is no positive number |
-//! | "response rejected" | INFO, DEBUG | `layer`, `kind`, `action`, `http.response.status_code` | a response rejected its request's credentials, and what becomes of it is known; DEBUG for the actions throttled and fetch_failed, which a warning has announced |
+//! | "response rejected" | INFO, DEBUG | `layer`, `kind`, `action`, `http.response.status_code` | a response rejected its request's credentials, and what becomes of it is known; DEBUG if `action` is throttled or fetch_failed, since a warning tells the cause once |
 //! | "tokens are rejected as fast as they are renewed" | WARN | `layer` | the [renewal budget](super::rejections#the-renewal-budget) is used up, once |
 //! | "request sent without credentials" | DEBUG | `layer`, `requested`, `configured` | a request's origin is not quite the configured one: once for each origin and layer, for at most 64 origins |
 //! | "shared token" | DEBUG | `event`, `reason` | what came of a look into the store of a [fleet](super::fleet) |
@@ -297,8 +297,8 @@
 //! metrics::set_global_recorder(recorder)?;
 //! ```
 //!
-//! For the traces, add the layer of `tracing-opentelemetry` (0.34, with `opentelemetry` and `opentelemetry_sdk` 0.33) to the subscriber, and
-//! allow it DEBUG for this crate:
+//! For the [traces](#traces), add the layer of `tracing-opentelemetry` (0.34, with `opentelemetry` and `opentelemetry_sdk` 0.33)
+//! to the subscriber, and allow it DEBUG for this crate:
 //!
 //! ```rust,ignore
 //! let targets = Targets::new().with_default(Level::INFO).with_target("tower_outbound_auth", Level::DEBUG);
@@ -306,10 +306,10 @@
 //! tracing_subscriber::registry().with(layer).init();
 //! ```
 //!
-//! Each token fetch is then a trace of one span, with a link to the span that it follows from: from the trace of a slow
-//! request's fetch you get to that request. There is no link if the layer does not see the request's span. Events become events of
-//! the span that they are in: "response rejected" of the request's, "token fetch failed" of the fetch's. The status of a span
-//! stays unset, since no event is at ERROR; look for `error.type`. A sampler decides about the fetch by itself, as it is a root.
+//! Each token fetch is then a separate trace, whose span has a link to the span that it follows from, if the layer sees
+//! that one too. An event becomes an event of the span that it is in: "response rejected" of the request's span, "token fetch
+//! failed" of the fetch's. The status of the span stays unset, because no event is at ERROR; look for `error.type`. A sampler
+//! decides about a fetch apart from the request that started it.
 //!
 //! Next: [`guarantees`](super::guarantees).
 //!

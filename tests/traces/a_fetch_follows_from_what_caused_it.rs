@@ -40,7 +40,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Links {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fetch_follows_from_the_span_of_whoever_started_it() {
+async fn a_fetch_follows_from_the_span_of_the_caller_that_started_it() {
     let links = Links::default();
     let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(links.clone()));
     let issuer = Issuer::new();

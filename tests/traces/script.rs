@@ -49,7 +49,7 @@ pub(crate) async fn run(log: &Log) {
     redirects().await;
 }
 
-/// The status of the response to one request; 0 if there is none. Its signature is a secret from then on.
+/// The status of the response to one request, or 0 for an error. Its signature is a secret from then on.
 async fn call<R: Replay<Body>>(log: &Log, layer: &AuthLayer<R>, statuses: &'static [u16]) -> u16 {
     let (seen, api) = api(statuses);
     let answer = layer.layer(api).oneshot(get("/a")).await;
@@ -66,7 +66,7 @@ fn refusal() -> Response<Body> {
     reply(401, &[], json!({ "error": "invalid_client", "error_description": description }).to_string())
 }
 
-/// A cold start at the second attempt, a refresh, and a lifetime that nobody can read.
+/// A cold start at the second attempt, a refresh, and a lifetime that is no number.
 async fn fetches(log: &Log) {
     let answer = |number| match number {
         0 => Ok(reply(503, &[], format!("no {SECRET}"))),
