@@ -189,7 +189,8 @@ mod traces {
     #[tokio::test]
     async fn t7_a_lifetime_that_means_nothing_is_told_and_one_that_is_missing_is_not() {
         let log = Log::default();
-        let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).finish();
+        let subscriber =
+            tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_writer(log.clone()).finish();
         let _guard = tracing::subscriber::set_default(subscriber);
         let told = async |lifetime: Value| {
             log.0.lock().unwrap().clear();
