@@ -153,7 +153,8 @@ impl TokenCache {
         if usable.is_some() && !is_newest {
             return AfterRejection::ReplayNow;
         }
-        let is_first = state.rejections_in_a_row <= 1;
+        // R2: what rejected an earlier token says nothing about the newest.
+        let is_first = !is_newest || state.rejections_in_a_row <= 1;
         if let Some(flight) = state.flight.clone() {
             if !is_first {
                 self.retire(&mut state);

@@ -13,6 +13,23 @@ fn r2_a_late_rejection_of_an_earlier_token_leaves_its_successor_alone() {
     assert_eq!(scene.in_use(1.2).as_deref(), Some("2"), "they did not count against it");
 }
 
+/// Two rejections in a row that nothing could be done about, and then one of an earlier token, which comes when the newest
+/// has expired.
+#[test]
+fn r2_a_late_rejection_of_an_earlier_token_retires_no_expired_one() {
+    let scene = Scene::without_budget();
+    assert_eq!([0; 2].map(|_| told(&scene.reject(5, 1.1))), ["replay now", "throttled"]);
+    let is_there = || scene.cache.current().is_some();
+    assert!(scene.in_use(92.0).is_none() && is_there(), "expired, and not retired");
+    let flight = flight_of(scene.reject(1, 92.0));
+    assert!(is_there());
+    assert_eq!(told(&scene.reject(1, 92.0)), "wait");
+    assert!(is_there(), "nor with the fetch under way");
+    assert_eq!(told(&scene.reject(5, 92.0)), "wait");
+    assert!(!is_there(), "its own third rejection does");
+    scene.fail(&flight, 92.1);
+}
+
 #[test]
 fn r3_a_newer_token_is_taken_at_once_even_while_its_own_successor_is_being_fetched() {
     let scene = Scene::with_a_token();
