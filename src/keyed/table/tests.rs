@@ -8,7 +8,7 @@ use std::{
 
 use super::{eviction::MIN_BACKOFFS, *};
 
-mod plain_model;
+mod beside_a_list;
 
 /// A value with a number, in use while there are references to its `users`.
 struct Value {
