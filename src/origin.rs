@@ -10,10 +10,7 @@ use std::{
     num::NonZero,
 };
 
-use http::{
-    Uri,
-    uri::{Authority, Scheme},
-};
+use http::{Uri, uri::Authority};
 
 pub(crate) use self::scope::{Coverage, Scope, Target};
 use crate::{error::AuthError, server_clocks::OriginKey};
@@ -153,8 +150,11 @@ fn key(https: bool, host: &str, port: u16) -> OriginKey {
 
 #[inline]
 fn is_https(uri: &Uri) -> Option<bool> {
-    let scheme = uri.scheme()?;
-    if *scheme == Scheme::HTTPS { Some(true) } else { (*scheme == Scheme::HTTP).then_some(false) }
+    match uri.scheme_str()? {
+        "https" => Some(true),
+        "http" => Some(false),
+        _ => None,
+    }
 }
 
 /// The port that a client would connect to; `None` where the text after the host is no port at all.
