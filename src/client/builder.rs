@@ -275,7 +275,8 @@ impl HttpsClientBuilder {
     ///
     /// Default: 90 s, as in hyper. Zero keeps no idle connection; more than a day counts as a day. Choose a little less
     /// than the idle timeout of the server, or of the load balancer before it: a request that is sent while the other
-    /// side closes the connection fails. Token requests are not affected, since a grant keeps no idle connections.
+    /// side closes the connection fails. Choose zero for `http` requests through a proxy that closes each connection
+    /// without announcing it, as tinyproxy does. Token requests are not affected, since a grant keeps no idle connections.
     ///
     /// # Example
     ///

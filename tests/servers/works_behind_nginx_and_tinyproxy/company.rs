@@ -7,6 +7,8 @@ use std::{
     process::{Command, Output},
 };
 
+use std::time::Duration;
+
 use http::Version;
 use tower_outbound_auth::{ErrorKind, client::HttpsClient};
 
@@ -25,7 +27,8 @@ async fn plain_http_goes_through_a_proxy_that_allows_tunnels_to_port_443_only() 
     let origin = format!("http://{HERE_FOR_A_PROXY}:{}", backend.start(None).await?.port());
     for settings in ["ConnectPort 443", "ConnectPort 443\nBasicAuth user open-sesame"] {
         let (before, proxy) = (backend.seen(), Tinyproxy::start(settings)?);
-        let transport = proxy.before(HttpsClient::builder());
+        // It closes each connection after a response and does not announce it, so that a call could be sent meanwhile.
+        let transport = proxy.before(HttpsClient::builder()).pool_idle_timeout(Duration::ZERO);
         let needs_credentials = settings.contains("BasicAuth");
         if needs_credentials {
             // It closes the connection before it has read the body, so that its 407 may be lost.

@@ -32,13 +32,13 @@ pub(crate) struct Answer {
 }
 
 impl User {
-    /// Connections are kept, as an API's are. After a failed fetch there is a long rest.
+    /// Connections are kept, unless the transport says otherwise. After a failed fetch there is a long rest.
     pub(crate) fn new(transport: HttpsClientBuilder, origin: &str) -> Result<Self, AuthError> {
         Self::with(transport, origin, origin)
     }
 
     pub(crate) fn with(transport: HttpsClientBuilder, tokens: &str, origin: &str) -> Result<Self, AuthError> {
-        let transport = transport.pool_idle_timeout(Duration::from_secs(60)).build()?;
+        let transport = transport.build()?;
         let source = ClientCredentialsGrant::builder(&format!("{tokens}/token"), Credentials::new("client", SECRET));
         let rest = Duration::from_secs(600);
         let policy = RefreshPolicy::default().failure_backoff(rest, rest);
