@@ -153,7 +153,7 @@ impl TokenCache {
         if usable.is_some() && !is_newest {
             return AfterRejection::ReplayNow;
         }
-        // R2: what rejected an earlier token says nothing about the newest.
+        // R2: a rejection of an earlier token says nothing about the newest one.
         let is_first = !is_newest || state.rejections_in_a_row <= 1;
         if let Some(flight) = state.flight.clone() {
             if !is_first {

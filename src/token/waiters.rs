@@ -144,7 +144,7 @@ impl Waiter {
     /// Whether the fetch has ended is looked up under the lock that registers the waker, so that no end is missed. Wakers
     /// are cloned before it and dropped after it, since they are foreign code.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Outcome> {
-        // Who has been woken needs no waker any more.
+        // A caller that was woken needs no waker.
         if let Some(outcome) = self.place.and_then(|_| self.flight.outcome()) {
             self.place = None;
             return Poll::Ready(outcome);

@@ -62,7 +62,7 @@ pub(crate) fn call_unread() -> TestResult {
     process::say("ready");
     io::stdin().read_to_end(&mut Vec::new())?;
     let spans = if env::var("SPANS")?.is_empty() { FmtSpan::NONE } else { FmtSpan::FULL };
-    // Others, such as mio, let the subscriber panic.
+    // Events of other crates would make the subscriber panic outside of the layer: mio writes some when a runtime is built.
     tracing_subscriber::fmt().with_env_filter("tower_outbound_auth=trace").with_span_events(spans).init();
     let threads = env::var("THREADS")?.parse()?;
     // Nothing can be said of what fails but by the exit code.

@@ -14,7 +14,7 @@ pub(crate) mod planted;
 pub(crate) mod secrets;
 pub(crate) mod server;
 pub(crate) mod token_server;
-#[cfg(feature = "sandbox")]
+#[cfg(all(feature = "client", feature = "sandbox"))]
 pub(crate) mod user;
 
 use std::{
